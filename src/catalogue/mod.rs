@@ -1,0 +1,392 @@
+//! What Devin's API is: the operations, and which request is which. Pure.
+//!
+//! Stage 5 of the request path (target) asks [`Catalogue::find`]; policies name
+//! operations by [`Operation::id`]. What stands in no row does not exist for
+//! Tollgate: the request is refused (`operation-unknown`), whatever Devin would
+//! have made of it. A new operation is a new line in `operations.rs`.
+
+mod operations;
+mod router;
+
+use std::fmt;
+
+pub use router::{Catalogue, Found, Missed};
+
+/// The methods that operations use. Nothing else is ever forwarded: a HEAD or an OPTIONS is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// GET
+    Get,
+    /// POST
+    Post,
+    /// PUT
+    Put,
+    /// PATCH
+    Patch,
+    /// DELETE
+    Delete,
+}
+
+impl Verb {
+    /// The method's token.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    /// The method as the `http` crate has it.
+    pub const fn method(self) -> http::Method {
+        match self {
+            Self::Get => http::Method::GET,
+            Self::Post => http::Method::POST,
+            Self::Put => http::Method::PUT,
+            Self::Patch => http::Method::PATCH,
+            Self::Delete => http::Method::DELETE,
+        }
+    }
+}
+
+/// A version prefix of Devin's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// `/v3`
+    V3,
+    /// `/v3beta1`
+    V3Beta1,
+    /// `/opbeta`: known, and refused always.
+    Opbeta,
+}
+
+impl Version {
+    /// The first path segment.
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::V3 => "v3",
+            Self::V3Beta1 => "v3beta1",
+            Self::Opbeta => "opbeta",
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        match self {
+            Self::V3 => 1,
+            Self::V3Beta1 => 2,
+            Self::Opbeta => 4,
+        }
+    }
+}
+
+/// The versions that have an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions(u8);
+
+const V3: Versions = Versions(Version::V3.bit());
+const BETA: Versions = Versions(Version::V3Beta1.bit());
+const BOTH: Versions = Versions(Version::V3.bit() | Version::V3Beta1.bit());
+const OPBETA: Versions = Versions(Version::Opbeta.bit());
+
+impl Versions {
+    /// Whether this version is among them.
+    pub const fn has(self, version: Version) -> bool {
+        self.0 & version.bit() != 0
+    }
+}
+
+/// Whose rights Devin asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Nobody's but the token's own: it tells who it is.
+    Oneself,
+    /// One organization's.
+    Organization,
+    /// The enterprise's, also where the path names an organization.
+    Enterprise,
+    /// The account's (the worker queue).
+    Account,
+}
+
+/// Where a request says which organization it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrgAt {
+    /// In the path, as `{org_id}`.
+    AtPath,
+    /// In the query, if at all.
+    AtQuery,
+    /// In the body, if at all.
+    AtBody,
+    /// Nowhere: it touches all of them, or none.
+    Nowhere,
+}
+
+/// When an operation makes Devin use ACUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spend {
+    /// From the call on.
+    Immediate,
+    /// Later, each time what it set up fires.
+    Deferred,
+}
+
+/// How a list continues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paging {
+    /// `after` and `first`.
+    Cursor,
+    /// `limit` and `offset`.
+    Offset,
+}
+
+/// What body an operation takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// `application/json`
+    Json,
+    /// `multipart/form-data`
+    Multipart,
+}
+
+/// A field that is refused unless a grant names it (from the policy issue on; here it is only listed).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// A member of the JSON body.
+    Body(&'static str),
+    /// A key of the query.
+    Query(&'static str),
+}
+
+/// One call of Devin's API.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    /// Its name in policies and logs, such as `sessions.create`.
+    pub id: &'static str,
+    /// Its method.
+    pub verb: Verb,
+    /// Its path behind the version prefix, with `{parameters}`.
+    pub path: &'static str,
+    /// The versions that have it.
+    pub versions: Versions,
+    /// Whose rights Devin asks for.
+    pub scope: Scope,
+    /// Where the organization stands.
+    pub org_at: OrgAt,
+    /// Whether it changes anything at Devin.
+    pub mutates: bool,
+    /// Whether and when it spends ACUs.
+    pub spends: Option<Spend>,
+    /// Whether and how its answer continues.
+    pub pages: Option<Paging>,
+    /// The body it takes, if any.
+    pub takes: Option<Takes>,
+    /// Its dangerous fields.
+    pub guards: &'static [Guard],
+    /// Whether its answer holds a secret that is shown once.
+    pub reveals_once: bool,
+    /// Whether its answer can be filtered to the caller's organizations (once the filter exists).
+    pub filtered: bool,
+}
+
+const fn row(
+    id: &'static str,
+    verb: Verb,
+    path: &'static str,
+    versions: Versions,
+    scope: Scope,
+    org_at: OrgAt,
+) -> Operation {
+    Operation {
+        id,
+        verb,
+        path,
+        versions,
+        scope,
+        org_at,
+        mutates: false,
+        spends: None,
+        pages: None,
+        takes: None,
+        guards: &[],
+        reveals_once: false,
+        filtered: false,
+    }
+}
+
+const fn body(field: &'static str) -> Guard {
+    Guard::Body(field)
+}
+
+const fn query(key: &'static str) -> Guard {
+    Guard::Query(key)
+}
+
+impl Operation {
+    const fn mutates(mut self) -> Self {
+        self.mutates = true;
+        self
+    }
+    const fn spends(mut self, spend: Spend) -> Self {
+        self.spends = Some(spend);
+        self
+    }
+    const fn pages(mut self, paging: Paging) -> Self {
+        self.pages = Some(paging);
+        self
+    }
+    const fn takes(mut self, takes: Takes) -> Self {
+        self.takes = Some(takes);
+        self
+    }
+    const fn guards(mut self, guards: &'static [Guard]) -> Self {
+        self.guards = guards;
+        self
+    }
+    const fn reveals_once(mut self) -> Self {
+        self.reveals_once = true;
+        self
+    }
+    const fn filtered(mut self) -> Self {
+        self.filtered = true;
+        self
+    }
+
+    /// Whether this operation can be granted at all.
+    pub const fn is_served(&self) -> bool {
+        self.versions.has(Version::V3) || self.versions.has(Version::V3Beta1)
+    }
+}
+
+/// The place of an operation in the catalogue; policies keep sets of these.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OperationIx(usize);
+
+impl OperationIx {
+    /// The operation's row.
+    pub fn row(self) -> &'static Operation {
+        #[expect(clippy::indexing_slicing, reason = "an index is only ever made from the table's own enumeration")]
+        &operations::OPERATIONS[self.0]
+    }
+
+    /// Every operation that can be granted, in the order of the table.
+    pub fn served() -> impl Iterator<Item = Self> {
+        Self::all().filter(|ix| ix.row().is_served())
+    }
+
+    fn all() -> impl Iterator<Item = Self> {
+        (0..operations::OPERATIONS.len()).map(Self)
+    }
+}
+
+impl fmt::Debug for OperationIx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.row().id)
+    }
+}
+
+/// A set of operations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OperationSet([u64; WORDS]);
+
+const WORDS: usize = operations::OPERATIONS.len().div_ceil(64);
+
+impl OperationSet {
+    /// Adds one.
+    pub fn insert(&mut self, OperationIx(ix): OperationIx) {
+        if let Some(word) = self.0.get_mut(ix / 64) {
+            *word |= 1 << (ix % 64);
+        }
+    }
+
+    /// Whether it is in the set.
+    pub fn contains(&self, OperationIx(ix): OperationIx) -> bool {
+        self.0.get(ix / 64).is_some_and(|word| word & (1 << (ix % 64)) != 0)
+    }
+
+    /// Whether nothing is in the set.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    /// Adds all of the other set.
+    pub fn extend(&mut self, other: &Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine |= theirs;
+        }
+    }
+}
+
+/// The operations that a policy's pattern names: an id, `group.*` for one further segment, `group.**` for
+/// all below, or `**` for everything. `None` if it matches nothing.
+pub fn expand(pattern: &str) -> Option<OperationSet> {
+    let mut set = OperationSet::default();
+    for ix in OperationIx::served() {
+        if covers(pattern, ix.row().id) {
+            set.insert(ix);
+        }
+    }
+    (!set.is_empty()).then_some(set)
+}
+
+fn covers(pattern: &str, id: &str) -> bool {
+    if pattern == "**" {
+        return true;
+    }
+    if let Some(group) = pattern.strip_suffix(".**") {
+        return below(group, id).is_some();
+    }
+    if let Some(group) = pattern.strip_suffix(".*") {
+        return below(group, id).is_some_and(|rest| !rest.contains('.'));
+    }
+    pattern == id
+}
+
+fn below<'a>(group: &str, id: &'a str) -> Option<&'a str> {
+    id.strip_prefix(group)?.strip_prefix('.').filter(|rest| !rest.is_empty())
+}
+
+/// A digest of every row, for the policy hash: the same policy over another catalogue is another policy.
+pub fn fingerprint() -> Vec<u8> {
+    format!("{:?}", operations::OPERATIONS).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_every_row_makes_sense() {
+        let mut ids = std::collections::HashSet::new();
+        for ix in OperationIx::all() {
+            let row = ix.row();
+            assert!(ids.insert(row.id), "{} stands twice", row.id);
+            assert!(!row.id.starts_with("seed."), "{}", row.id);
+            assert_eq!(row.org_at == OrgAt::AtPath, row.path.contains("{org_id}"), "{}", row.id);
+            assert_eq!(row.mutates, row.verb != Verb::Get, "{}", row.id);
+            assert!(row.spends.is_none() || row.mutates, "{}", row.id);
+            assert!(row.pages.is_none() || row.verb == Verb::Get, "{}", row.id);
+            assert!(!row.filtered || row.org_at != OrgAt::AtPath, "{}", row.id);
+        }
+        assert_eq!(OperationIx::all().count(), 231);
+        assert_eq!(OperationIx::served().count(), 224);
+        let spending = OperationIx::served().filter(|ix| ix.row().spends.is_some());
+        assert_eq!(spending.count(), 13, "the ways to spend that are known today");
+    }
+
+    #[test]
+    fn patterns_match_whole_segments() {
+        let has = |pattern: &str, id: &str| covers(pattern, id);
+        assert!(has("sessions.create", "sessions.create"));
+        assert!(has("sessions.*", "sessions.create"));
+        assert!(!has("sessions.*", "sessions.messages.send"));
+        assert!(has("sessions.**", "sessions.messages.send"));
+        assert!(!has("sessions.**", "enterprise.sessions.list"));
+        assert!(!has("session.**", "sessions.create"));
+        assert!(has("**", "self.get"));
+        assert!(!has("*", "self.get"));
+        assert_eq!(expand("sessions.creat"), None);
+        assert_eq!(expand("outposts.**"), None, "what is refused always cannot be granted");
+    }
+}

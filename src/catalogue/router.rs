@@ -1,0 +1,446 @@
+//! From a target to its operation, and to nothing else.
+//!
+//! matchit finds the path; what it cannot say is added here: literal segments
+//! beat parameters (an id that equals a sibling literal is no id), parameters
+//! have shapes, and the repository rows, whose parameters hold slashes, are
+//! matched from the end, with exactly one possible reading.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Operation, OperationIx, OrgAt, Verb, Version};
+use crate::target::{Segment, Target};
+
+/// The longest id in a path, in bytes.
+const MAX_ID: usize = 128;
+/// The longest free parameter (a file's, group's, tag's, repository's or branch's name), in bytes.
+const MAX_NAME: usize = 1024;
+/// The path below which parameters may hold slashes.
+const SLASHED: &str = "/organizations/{org_id}/repositories/";
+
+/// The catalogue, ready to be asked.
+#[derive(Debug)]
+pub struct Catalogue {
+    paths: matchit::Router<usize>,
+    rows: Vec<Vec<Row>>,
+    slashed: Vec<(Vec<Part>, OperationIx)>,
+}
+
+#[derive(Debug)]
+struct Row {
+    operation: OperationIx,
+    parameters: Vec<Parameter>,
+}
+
+#[derive(Debug)]
+struct Parameter {
+    /// Its place among the segments behind the version prefix.
+    at: usize,
+    name: &'static str,
+    /// The literals that stand at the same place in other rows: none of them is an id.
+    siblings: Vec<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Literal(&'static str),
+    /// One or more segments.
+    Slashed(&'static str),
+}
+
+/// An operation, and what its path named.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Which operation it is.
+    pub operation: OperationIx,
+    /// The version prefix it was called under.
+    pub version: Version,
+    /// Parameter names and decoded values, in the order of the path.
+    pub parameters: Vec<(&'static str, String)>,
+}
+
+impl Found {
+    /// A parameter's decoded value.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        let found = self.parameters.iter().find(|(it, _)| *it == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The organization that the path names.
+    pub fn organization(&self) -> Option<&str> {
+        self.parameter("org_id")
+    }
+}
+
+/// Why there is no operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missed {
+    /// No row has this path.
+    Path,
+    /// A row has this path, under another version prefix.
+    Version,
+    /// Rows have this path, with these methods.
+    Method(Vec<Verb>),
+    /// The worker queue: known, and never served.
+    Refused(&'static str),
+    /// A repository path with two readings, or a slash where none may be.
+    Ambiguous,
+}
+
+impl Catalogue {
+    /// Builds the routes.
+    ///
+    /// # Panics
+    /// Never: a table whose rows collide fails the unit tests of this module.
+    pub fn new() -> Self {
+        let mut catalogue = Self {
+            paths: matchit::Router::new(),
+            rows: Vec::new(),
+            slashed: Vec::new(),
+        };
+        let mut known: HashMap<String, usize> = HashMap::new();
+        for ix in OperationIx::all() {
+            let row = ix.row();
+            if let Some(tail) = row.path.strip_prefix(SLASHED)
+                && tail.contains('{')
+            {
+                catalogue.slashed.push((parts(tail), ix));
+                continue;
+            }
+            let pattern = anonymous(row.path);
+            let at = *known.entry(pattern.clone()).or_insert_with(|| {
+                catalogue.rows.push(Vec::new());
+                catalogue.rows.len() - 1
+            });
+            if let Some(rows) = catalogue.rows.get_mut(at) {
+                if rows.is_empty() {
+                    let inserted = catalogue.paths.insert(pattern, at);
+                    debug_assert!(inserted.is_ok(), "{}: {inserted:?}", row.id);
+                }
+                rows.push(Row {
+                    operation: ix,
+                    parameters: parameters(row),
+                });
+            }
+        }
+        catalogue
+    }
+
+    /// The operation that this method and target are.
+    ///
+    /// # Errors
+    /// See [`Missed`]; every one of them is a refusal.
+    pub fn find(&self, method: &http::Method, target: &Target) -> Result<Found, Missed> {
+        let Some((prefix, tail)) = target.segments().split_first() else {
+            return Err(Missed::Path);
+        };
+        let version = match prefix.raw() {
+            "v3" => Version::V3,
+            "v3beta1" => Version::V3Beta1,
+            "opbeta" => Version::Opbeta,
+            _ => return Err(Missed::Path),
+        };
+        let candidates = self.candidates(tail)?;
+        if version == Version::Opbeta {
+            let known = candidates.iter().find(|it| it.operation.row().versions.has(version));
+            return Err(known.map_or(Missed::Path, |it| Missed::Refused(it.operation.row().id)));
+        }
+        let here: Vec<&Candidate> = candidates
+            .iter()
+            .filter(|it| it.operation.row().versions.has(version))
+            .collect();
+        if here.is_empty() {
+            return Err(if candidates.iter().any(|it| it.operation.row().is_served()) {
+                Missed::Version
+            } else {
+                Missed::Path
+            });
+        }
+        let Some(found) = here.iter().find(|it| it.operation.row().verb.method() == *method) else {
+            return Err(Missed::Method(here.iter().map(|it| it.operation.row().verb).collect()));
+        };
+        Ok(Found {
+            operation: found.operation,
+            version,
+            parameters: found.parameters.clone(),
+        })
+    }
+
+    /// All operations with this path, whatever their version and method.
+    fn candidates(&self, tail: &[Segment]) -> Result<Vec<Candidate>, Missed> {
+        let mut path = String::with_capacity(96);
+        for segment in tail {
+            path.push('/');
+            path.push_str(segment.raw());
+        }
+        if let Ok(matched) = self.paths.at(&path) {
+            let rows = self.rows.get(*matched.value).map_or(&[][..], Vec::as_slice);
+            let found: Vec<Candidate> = rows.iter().filter_map(|row| row.read(tail)).collect();
+            return if !found.is_empty() {
+                Ok(found)
+            } else if tail.iter().any(|segment| segment.decoded().contains('/')) {
+                Err(Missed::Ambiguous)
+            } else {
+                Err(Missed::Path)
+            };
+        }
+        self.slashed(tail)
+    }
+
+    /// The repository rows. Every way to read the path is tried; two readings are none.
+    fn slashed(&self, tail: &[Segment]) -> Result<Vec<Candidate>, Missed> {
+        let [organizations, org, repositories, rest @ ..] = tail else {
+            return Err(Missed::Path);
+        };
+        if organizations.raw() != "organizations" || repositories.raw() != "repositories" || !is_id(org.decoded()) {
+            return Err(Missed::Path);
+        }
+        let mut readings: Vec<Vec<(&'static str, String)>> = Vec::new();
+        let mut found: Vec<Candidate> = Vec::new();
+        for (parts, operation) in &self.slashed {
+            for reading in read_slashed(parts, rest) {
+                if !readings.contains(&reading) {
+                    readings.push(reading.clone());
+                }
+                let mut parameters = vec![("org_id", org.decoded().to_owned())];
+                parameters.extend(reading);
+                found.push(Candidate {
+                    operation: *operation,
+                    parameters,
+                });
+            }
+        }
+        match readings.len() {
+            0 => Err(Missed::Path),
+            1 => Ok(found),
+            _ => Err(Missed::Ambiguous),
+        }
+    }
+}
+
+impl Default for Catalogue {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[derive(Debug)]
+struct Candidate {
+    operation: OperationIx,
+    parameters: Vec<(&'static str, String)>,
+}
+
+impl Row {
+    fn read(&self, tail: &[Segment]) -> Option<Candidate> {
+        let mut parameters = Vec::with_capacity(self.parameters.len());
+        for parameter in &self.parameters {
+            let value = tail.get(parameter.at)?.decoded();
+            if parameter.siblings.contains(&value) || !has_shape(parameter.name, value) {
+                return None;
+            }
+            parameters.push((parameter.name, value.to_owned()));
+        }
+        Some(Candidate {
+            operation: self.operation,
+            parameters,
+        })
+    }
+}
+
+fn has_shape(name: &str, value: &str) -> bool {
+    match name {
+        "name" | "tag" | "idp_group_name" => value.len() <= MAX_NAME && !value.contains('/'),
+        _ => is_id(value),
+    }
+}
+
+/// Ids have had several prefixes over the years, and one alphabet.
+fn is_id(value: &str) -> bool {
+    (1..=MAX_ID).contains(&value.len())
+        && value.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-' || it == b'_')
+}
+
+/// Parameter names differ between rows that share a path; matchit must not see them.
+fn anonymous(path: &str) -> String {
+    let mut out = String::new();
+    for (at, segment) in segments(path).enumerate() {
+        out.push('/');
+        match parameter_name(segment) {
+            Some(_) => out += &format!("{{p{at}}}"),
+            None => out += segment,
+        }
+    }
+    out
+}
+
+fn parameters(row: &Operation) -> Vec<Parameter> {
+    let named = segments(row.path).enumerate();
+    let named = named.filter_map(|(at, segment)| parameter_name(segment).map(|name| (at, name)));
+    named
+        .map(|(at, name)| Parameter {
+            at,
+            name,
+            siblings: siblings(row.path, at),
+        })
+        .collect()
+}
+
+/// The literals at place `at` of every row whose path is the same up to there.
+fn siblings(path: &str, at: usize) -> Vec<&'static str> {
+    let shape = |path: &str| -> Vec<Option<String>> {
+        let up_to = segments(path).take(at);
+        up_to
+            .map(|segment| parameter_name(segment).is_none().then(|| segment.to_owned()))
+            .collect()
+    };
+    let mine = shape(path);
+    let mut found: HashSet<&'static str> = HashSet::new();
+    for ix in OperationIx::all() {
+        let other = ix.row().path;
+        if let Some(literal) = segments(other).nth(at)
+            && parameter_name(literal).is_none()
+            && shape(other) == mine
+        {
+            found.insert(literal);
+        }
+    }
+    found.into_iter().collect()
+}
+
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').skip(1)
+}
+
+fn parameter_name(segment: &str) -> Option<&str> {
+    segment.strip_prefix('{')?.strip_suffix('}')
+}
+
+fn parts(tail: &'static str) -> Vec<Part> {
+    let part = |segment| parameter_name(segment).map_or(Part::Literal(segment), Part::Slashed);
+    tail.split('/').map(part).collect()
+}
+
+/// Every way in which these segments fit these parts.
+fn read_slashed(parts: &[Part], rest: &[Segment]) -> Vec<Vec<(&'static str, String)>> {
+    let Some((part, later)) = parts.split_first() else {
+        return if rest.is_empty() { vec![Vec::new()] } else { Vec::new() };
+    };
+    match part {
+        Part::Literal(literal) => match rest.split_first() {
+            Some((first, rest)) if first.raw() == *literal => read_slashed(later, rest),
+            Some(_) | None => Vec::new(),
+        },
+        Part::Slashed(name) => {
+            let mut found = Vec::new();
+            for length in 1..=rest.len() {
+                let (mine, rest) = rest.split_at(length);
+                let value = mine.iter().map(Segment::decoded).collect::<Vec<_>>().join("/");
+                if value.len() > MAX_NAME {
+                    break;
+                }
+                for mut reading in read_slashed(later, rest) {
+                    reading.insert(0, (*name, value.clone()));
+                    found.push(reading);
+                }
+            }
+            found
+        }
+    }
+}
+
+impl Operation {
+    /// Whether the path names the organization.
+    pub fn names_organization(&self) -> bool {
+        self.org_at == OrgAt::AtPath
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(method: &str, path: &str) -> Result<Found, Missed> {
+        let target = Target::parse(path, None).unwrap_or_else(|error| panic!("{path}: {error}"));
+        Catalogue::new().find(&method.parse().unwrap(), &target)
+    }
+
+    fn id(method: &str, path: &str) -> String {
+        match find(method, path) {
+            Ok(found) => found.operation.row().id.to_owned(),
+            Err(missed) => format!("{missed:?}"),
+        }
+    }
+
+    #[test]
+    fn every_row_is_reached_by_its_own_path_and_by_no_other_row() {
+        let catalogue = Catalogue::new();
+        for ix in OperationIx::all() {
+            let row = ix.row();
+            let path = row.path.replace('{', "x-").replace('}', "");
+            for version in [Version::V3, Version::V3Beta1, Version::Opbeta] {
+                let target = Target::parse(&format!("/{}{path}", version.prefix()), None).unwrap();
+                let found = catalogue.find(&row.verb.method(), &target);
+                if row.versions.has(version) && row.is_served() {
+                    let found = found.unwrap_or_else(|missed| panic!("{} {path}: {missed:?}", row.id));
+                    assert_eq!(found.operation.row().id, row.id, "{path}");
+                    let named: Vec<&str> = found.parameters.iter().map(|(name, _)| *name).collect();
+                    let wanted: Vec<&str> = segments(row.path).filter_map(parameter_name).collect();
+                    assert_eq!(named, wanted, "{path}");
+                } else {
+                    assert!(found.is_err(), "{} {path}", row.id);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn p10_literals_beat_parameters() {
+        assert_eq!(id("GET", "/v3/organizations/o/sessions/insights"), "sessions.insights.list");
+        assert_eq!(id("GET", "/v3/organizations/o/sessions/insights/messages"), "Path");
+        assert_eq!(id("DELETE", "/v3/organizations/o/sessions/insights"), "Method([Get])");
+        assert_eq!(id("GET", "/v3/organizations/o/sessions/%69nsights"), "Path");
+        assert_eq!(id("DELETE", "/v3/enterprise/organizations/o/tags/default"), "org_tags.default.clear");
+        assert_eq!(id("DELETE", "/v3/enterprise/organizations/o/tags/other"), "org_tags.remove");
+        assert_eq!(id("GET", "/v3/organizations/o/code-scans/findings"), "code_scans.findings.list");
+    }
+
+    #[test]
+    fn p3_repository_paths_hold_slashes_and_have_one_reading() {
+        let base = "/v3beta1/organizations/o/repositories";
+        let found = find("GET", &format!("{base}/acme/web/indexing")).unwrap();
+        assert_eq!(found.parameter("repository_path"), Some("acme/web"));
+        let found = find("GET", &format!("{base}/acme%2Fweb/indexing")).unwrap();
+        assert_eq!(found.parameter("repository_path"), Some("acme/web"));
+        let found = find("DELETE", &format!("{base}/acme/web/indexing/branches/feat/x")).unwrap();
+        assert_eq!(found.operation.row().id, "repositories.indexing.branches.delete");
+        assert_eq!(found.parameter("branch_name"), Some("feat/x"));
+        assert_eq!(id("GET", &format!("{base}/indexing")), "repositories.indexing.list");
+        assert_eq!(id("GET", &format!("{base}/acme/indexing/indexing")), "repositories.indexing.get");
+        assert_eq!(id("DELETE", &format!("{base}/a/indexing/branches/b/indexing")), "Ambiguous");
+        assert_eq!(id("DELETE", &format!("{base}/a/indexing/branches/b/indexing/branches/c")), "Ambiguous");
+        assert_eq!(id("GET", &format!("{base}/acme/web")), "Path");
+        assert_eq!(id("GET", "/v3/organizations/o%2Fp/sessions"), "Ambiguous");
+        assert_eq!(id("GET", "/v3/organizations/o/sessions/a%2Fb"), "Ambiguous");
+    }
+
+    #[test]
+    fn p8_p9_other_prefixes_and_spellings_are_unknown() {
+        for path in [
+            "/v1/sessions", "/v2/enterprise/x", "/beta/v2/x", "/V3BETA1/enterprise/self", "/v3beta1/v3/self",
+            "/v3beta1/Organizations/o/sessions", "/v3beta1/%6frganizations/o/sessions", "/v3/organizations/sessions",
+            "/v3", "/v3/organizations", "/metrics", "/opbeta/nothing",
+        ] {
+            assert_eq!(id("GET", path), "Path", "{path}");
+        }
+        assert_eq!(id("GET", "/v3beta1/self"), "Version");
+        assert_eq!(id("GET", "/opbeta/outposts"), "Refused(\"outposts.list\")");
+        assert_eq!(id("GET", "/v3/outposts"), "Path");
+    }
+
+    #[test]
+    fn f13_methods_are_exact() {
+        assert_eq!(id("POST", "/v3/enterprise/self"), "Method([Get])");
+        assert_eq!(id("HEAD", "/v3/enterprise/self"), "Method([Get])");
+        assert_eq!(id("get", "/v3/enterprise/self"), "Method([Get])");
+        assert_eq!(id("TRACE", "/v3/organizations/o/sessions"), "Method([Get, Post])");
+    }
+}

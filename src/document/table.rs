@@ -1,0 +1,147 @@
+//! Reading a mapping: each field is asked for once, what nobody asked for is a mistake.
+
+use super::report::Report;
+use super::tree::{Node, Span, Value};
+
+/// A mapping being read.
+///
+/// Fields are taken by name; [`Table::finish`] then reports every field that
+/// nobody took, with the nearest of the names that were asked for.
+#[derive(Debug)]
+pub struct Table<'a> {
+    what: &'static str,
+    span: Span,
+    entries: Vec<(&'a str, &'a Node, &'a Node)>,
+    asked: Vec<&'static str>,
+}
+
+impl<'a> Table<'a> {
+    /// Reads `node` as a mapping; anything else is reported as "`what` must be a mapping".
+    pub fn new(what: &'static str, node: &'a Node, report: &mut Report) -> Option<Self> {
+        let Value::Map(pairs) = &node.value else {
+            report.error(node.span, format!("{what} must be a mapping, not {}", node.value.kind()));
+            return None;
+        };
+        let mut entries = Vec::with_capacity(pairs.len());
+        for (key, value) in pairs {
+            match &key.value {
+                Value::Text(name) => entries.push((name.as_str(), key, value)),
+                Value::Null
+                | Value::Bool(_)
+                | Value::Integer(_)
+                | Value::Float(_)
+                | Value::List(_)
+                | Value::Map(_) => {
+                    report.error(key.span, format!("a key of {what} must be text, not {}", key.value.kind()));
+                }
+            }
+        }
+        Some(Self {
+            what,
+            span: node.span,
+            entries,
+            asked: Vec::new(),
+        })
+    }
+
+    /// Where the mapping stands.
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// All entries, for a mapping whose keys are names of the author's: nothing is left for `finish`.
+    pub fn into_entries(self) -> impl Iterator<Item = (&'a str, &'a Node, &'a Node)> {
+        self.entries.into_iter()
+    }
+
+    /// The field of this name; an explicit null counts as absent.
+    pub fn take(&mut self, name: &'static str) -> Option<&'a Node> {
+        self.take_entry(name).map(|(_, value)| value)
+    }
+
+    fn take_entry(&mut self, name: &'static str) -> Option<(&'a Node, &'a Node)> {
+        self.asked.push(name);
+        let at = self.entries.iter().position(|(key, _, _)| *key == name)?;
+        let (_, key, value) = self.entries.remove(at);
+        (!matches!(value.value, Value::Null)).then_some((key, value))
+    }
+
+    /// The field of this name, or an error that it is missing.
+    pub fn require(&mut self, name: &'static str, report: &mut Report) -> Option<&'a Node> {
+        let found = self.take(name);
+        if found.is_none() {
+            report.error(self.span, format!("{} needs `{name}:`", self.what));
+        }
+        found
+    }
+
+    /// A field that this version knows of and does not carry out: refused, never ignored.
+    pub fn not_yet(&mut self, name: &'static str, report: &mut Report) {
+        if let Some((key, _)) = self.take_entry(name) {
+            report
+                .error(key.span, format!("`{name}:` is not supported yet"))
+                .help("take it out: a rule that is not enforced must not look as if it were");
+        }
+    }
+
+    /// Text in the field of this name.
+    pub fn text(&mut self, name: &'static str, report: &mut Report) -> Option<(&'a str, Span)> {
+        let node = self.take(name)?;
+        node.as_text(name, report).map(|text| (text, node.span))
+    }
+
+    /// Text in the field of this name, or an error that it is missing.
+    pub fn require_text(&mut self, name: &'static str, report: &mut Report) -> Option<(&'a str, Span)> {
+        let node = self.require(name, report)?;
+        node.as_text(name, report).map(|text| (text, node.span))
+    }
+
+    /// The items of the list in the field of this name.
+    pub fn list(&mut self, name: &'static str, report: &mut Report) -> Option<(&'a [Node], Span)> {
+        let node = self.take(name)?;
+        if let Value::List(items) = &node.value {
+            return Some((items, node.span));
+        }
+        report.error(node.span, format!("`{name}:` must be a list, not {}", node.value.kind()));
+        None
+    }
+
+    /// Reports every field that nobody asked for.
+    pub fn finish(self, report: &mut Report) {
+        for (name, key, _) in &self.entries {
+            report
+                .error(key.span, format!("{} has no field `{name}`", self.what))
+                .suggest(name, self.asked.iter().copied());
+        }
+    }
+}
+
+impl Node {
+    /// This node as text; anything else is reported under the name of its field.
+    pub fn as_text<'a>(&'a self, name: &str, report: &mut Report) -> Option<&'a str> {
+        if let Value::Text(text) = &self.value {
+            return Some(text);
+        }
+        report
+            .error(self.span, format!("`{name}:` must be text, not {}", self.value.kind()))
+            .help("put it in quotes");
+        None
+    }
+
+    /// This node as a whole number between the bounds.
+    pub fn as_whole(&self, name: &str, min: i64, max: i64, report: &mut Report) -> Option<i64> {
+        match self.value {
+            Value::Integer(it) if (min..=max).contains(&it) => Some(it),
+            Value::Integer(_)
+            | Value::Null
+            | Value::Bool(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::List(_)
+            | Value::Map(_) => {
+                report.error(self.span, format!("`{name}:` must be a whole number from {min} to {max}"));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! From files to a [`Policy`]: names are resolved over all files, every mistake is reported.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use super::reader::{self, CallerEntry, File, JwtEntry, LimitEntry, RuleEntry, Spanned};
+use super::{
+    Caller, CallerIx, ClaimValue, Effect, Limit, LimitIx, Organizations, Policy, PolicyFiles, Rule, RuleIx, StoredKey,
+    Subject,
+};
+use crate::catalogue::{self, OperationIx, OperationSet};
+use crate::document::{Report, Span, parse};
+
+/// Checks a whole set. `issuers` are the names of the configured token issuers.
+///
+/// `None` if `report` holds any mistake: a set is taken whole or not at all.
+pub fn compile(files: &PolicyFiles, issuers: &[&str], report: &mut Report) -> Option<Policy> {
+    let before = report.len();
+    let mut read: Vec<File> = Vec::new();
+    for (source, _, text) in &files.files {
+        if let Some(root) = parse(*source, text, report)
+            && let Some(file) = reader::read(&root, report)
+        {
+            read.push(file);
+        }
+    }
+    let mut compiler = Compiler {
+        report,
+        issuers,
+        policy: Policy {
+            callers: Vec::new(),
+            rules: Vec::new(),
+            limits: Vec::new(),
+            keys: HashMap::new(),
+            subjects: HashMap::new(),
+            hash: content_hash(files),
+        },
+        callers: HashMap::new(),
+        keys: HashMap::new(),
+        subjects: Vec::new(),
+        limited: HashMap::new(),
+    };
+    compiler.teams(&read);
+    for file in &read {
+        compiler.callers(file);
+    }
+    for file in &read {
+        compiler.rules(file);
+        compiler.limits(file);
+    }
+    let policy = compiler.policy;
+    (report.len() == before).then_some(policy)
+}
+
+struct Compiler<'a> {
+    report: &'a mut Report,
+    issuers: &'a [&'a str],
+    policy: Policy,
+    /// Where each caller, key id, set of claims and caller's limit was first met.
+    callers: HashMap<String, (CallerIx, Span)>,
+    keys: HashMap<String, Span>,
+    subjects: Vec<(String, Vec<(String, ClaimValue)>, Span)>,
+    limited: HashMap<CallerIx, Span>,
+}
+
+impl Compiler<'_> {
+    fn teams(&mut self, files: &[File]) {
+        let mut seen: HashMap<&str, Span> = HashMap::new();
+        for team in files.iter().filter_map(|file| file.team.as_ref()) {
+            if let Some(first) = seen.insert(&team.value, team.span) {
+                self.report
+                    .error(team.span, format!("the team `{}` has two files", team.value))
+                    .also(first, "first here")
+                    .help("put all of a team's policy in one file");
+            }
+        }
+    }
+
+    fn callers(&mut self, file: &File) {
+        let Some(team) = &file.team else {
+            for caller in &file.callers {
+                self.report
+                    .error(caller.name.span, format!("the caller `{}` has no team", caller.name.value))
+                    .help("a file without `team:` holds guard rails; add `team:`, or move the caller to its team's file");
+            }
+            return;
+        };
+        let team: Arc<str> = team.value.as_str().into();
+        let owner: Option<Arc<str>> = file.owner.as_deref().map(Into::into);
+        for entry in &file.callers {
+            if let Some((_, first)) = self.callers.get(&entry.name.value) {
+                self.report
+                    .error(entry.name.span, format!("the caller `{}` is defined twice", entry.name.value))
+                    .also(*first, "first here")
+                    .help("callers are unique over all files: rename one of them");
+                continue;
+            }
+            let ix = CallerIx(self.policy.callers.len());
+            self.policy.callers.push(Caller {
+                name: entry.name.value.as_str().into(),
+                team: Arc::clone(&team),
+                owner: owner.clone(),
+                rules: Vec::new(),
+                limit: None,
+            });
+            self.callers.insert(entry.name.value.clone(), (ix, entry.name.span));
+            self.credentials(entry, ix);
+        }
+    }
+
+    fn credentials(&mut self, entry: &CallerEntry, caller: CallerIx) {
+        for key in &entry.keys {
+            if let Some(first) = self.keys.insert(key.id.value.clone(), key.id.span) {
+                self.report
+                    .error(key.id.span, format!("the key id `{}` is used twice", key.id.value))
+                    .also(first, "first here")
+                    .help("key ids are unique over all files");
+                continue;
+            }
+            let stored = StoredKey {
+                caller,
+                digest: key.digest.clone(),
+                expires: key.expires,
+            };
+            self.policy.keys.insert(key.id.value.clone(), stored);
+        }
+        if let Some(jwt) = &entry.jwt {
+            self.subject(jwt, caller);
+        }
+    }
+
+    fn subject(&mut self, jwt: &JwtEntry, caller: CallerIx) {
+        let issuer = &jwt.issuer.value;
+        if !self.issuers.contains(&issuer.as_str()) {
+            self.report
+                .error(jwt.issuer.span, format!("no issuer is named `{}`", issuer.escape_debug()))
+                .suggest(issuer, self.issuers.iter().copied());
+            return;
+        }
+        let same = self.subjects.iter().find(|(name, claims, _)| name == issuer && *claims == jwt.claims);
+        if let Some((_, _, first)) = same {
+            self.report
+                .error(jwt.span, "two callers have the same issuer and claims")
+                .also(*first, "first here")
+                .help("an identity maps to exactly one caller");
+            return;
+        }
+        self.subjects.push((issuer.clone(), jwt.claims.clone(), jwt.span));
+        let subject = Subject {
+            caller,
+            claims: jwt.claims.clone(),
+        };
+        self.policy.subjects.entry(issuer.clone()).or_default().push(subject);
+    }
+
+    /// The callers that a rule or limit is for: the named ones, or all in its scope.
+    fn scope(&mut self, file: &File, named: Option<&[Spanned<String>]>) -> Vec<CallerIx> {
+        let team = file.team.as_ref().map(|team| team.value.clone());
+        let in_scope = |caller: &Caller| team.as_deref().is_none_or(|team| &*caller.team == team);
+        let Some(named) = named else {
+            let all = self.policy.callers.iter().enumerate();
+            return all.filter(|(_, it)| in_scope(it)).map(|(ix, _)| CallerIx(ix)).collect();
+        };
+        let mut found = Vec::new();
+        for name in named {
+            match self.callers.get(&name.value) {
+                Some((ix, _)) if in_scope(self.policy.caller(*ix)) => found.push(*ix),
+                Some((ix, first)) => {
+                    let theirs = Arc::clone(self.policy.caller(*ix).team());
+                    self.report
+                        .error(name.span, format!("the caller `{}` is of the team `{theirs}`", name.value))
+                        .also(*first, "defined here")
+                        .help("a team's rules cover its own callers only");
+                }
+                None => {
+                    let known = self.policy.callers.iter().filter(|it| in_scope(it));
+                    self.report
+                        .error(name.span, format!("no caller is named `{}`", name.value.escape_debug()))
+                        .suggest(&name.value, known.map(|it| &*it.name));
+                }
+            }
+        }
+        found
+    }
+
+    fn rules(&mut self, file: &File) {
+        let mut names: HashMap<&str, Span> = HashMap::new();
+        for entry in &file.rules {
+            self.unique(&mut names, &entry.name);
+            let operations = self.operations(entry);
+            let callers = self.scope(file, entry.callers.as_deref());
+            let organizations = match &entry.organizations {
+                Some(Organizations::Any) => Organizations::Any,
+                Some(Organizations::Only(ids)) => Organizations::Only(ids.clone()),
+                None => continue,
+            };
+            if entry.effect == Effect::Allow && matches!(organizations, Organizations::Only(_)) {
+                self.need_any(entry);
+            }
+            let ix = RuleIx(self.policy.rules.len());
+            self.policy.rules.push(Rule {
+                name: full_name(file, &entry.name.value),
+                effect: entry.effect,
+                operations,
+                organizations,
+            });
+            for CallerIx(caller) in callers {
+                if let Some(caller) = self.policy.callers.get_mut(caller) {
+                    caller.rules.push(ix);
+                }
+            }
+        }
+    }
+
+    fn operations(&mut self, entry: &RuleEntry) -> OperationSet {
+        let mut all = OperationSet::default();
+        for pattern in &entry.operations {
+            match catalogue::expand(&pattern.value) {
+                Some(set) => all.extend(&set),
+                None => self.unknown_operation(pattern),
+            }
+        }
+        all
+    }
+
+    fn unknown_operation(&mut self, pattern: &Spanned<String>) {
+        let mut known: Vec<String> = OperationIx::served().map(|ix| ix.row().id.to_owned()).collect();
+        if pattern.value.ends_with('*') {
+            let groups: Vec<String> = known
+                .iter()
+                .filter_map(|id| id.rsplit_once('.').map(|(group, _)| group.to_owned()))
+                .collect();
+            known = groups.iter().flat_map(|it| [format!("{it}.*"), format!("{it}.**")]).collect();
+        }
+        self.report
+            .error(pattern.span, format!("no operation is named `{}`", pattern.value.escape_debug()))
+            .suggest(&pattern.value, known.iter().map(String::as_str));
+    }
+
+    /// An operation that names no organization cannot be granted for some organizations.
+    fn need_any(&mut self, entry: &RuleEntry) {
+        for pattern in &entry.operations {
+            // A whole group may hold both sorts; the decision then leaves out what names no organization. An
+            // operation that is named by its own id was surely meant.
+            let exact = OperationIx::served().find(|ix| ix.row().id == pattern.value);
+            if let Some(ix) = exact
+                && !ix.row().names_organization()
+            {
+                self.report
+                    .error(pattern.span, format!("`{}` names no organization", pattern.value))
+                    .help("it needs a rule of its own with `organizations: any`");
+            }
+        }
+    }
+
+    fn limits(&mut self, file: &File) {
+        let mut names: HashMap<&str, Span> = HashMap::new();
+        for entry in &file.limits {
+            self.unique(&mut names, &entry.name);
+            let ix = LimitIx(self.policy.limits.len());
+            self.policy.limits.push(Limit {
+                name: full_name(file, &entry.name.value),
+                period: entry.period,
+                burst: entry.burst,
+            });
+            for caller in self.scope(file, entry.callers.as_deref()) {
+                self.limit(caller, ix, entry);
+            }
+        }
+    }
+
+    fn limit(&mut self, CallerIx(caller): CallerIx, limit: LimitIx, entry: &LimitEntry) {
+        let Some(found) = self.policy.callers.get_mut(caller) else {
+            return;
+        };
+        if let Some(first) = self.limited.insert(CallerIx(caller), entry.name.span) {
+            self.report
+                .error(entry.name.span, format!("the caller `{}` has two limits", found.name))
+                .also(first, "first here")
+                .help("several limits at once are not supported yet: name the callers of each");
+        }
+        found.limit = Some(limit);
+    }
+
+    fn unique<'a>(&mut self, names: &mut HashMap<&'a str, Span>, name: &'a Spanned<String>) {
+        if let Some(first) = names.insert(&name.value, name.span) {
+            self.report
+                .error(name.span, format!("the name `{}` is used twice in this file", name.value))
+                .also(first, "first here");
+        }
+    }
+}
+
+fn full_name(file: &File, name: &str) -> Arc<str> {
+    match &file.team {
+        Some(team) => format!("{}/{name}", team.value).into(),
+        None => name.into(),
+    }
+}
+
+fn content_hash(files: &PolicyFiles) -> String {
+    let mut context = Context::new(&SHA256);
+    let mut part = |bytes: &[u8]| {
+        context.update(&(bytes.len() as u64).to_be_bytes());
+        context.update(bytes);
+    };
+    part(&catalogue::fingerprint());
+    for (_, name, text) in &files.files {
+        part(name.as_bytes());
+        part(text.as_bytes());
+    }
+    let digest = context.finish();
+    digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(files: &[(&str, &str)]) -> Result<Policy, String> {
+        let mut report = Report::default();
+        let files = PolicyFiles::from_texts(files.iter().copied(), &mut report);
+        compile(&files, &["github"], &mut report).ok_or_else(|| report.plain())
+    }
+
+    #[test]
+    fn every_mistake_of_every_file_is_listed_at_once() {
+        let broken = "team: a\ncallers:\n  one: {}\nallow:\n  - name: x\n    operations: [sessions.creat, nothing.**]\n    organizations: []\n    boddy: {}\n";
+        let syntax = "team: b\nallow: [\n";
+        let twice = "team: c\ncallers:\n  one: {}\n  two: { jwt: { issuer: githab, claims: { sub: x } } }\nlimits:\n  - { name: l, per: caller, rate: 0/min, burst: 0 }\nbudgets: []\n";
+        let text = check(&[("a.yaml", broken), ("b.yaml", syntax), ("c.yaml", twice)]).unwrap_err();
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a5_a_duplicate_key_is_the_only_error_of_its_file() {
+        let text = check(&[("a.yaml", "team: a\nteam: b\nnonsense: 1\n"), ("b.yaml", "team: b\nnonsense: 1\n")]).unwrap_err();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.contains("a.yaml:2:1: duplicate mapping key"), "{text}");
+        assert!(text.contains("b.yaml:2:1: a policy file has no field `nonsense`"), "{text}");
+    }
+
+    #[test]
+    fn fields_of_later_versions_are_errors() {
+        for field in ["body", "query", "sessions", "secrets", "uncapped"] {
+            let text = format!(
+                "team: a\ncallers: {{ one: {{}} }}\nallow:\n  - {{ name: x, operations: [self.get], organizations: any, {field}: {{}} }}\n"
+            );
+            let error = check(&[("a.yaml", &text)]).unwrap_err();
+            assert!(error.contains(&format!("`{field}:` is not supported yet")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_filtered_row_needs_any_like_every_row_without_an_organization() {
+        for operation in ["organizations.list", "enterprise.self.get", "enterprise.sessions.get"] {
+            let text = |organizations: &str| {
+                format!(
+                    "team: a\ncallers: {{ one: {{}} }}\nallow:\n  - {{ name: x, operations: [{operation}], organizations: {organizations} }}\n"
+                )
+            };
+            let error = check(&[("a.yaml", &text("[org-a]"))]).unwrap_err();
+            assert!(error.contains("names no organization"), "{error}");
+            check(&[("a.yaml", &text("any"))]).unwrap();
+        }
+    }
+
+    #[test]
+    fn c10_one_identity_is_one_caller() {
+        let text = "team: a\ncallers:\n  one: { jwt: { issuer: github, claims: { sub: x, n: 1 } } }\n  two: { jwt: { issuer: github, claims: { n: 1, sub: x } } }\n";
+        let error = check(&[("a.yaml", text)]).unwrap_err();
+        assert!(error.contains("same issuer and claims"), "{error}");
+    }
+
+    #[test]
+    fn a_rate_is_never_rounded_up() {
+        let text = "team: a\ncallers: { one: {} }\nlimits: [{ name: l, per: caller, rate: 7/s, burst: 3 }]\n";
+        let policy = check(&[("a.yaml", text)]).unwrap();
+        assert_eq!(policy.limits()[0].period.as_nanos(), 142_857_143);
+    }
+
+    #[test]
+    fn the_hash_follows_every_byte() {
+        let hash = |text| check(&[("a.yaml", text)]).unwrap().hash().to_owned();
+        assert_eq!(hash("team: a\n"), hash("team: a\n"));
+        assert_ne!(hash("team: a\n"), hash("team: a\n\n"));
+    }
+
+    #[test]
+    fn expiry_dates_mean_midnight_utc() {
+        let digest = "0".repeat(64);
+        let text = format!("team: a\ncallers: {{ one: {{ keys: [{{ id: k, sha256: \"{digest}\", expires: 2027-02-01 }}] }} }}\n");
+        let policy = check(&[("a.yaml", &text)]).unwrap();
+        assert_eq!(policy.key("k").unwrap().expires.unwrap().to_string(), "2027-02-01T00:00:00Z");
+    }
+}

@@ -1,0 +1,275 @@
+//! Who may do what. Pure, once loaded.
+//!
+//! Stage 7 of the request path (authorize) asks [`Policy::decide`]; stage 6
+//! (authenticate) maps an identity to its one caller here. A [`Policy`] is made
+//! by [`compile`] from a whole folder or not at all: its fields are private and
+//! hold no dangling name, so a request cannot meet a policy that is half right.
+//!
+//! The language, as far as it is carried out today: `team`, `owner`, `callers`
+//! (`keys`, `jwt`), `allow` and `deny` (`name`, `callers`, `operations`,
+//! `organizations`), `limits` (`name`, `per: caller`, `callers`, `rate`,
+//! `burst`). `deny` beats `allow`, and what nothing allows is denied. A field
+//! that belongs to a later version is a load error, since a rule that is not
+//! enforced must not look as if it were.
+//!
+//! Deliberately absent: conditions that can fail while a request waits.
+
+mod compile;
+mod decide;
+mod files;
+mod reader;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+
+use crate::catalogue::OperationSet;
+
+pub use compile::compile;
+pub use decide::{Decision, Denied};
+pub use files::PolicyFiles;
+
+/// A whole policy set.
+#[derive(Debug)]
+pub struct Policy {
+    callers: Vec<Caller>,
+    rules: Vec<Rule>,
+    limits: Vec<Limit>,
+    keys: HashMap<String, StoredKey>,
+    subjects: HashMap<String, Vec<Subject>>,
+    hash: String,
+}
+
+/// The policy set that new requests get; a reload puts another in its place.
+#[derive(Clone, Debug)]
+pub struct Current(Arc<ArcSwap<Policy>>);
+
+impl Current {
+    /// Starts with this set.
+    pub fn new(policy: Policy) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(policy)))
+    }
+
+    /// The set as it is now. A request asks once and keeps what it got.
+    pub fn load(&self) -> Arc<Policy> {
+        self.0.load_full()
+    }
+}
+
+/// A named client of a team.
+#[derive(Debug)]
+pub struct Caller {
+    name: Arc<str>,
+    team: Arc<str>,
+    owner: Option<Arc<str>>,
+    rules: Vec<RuleIx>,
+    limit: Option<LimitIx>,
+}
+
+impl Caller {
+    /// Its name, unique over all files.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+    /// Its team.
+    pub fn team(&self) -> &Arc<str> {
+        &self.team
+    }
+    /// Whom to ask about its team's policy.
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+}
+
+/// A caller's place in its policy set; never used with another set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CallerIx(usize);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct RuleIx(usize);
+
+/// A limit's place in its policy set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LimitIx(usize);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    Allow,
+    Deny,
+}
+
+#[derive(Debug)]
+struct Rule {
+    /// `team/name`, or the name alone for guard rails.
+    name: Arc<str>,
+    effect: Effect,
+    operations: OperationSet,
+    organizations: Organizations,
+}
+
+#[derive(Debug)]
+enum Organizations {
+    Any,
+    Only(Vec<String>),
+}
+
+/// A rate limit: `burst` at once, then one per `period`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// `team/name`, or the name alone for guard rails.
+    pub name: Arc<str>,
+    /// The time in which one request is earned back.
+    pub period: std::time::Duration,
+    /// How many requests fit at once.
+    pub burst: std::num::NonZeroU32,
+}
+
+/// SHA-256 of a whole API key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyDigest([u8; 32]);
+
+impl KeyDigest {
+    /// Of these 32 bytes.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+    /// The bytes, for a comparison in constant time.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyDigest")
+    }
+}
+
+/// What is kept of an API key.
+#[derive(Debug)]
+pub struct StoredKey {
+    /// The caller that it stands for.
+    pub caller: CallerIx,
+    /// The digest that a presented key must have.
+    pub digest: KeyDigest,
+    /// The instant from which on it is refused.
+    pub expires: Option<Timestamp>,
+}
+
+/// The claims that make a token of an issuer this caller's.
+#[derive(Debug)]
+struct Subject {
+    caller: CallerIx,
+    claims: Vec<(String, ClaimValue)>,
+}
+
+/// A claim's value in a rule; a token's must have the same type and be equal byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ClaimValue {
+    /// Text.
+    Text(String),
+    /// A whole number.
+    Integer(i64),
+    /// A boolean.
+    Bool(bool),
+}
+
+impl ClaimValue {
+    fn is(&self, value: &serde_json::Value) -> bool {
+        match self {
+            Self::Text(text) => value.as_str() == Some(text),
+            Self::Integer(it) => value.as_i64() == Some(*it),
+            Self::Bool(it) => value.as_bool() == Some(*it),
+        }
+    }
+}
+
+/// The callers that a token's claims name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// Exactly one, as it must be.
+    One(CallerIx),
+    /// None.
+    None,
+    /// Several: nobody can say who pays.
+    Several,
+}
+
+impl Policy {
+    /// A short content hash over every file and the catalogue.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// The caller at this place.
+    pub fn caller(&self, CallerIx(ix): CallerIx) -> &Caller {
+        #[expect(clippy::indexing_slicing, reason = "a CallerIx is only made by the compiler of the same set")]
+        &self.callers[ix]
+    }
+
+    /// All callers, in the order of the files.
+    pub fn callers(&self) -> impl Iterator<Item = &Caller> {
+        self.callers.iter()
+    }
+
+    /// The stored half of an API key with this public id.
+    pub fn key(&self, id: &str) -> Option<&StoredKey> {
+        self.keys.get(id)
+    }
+
+    /// The limits, in the order of their [`LimitIx`].
+    pub fn limits(&self) -> &[Limit] {
+        &self.limits
+    }
+
+    /// The limit that applies to this caller.
+    pub fn limit_of(&self, caller: CallerIx) -> Option<LimitIx> {
+        self.caller(caller).limit
+    }
+
+    /// The caller whose `jwt:` rule these claims of this issuer satisfy.
+    pub fn match_claims(&self, issuer: &str, claims: &serde_json::Map<String, serde_json::Value>) -> Match {
+        let subjects = self.subjects.get(issuer).map_or(&[][..], Vec::as_slice);
+        let mut found = Match::None;
+        for subject in subjects {
+            let holds = |(name, wanted): &(String, ClaimValue)| claims.get(name).is_some_and(|it| wanted.is(it));
+            if !subject.claims.iter().all(holds) {
+                continue;
+            }
+            found = match found {
+                Match::None => Match::One(subject.caller),
+                Match::One(caller) if caller == subject.caller => found,
+                Match::One(_) | Match::Several => Match::Several,
+            };
+        }
+        found
+    }
+
+    /// The names of the claims that rules of this issuer look at: what the access log may show of a token.
+    pub fn claim_names(&self, issuer: &str) -> impl Iterator<Item = &str> {
+        let subjects = self.subjects.get(issuer).map_or(&[][..], Vec::as_slice);
+        subjects.iter().flat_map(|subject| subject.claims.iter().map(|(name, _)| name.as_str()))
+    }
+
+    /// Adds a key to a caller, in memory: for the demo, whose keys live as long as its process.
+    ///
+    /// `false` if there is no such caller, or the key id is taken.
+    pub fn add_key(&mut self, caller: &str, id: &str, digest: KeyDigest) -> bool {
+        let Some(ix) = self.callers.iter().position(|it| &*it.name == caller) else {
+            return false;
+        };
+        if self.keys.contains_key(id) {
+            return false;
+        }
+        let key = StoredKey {
+            caller: CallerIx(ix),
+            digest,
+            expires: None,
+        };
+        self.keys.insert(id.to_owned(), key);
+        true
+    }
+}
