@@ -1,5 +1,169 @@
-//! t
-pub mod document;
-pub mod catalogue;
+//! Tollgate: an authenticating, policy-enforcing reverse proxy for a shared Devin service user.
+//!
+//! Teams call it instead of Devin's API, with their own credential; it decides
+//! what they may do, puts the shared token on, forwards, streams the answer
+//! back, and writes one access-log line per request.
+//!
+//! # The path of a request
+//!
+//! `main` → `cli` → [`serve`] accepts a connection → [`gateway`] is everything
+//! that happens to a request on it, in order. Each deciding stage takes one
+//! proof and gives the next, and only what is permitted gets the token:
+//!
+//! ```text
+//! Arrival → trace → access log → problem ─ Arrived → Classified → Identified → Permitted → Outbound → Devin
+//! ```
+//!
+//! The order is checked by the compiler. This is the right one:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use tollgate::body::Body;
+//! use tollgate::clock::SystemClock;
+//! use tollgate::exchange::Exchange;
+//! use tollgate::pipeline::{Arrived, authenticate::Authenticate, authorize::Authorize, stage::StageLayer, target::Classify};
+//! use tollgate::pipeline::Permitted;
+//! use tollgate::rejection::Rejection;
+//! use tower::{Service, ServiceBuilder};
+//!
+//! fn stack<S>(inner: S) -> impl Service<Exchange<Arrived>>
+//! where
+//!     S: Service<Exchange<Permitted>, Response = http::Response<Body>, Error = Rejection>,
+//! {
+//!     ServiceBuilder::new()
+//!         .layer(StageLayer::new(Classify::new(Arc::default())))
+//!         .layer(StageLayer::new(Authenticate::new(Arc::new([]), Arc::new(SystemClock))))
+//!         .layer(StageLayer::new(Authorize))
+//!         .service(inner)
+//! }
+//! ```
+//!
+//! With two stages swapped it does not build:
+//!
+//! ```compile_fail,E0277
+//! use std::sync::Arc;
+//! use tollgate::body::Body;
+//! use tollgate::clock::SystemClock;
+//! use tollgate::exchange::Exchange;
+//! use tollgate::pipeline::{Arrived, authenticate::Authenticate, authorize::Authorize, stage::StageLayer, target::Classify};
+//! use tollgate::pipeline::Permitted;
+//! use tollgate::rejection::Rejection;
+//! use tower::{Service, ServiceBuilder};
+//!
+//! fn stack<S>(inner: S) -> impl Service<Exchange<Arrived>>
+//! where
+//!     S: Service<Exchange<Permitted>, Response = http::Response<Body>, Error = Rejection>,
+//! {
+//!     ServiceBuilder::new()
+//!         .layer(StageLayer::new(Classify::new(Arc::default())))
+//!         .layer(StageLayer::new(Authorize))
+//!         .layer(StageLayer::new(Authenticate::new(Arc::new([]), Arc::new(SystemClock))))
+//!         .service(inner)
+//! }
+//! ```
+
+// The path of a request, from the outside in.
+pub mod serve;
+pub mod pipeline;
+pub mod exchange;
+pub mod trail;
+pub mod rejection;
+pub mod problem;
+// What it is judged by: pure.
 pub mod target;
+pub mod catalogue;
 pub mod policy;
+pub mod api_key;
+pub mod strict_json;
+// What it is made of, and its edges.
+pub mod body;
+pub mod clock;
+pub mod token;
+// How the process is configured and watched.
+pub mod admin;
+pub mod document;
+pub mod settings;
+pub mod telemetry;
+// What else the binary does.
+pub mod cli;
+pub mod demo;
+pub mod fake_devin;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use http::Response;
+use tower::{Service, ServiceBuilder};
+
+use body::Body;
+use catalogue::Catalogue;
+use clock::Clock;
+use exchange::Exchange;
+use pipeline::access_log::{AccessLogLayer, Sink};
+use pipeline::authenticate::{Authenticate, Issuer};
+use pipeline::authorize::Authorize;
+use pipeline::credential::{Credential, Outbound, Pinned};
+use pipeline::edge::Arrival;
+use pipeline::limit::{Limit, Limiters};
+use pipeline::pages::PagesLayer;
+use pipeline::problem::ProblemsLayer;
+use pipeline::stage::StageLayer;
+use pipeline::target::Classify;
+use pipeline::trace::TraceLayer;
+use rejection::Rejection;
+use token::ServiceToken;
+
+/// What a gateway is made of.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Who may do what.
+    pub policies: policy::Current,
+    /// Whose tokens are believed.
+    pub issuers: Arc<[Issuer]>,
+    /// What is left of the limits.
+    pub limiters: Arc<Limiters>,
+    /// The shared service-user token.
+    pub token: ServiceToken,
+    /// The one host that it may go to.
+    pub pinned: Pinned,
+    /// Where lines go.
+    pub log: Sink,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// THE STACK: everything that happens to a request, in order.
+pub fn gateway<U>(
+    parts: &Parts,
+    upstream: U,
+) -> impl Service<Arrival, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + use<U>
+where
+    U: Service<Exchange<Outbound>, Response = Response<Body>, Error = Rejection> + Clone + Send + 'static,
+    U::Future: Send,
+{
+    ServiceBuilder::new()
+        // Id and clock first: everything below can name the request.
+        .layer(TraceLayer::new(Arc::clone(&parts.clock)))
+        // Around all that can refuse, fail or panic, so that each request has its one line.
+        .layer(AccessLogLayer::new(parts.log.clone()))
+        // The border: below it refusals are values, above it there are only answers.
+        .layer(ProblemsLayer::new(parts.policies.clone()))
+        // Whoever is refused can read why, without a credential.
+        .layer(PagesLayer)
+        // What is asked, before who asks: the path is read once, and for nothing unknown is anyone authenticated.
+        .layer(StageLayer::new(Classify::new(Arc::new(Catalogue::new()))))
+        // Who asks. The credential ends here.
+        .layer(StageLayer::new(Authenticate::new(
+            Arc::clone(&parts.issuers),
+            Arc::clone(&parts.clock),
+        )))
+        // Whether they may. Before the limit: what is denied anyway uses nothing up.
+        .layer(StageLayer::new(Authorize))
+        .layer(StageLayer::new(Limit::new(Arc::clone(&parts.limiters))))
+        // Only what is permitted gets the token, and nothing below decides any more.
+        .layer(StageLayer::new(Credential::new(
+            parts.token.clone(),
+            parts.pinned.clone(),
+        )))
+        .service(upstream)
+}

@@ -378,7 +378,7 @@ mod tests {
     fn a_rate_is_never_rounded_up() {
         let text = "team: a\ncallers: { one: {} }\nlimits: [{ name: l, per: caller, rate: 7/s, burst: 3 }]\n";
         let policy = check(&[("a.yaml", text)]).unwrap();
-        assert_eq!(policy.limits()[0].period.as_nanos(), 142_857_143);
+        assert_eq!(policy.limit(LimitIx(0)).unwrap().period.as_nanos(), 142_857_143);
     }
 
     #[test]

@@ -88,6 +88,18 @@ impl Caller {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CallerIx(usize);
 
+impl CallerIx {
+    /// The place as a number, for tables beside the policy.
+    pub fn get(self) -> usize {
+        self.0
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests(ix: usize) -> Self {
+        Self(ix)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct RuleIx(usize);
 
@@ -220,9 +232,14 @@ impl Policy {
         self.keys.get(id)
     }
 
-    /// The limits, in the order of their [`LimitIx`].
-    pub fn limits(&self) -> &[Limit] {
-        &self.limits
+    /// The places of all callers.
+    pub fn caller_ixs(&self) -> impl Iterator<Item = CallerIx> + use<> {
+        (0..self.callers.len()).map(CallerIx)
+    }
+
+    /// The limit at this place.
+    pub fn limit(&self, LimitIx(ix): LimitIx) -> Option<&Limit> {
+        self.limits.get(ix)
     }
 
     /// The limit that applies to this caller.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use super::{ClaimValue, KeyDigest};
+use crate::api_key;
 use crate::document::{Node, Report, Span, Table, Value};
 
 /// Text and where it stands.
@@ -127,8 +128,8 @@ fn callers(node: &Node, report: &mut Report) -> Vec<CallerEntry> {
         return Vec::new();
     };
     let mut found = Vec::new();
-    for (text, key, value) in table.into_entries() {
-        let Some(caller) = name("caller", text, key.span, report) else {
+    for (text, at, value) in table.into_entries() {
+        let Some(caller) = name("caller", text, at.span, report) else {
             continue;
         };
         let Some(mut table) = Table::new("a caller", value, report) else {
@@ -136,7 +137,7 @@ fn callers(node: &Node, report: &mut Report) -> Vec<CallerEntry> {
         };
         let keys = table.list("keys", report);
         let keys = keys.map_or(Vec::new(), |(items, _)| {
-            items.iter().filter_map(|item| api_key(item, report)).collect()
+            items.iter().filter_map(|item| key(item, report)).collect()
         });
         let jwt = table.take("jwt").and_then(|node| jwt(node, report));
         for field in ["spiffe", "unix", "renamed_from"] {
@@ -152,18 +153,10 @@ fn callers(node: &Node, report: &mut Report) -> Vec<CallerEntry> {
     found
 }
 
-/// Whether a text can be the public half of an API key.
-pub(super) fn is_key_id(id: &str) -> bool {
-    (1..=32).contains(&id.len())
-        && id
-            .bytes()
-            .all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-')
-}
-
-fn api_key(node: &Node, report: &mut Report) -> Option<KeyEntry> {
+fn key(node: &Node, report: &mut Report) -> Option<KeyEntry> {
     let mut table = Table::new("a key", node, report)?;
     let id = table.require_text("id", report).and_then(|(text, span)| {
-        if is_key_id(text) {
+        if api_key::is_id(text) {
             return Some(Spanned {
                 value: text.to_owned(),
                 span,

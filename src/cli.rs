@@ -1,0 +1,156 @@
+//! The command line. Every command says `--output json` if asked; exit 0 is fine, 1 means that the thing
+//! checked is bad, 2 that the call is.
+
+mod check;
+mod health;
+mod keys;
+mod serve;
+mod upstream;
+
+use std::future::Future;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::body::BoxError;
+use crate::demo;
+use crate::settings::Override;
+use crate::telemetry;
+
+/// An authenticating, policy-enforcing reverse proxy for a shared Devin service user.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version, about)]
+struct Call {
+    /// How results are printed.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    output: Format,
+    /// What the process logs on standard error, such as `info` or `tollgate=debug`.
+    #[arg(long, global = true, env = "RUST_LOG", default_value = "info", hide_env_values = true)]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve(Config),
+    /// Run the gateway, a fake Devin and the sample policies in one process: no token, no server, no file.
+    Demo(demo::Options),
+    /// Check the configuration and all policies, and list every mistake.
+    Check(check::Options),
+    /// Make API keys.
+    Keys {
+        #[command(subcommand)]
+        command: keys::Command,
+    },
+    /// Ask a running gateway whether it is alive (for container health checks).
+    Health(health::Options),
+    /// Run only the fake Devin.
+    FakeDevin(upstream::Options),
+}
+
+/// Where the configuration is.
+#[derive(Args, Debug)]
+struct Config {
+    /// The configuration file.
+    #[arg(long, default_value = "tollgate.yaml")]
+    config: PathBuf,
+    /// Override a setting: `--set upstream.base_url=https://…`. Environment: `TOLLGATE__UPSTREAM__BASE_URL`.
+    #[arg(long = "set", value_name = "SETTING=VALUE", value_parser = parse_override)]
+    sets: Vec<Override>,
+}
+
+fn parse_override(text: &str) -> Result<Override, String> {
+    Override::from_flag(text).ok_or_else(|| "write it as SETTING=VALUE".to_owned())
+}
+
+impl Config {
+    fn overrides(&self) -> Vec<Override> {
+        let mut all = Override::from_env();
+        all.extend(self.sets.iter().cloned());
+        all
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub enum Failure {
+    /// What was checked is bad; everything has been said.
+    Bad,
+    /// It could not be done.
+    Error(BoxError),
+}
+
+impl<E: Into<BoxError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+/// Runs the call of this process.
+pub fn main() -> ExitCode {
+    let call = Call::parse();
+    telemetry::start(&call.log);
+    let format = call.output;
+    let result = match call.command {
+        Command::Serve(config) => on_runtime(serve::run(config)),
+        Command::Demo(options) => on_runtime(demo::run(options, format)),
+        Command::Check(options) => check::run(&options, format),
+        Command::Keys { command } => keys::run(&command, format),
+        Command::Health(options) => on_runtime(health::run(options, format)),
+        Command::FakeDevin(options) => on_runtime(upstream::run(options, format)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Bad) => ExitCode::FAILURE,
+        Err(Failure::Error(error)) => {
+            complain(format, &*error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn on_runtime(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(work);
+    // What still runs (an aborted client's task) does not hold the process.
+    runtime.shutdown_background();
+    result
+}
+
+fn complain(format: Format, error: &(dyn std::error::Error + 'static)) {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(next) = source {
+        let part = next.to_string();
+        if !text.contains(&part) {
+            text = format!("{text}: {part}");
+        }
+        source = next.source();
+    }
+    let _ = match format {
+        Format::Text => writeln!(io::stderr(), "error: {text}"),
+        Format::Json => print(&serde_json::json!({"error": text}).to_string()),
+    };
+}
+
+/// A line on standard output; a reader that has gone is not an error of ours.
+pub(crate) fn print(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}

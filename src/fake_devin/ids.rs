@@ -1,0 +1,89 @@
+//! Fresh ids and one-time tokens, in the forms that Devin's API reference shows.
+
+use aws_lc_rs::rand;
+
+/// `prefix` and 32 random hex digits, for example `note-…`.
+pub(super) fn fresh(prefix: &str) -> String {
+    format!("{prefix}{}", hex(&random::<16>()))
+}
+
+/// A service-user token: `cog_` and 52 characters of base32 (256 bits).
+pub(super) fn token() -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let mut text = String::from("cog_");
+    let (mut held, mut bits) = (0_u32, 0_u32);
+    for byte in random::<32>() {
+        held = (held << 8) | u32::from(byte);
+        bits += 8;
+        while bits >= 5 {
+            bits -= 5;
+            push(&mut text, ALPHABET, held >> bits);
+        }
+    }
+    if bits > 0 {
+        push(&mut text, ALPHABET, held << (5 - bits));
+    }
+    text
+}
+
+fn push(text: &mut String, alphabet: &[u8; 32], value: u32) {
+    if let Some(symbol) = alphabet.get((value & 31) as usize) {
+        text.push(char::from(*symbol));
+    }
+}
+
+/// Lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The inverse of [`hex`].
+pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text
+        .chars()
+        .map(|symbol| {
+            symbol
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        })
+        .collect();
+    digits?
+        .chunks(2)
+        .map(|pair| match pair {
+            [high, low] => Some(high * 16 + low),
+            [..] => None,
+        })
+        .collect()
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    if rand::fill(&mut bytes).is_err() {
+        // No entropy is no reason to stop a fake: time-ordered ids are still unique.
+        let stamp = *uuid::Uuid::now_v7().as_bytes();
+        for (byte, fill) in bytes.iter_mut().zip(stamp.iter().cycle()) {
+            *byte = *fill;
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_has_the_documented_form() {
+        let token = token();
+        let body = token.strip_prefix("cog_").unwrap();
+        assert_eq!(body.len(), 52);
+        assert!(body.chars().all(|c| matches!(c, 'a'..='z' | '2'..='7')));
+    }
+
+    #[test]
+    fn hex_goes_both_ways() {
+        assert_eq!(unhex(&hex(b"\x00\xffa")), Some(b"\x00\xffa".to_vec()));
+        assert_eq!(unhex("abc"), None);
+        assert_eq!(unhex("zz"), None);
+    }
+}

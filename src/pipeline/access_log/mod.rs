@@ -1,0 +1,181 @@
+//! Stage 3: one line per request, whatever becomes of it.
+//!
+//! The layer wraps everything below. A request first gets a slot in the log's
+//! queue (back-pressure: a line that was begun is never dropped), and a guard
+//! that writes the line when the answer's body has gone, or when the request is
+//! dropped because its client left. Refusals, failures and panics come by here
+//! as answers, since they become those one layer below.
+
+mod record;
+mod sink;
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt;
+use tower::{Layer, Service};
+
+use super::BoxFuture;
+use super::credential::REQUEST_ID;
+use super::trace::Traced;
+use crate::body::{Body, BoxError};
+use crate::trail::Trail;
+
+pub use record::{Outcome, connection_line};
+pub use sink::{MemoryLog, Output, Sink, Slot};
+
+/// Makes [`AccessLog`] services.
+#[derive(Clone, Debug)]
+pub struct AccessLogLayer {
+    sink: Sink,
+}
+
+impl AccessLogLayer {
+    /// Writing to this sink.
+    pub fn new(sink: Sink) -> Self {
+        Self { sink }
+    }
+}
+
+impl<S> Layer<S> for AccessLogLayer {
+    type Service = AccessLog<S>;
+
+    fn layer(&self, inner: S) -> AccessLog<S> {
+        AccessLog {
+            sink: self.sink.clone(),
+            inner,
+        }
+    }
+}
+
+/// Writes the line of each request.
+#[derive(Clone, Debug)]
+pub struct AccessLog<S> {
+    sink: Sink,
+    inner: S,
+}
+
+impl<S> Service<Traced> for AccessLog<S>
+where
+    S: Service<Traced, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Response<Body>, Infallible>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, traced: Traced) -> Self::Future {
+        let sink = self.sink.clone();
+        // The copy that was polled ready goes into the future; the fresh one stays here.
+        let fresh = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, fresh);
+        // The guard is made here and not in the future, which may be dropped before it is ever polled.
+        let mut line = Line {
+            trail: Arc::clone(&traced.trail),
+            sink,
+            slot: None,
+            status: None,
+            bytes_out: 0,
+            outcome: Outcome::ClientGone,
+        };
+        Box::pin(async move {
+            line.slot = Some(line.sink.slot().await);
+            let mut response = ready.call(traced).await?;
+            response
+                .headers_mut()
+                .insert(REQUEST_ID, line.trail.request_id_header.clone());
+            line.status = Some(response.status().as_u16());
+            Ok(response.map(|body| LoggedBody::new(body, line).boxed_unsync()))
+        })
+    }
+}
+
+/// The line of one request; written when this is dropped.
+struct Line {
+    trail: Arc<Trail>,
+    sink: Sink,
+    slot: Option<Slot>,
+    status: Option<u16>,
+    bytes_out: u64,
+    outcome: Outcome,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // A client that left while it waited for its slot is over the queue's bound by its one line.
+        let slot = self.slot.take().unwrap_or_else(|| self.sink.extra_slot());
+        slot.write(|line| record::write(line, &self.trail, self.status, self.bytes_out, self.outcome));
+    }
+}
+
+/// The answer's body; carries the line to its end.
+struct LoggedBody {
+    inner: Body,
+    expected: Option<u64>,
+    line: Line,
+}
+
+impl LoggedBody {
+    fn new(inner: Body, mut line: Line) -> Self {
+        let expected = inner.size_hint().exact();
+        if inner.is_end_stream() || expected == Some(0) {
+            line.outcome = Outcome::Complete;
+        }
+        Self { inner, expected, line }
+    }
+}
+
+impl http_body::Body for LoggedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                self.line.bytes_out += frame.data_ref().map_or(0, Bytes::len) as u64;
+                // A body of known length is not asked again after its last byte.
+                if self.expected == Some(self.line.bytes_out) || self.inner.is_end_stream() {
+                    self.line.outcome = Outcome::Complete;
+                }
+            }
+            Some(Err(error)) => {
+                self.line.outcome = if error.is::<tower_http::timeout::TimeoutError>() {
+                    Outcome::TimedOut
+                } else {
+                    Outcome::UpstreamAborted
+                };
+                tracing::warn!(request_id = %self.line.trail.request_id, %error, "an answer broke off");
+            }
+            None => self.line.outcome = Outcome::Complete,
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Which side spoke.
+fn answered_by(trail: &Trail) -> &'static str {
+    if trail.upstream_answered.load(Ordering::Relaxed) {
+        "upstream"
+    } else {
+        "gateway"
+    }
+}

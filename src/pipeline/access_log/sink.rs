@@ -1,0 +1,432 @@
+//! Where lines go: a bounded queue and a writer thread of its own.
+//!
+//! A request takes a [`Slot`] before it begins and gives it back when its line
+//! is written: the queue is as long as there are slots, and when the disk
+//! stands still, new requests wait instead of lines being lost. The writer
+//! gathers for a moment and writes in batches, so that a request wakes nobody
+//! while there is load. A crash loses at most what was gathered in that moment.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+/// The most lines between their requests' heads and the disk.
+const SLOTS: usize = 16 * 1024;
+/// The writer writes at once when this much is waiting.
+const BATCH: usize = 64 * 1024;
+/// How long it gathers otherwise.
+const GATHER: Duration = Duration::from_millis(50);
+/// How long it waits after a failed write.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Where a log is written to.
+#[derive(Debug)]
+pub enum Output {
+    /// Standard output.
+    Stdout,
+    /// Standard error: for the demo, whose standard output is for people.
+    Stderr,
+    /// A file, which is rotated at `max_bytes`: `keep` old ones stay, as `path.1` and so on.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// The size at which it is rotated.
+        max_bytes: u64,
+        /// How many old ones are kept.
+        keep: u32,
+    },
+    /// Memory, for tests and the tour.
+    Memory(MemoryLog),
+}
+
+/// A log in memory.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryLog(Arc<Mutex<Vec<u8>>>);
+
+impl MemoryLog {
+    /// What has been written.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&lock(&self.0)).into_owned()
+    }
+}
+
+/// A handle to the log.
+#[derive(Clone, Debug)]
+pub struct Sink(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    wake: Condvar,
+    written: Condvar,
+    slots: Semaphore,
+    healthy: AtomicBool,
+    reopen: AtomicBool,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lines: Vec<u8>,
+    count: usize,
+    /// The slots of these lines.
+    slots: usize,
+    /// Lines that are being written now.
+    writing: usize,
+    /// The writer sleeps until there is a line.
+    idle: bool,
+    /// Somebody waits for everything to be written.
+    flushing: bool,
+    closed: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Sink {
+    /// Opens the output and starts its writer.
+    ///
+    /// # Errors
+    /// The output cannot be opened, or no thread can be started.
+    pub fn open(output: Output) -> io::Result<Self> {
+        let mut target = Target::open(output)?;
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            written: Condvar::new(),
+            slots: Semaphore::new(SLOTS),
+            healthy: AtomicBool::new(true),
+            reopen: AtomicBool::new(false),
+            writer: Mutex::new(None),
+        });
+        let writer = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("access-log".to_owned());
+        *lock(&shared.writer) = Some(thread.spawn(move || write_all(&writer, &mut target))?);
+        Ok(Self(shared))
+    }
+
+    /// A place for one line; waits while the queue is full.
+    pub async fn slot(&self) -> Slot {
+        if let Ok(permit) = self.0.slots.acquire().await {
+            permit.forget();
+        }
+        Slot {
+            queue: Arc::clone(&self.0),
+            counted: true,
+        }
+    }
+
+    /// A place beside the queue, for a line whose request is over already.
+    pub(super) fn extra_slot(&self) -> Slot {
+        Slot {
+            queue: Arc::clone(&self.0),
+            counted: false,
+        }
+    }
+
+    /// Writes a line that is no request's.
+    pub async fn write(&self, line: impl FnOnce(&mut Vec<u8>)) {
+        self.slot().await.write(line);
+    }
+
+    /// Whether the last write succeeded: a part of readiness.
+    pub fn is_healthy(&self) -> bool {
+        self.0.healthy.load(Ordering::Relaxed)
+    }
+
+    /// Opens the file anew before the next line (SIGUSR1): somebody else has rotated it.
+    pub fn reopen(&self) {
+        self.0.reopen.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until every line so far is written. Blocks; not for request paths.
+    pub fn flush(&self) {
+        let mut state = lock(&self.0.state);
+        while state.count > 0 || state.writing > 0 {
+            state.flushing = true;
+            self.0.wake.notify_all();
+            state = self.0.written.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.flushing = false;
+    }
+
+    /// Writes what is left and ends the writer. Lines that come later are written to nobody.
+    pub fn close(&self) {
+        lock(&self.0.state).closed = true;
+        self.0.wake.notify_all();
+        if let Some(writer) = lock(&self.0.writer).take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+/// A place in the queue.
+#[derive(Debug)]
+#[must_use = "a slot that is not written to is lost to the queue"]
+pub struct Slot {
+    queue: Arc<Shared>,
+    /// Whether it is one of the queue's places, to be given back.
+    counted: bool,
+}
+
+impl Slot {
+    /// Puts the line there.
+    pub fn write(self, line: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = lock(&self.queue.state);
+        line(&mut state.lines);
+        state.count += 1;
+        state.slots += usize::from(self.counted);
+        if state.idle || state.lines.len() >= BATCH {
+            state.idle = false;
+            self.queue.wake.notify_all();
+        }
+    }
+}
+
+/// The writer thread.
+fn write_all(shared: &Shared, target: &mut Target) {
+    let mut batch = Vec::new();
+    loop {
+        let slots = {
+            let mut state = lock(&shared.state);
+            while state.count == 0 {
+                if state.closed {
+                    return;
+                }
+                state.idle = true;
+                state = shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            state.idle = false;
+            let gathers = |state: &mut State| !state.closed && !state.flushing && state.lines.len() < BATCH;
+            state = shared
+                .wake
+                .wait_timeout_while(state, GATHER, gathers)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            std::mem::swap(&mut batch, &mut state.lines);
+            state.writing = std::mem::take(&mut state.count);
+            std::mem::take(&mut state.slots)
+        };
+        if shared.reopen.swap(false, Ordering::Relaxed)
+            && let Err(error) = target.reopen()
+        {
+            tracing::error!(%error, "the access log cannot be opened anew");
+        }
+        persist(shared, target, &batch);
+        batch.clear();
+        batch.shrink_to(4 * BATCH);
+        shared.slots.add_permits(slots);
+        lock(&shared.state).writing = 0;
+        shared.written.notify_all();
+    }
+}
+
+/// Writes until it is written: a full disk stops new requests, not the truth. Only at the end of the process
+/// is the rest given up.
+fn persist(shared: &Shared, target: &mut Target, batch: &[u8]) {
+    let mut rest = batch;
+    while !rest.is_empty() {
+        match target.write(rest) {
+            Ok(written) if written > 0 => {
+                shared.healthy.store(true, Ordering::Relaxed);
+                rest = rest.get(written..).unwrap_or(&[]);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            failed => {
+                if shared.healthy.swap(false, Ordering::Relaxed) {
+                    tracing::error!(?failed, "the access log cannot be written; requests wait");
+                }
+                let state = lock(&shared.state);
+                let state = shared
+                    .wake
+                    .wait_timeout_while(state, RETRY, |state| !state.closed)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
+                if state.closed {
+                    tracing::error!(bytes = rest.len(), "the access log could not be written to its end");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+enum Target {
+    Stdout(io::Stdout),
+    Stderr(io::Stderr),
+    File(Rotated),
+    Memory(MemoryLog),
+}
+
+impl Target {
+    fn open(output: Output) -> io::Result<Self> {
+        Ok(match output {
+            Output::Stdout => Self::Stdout(io::stdout()),
+            Output::Stderr => Self::Stderr(io::stderr()),
+            Output::File { path, max_bytes, keep } => {
+                let (file, size) = open(&path)?;
+                Self::File(Rotated {
+                    path,
+                    max_bytes,
+                    keep,
+                    file,
+                    size,
+                    at_line_end: true,
+                })
+            }
+            Output::Memory(memory) => Self::Memory(memory),
+        })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(out) => {
+                let written = out.write(bytes)?;
+                out.flush()?;
+                Ok(written)
+            }
+            Self::Stderr(out) => out.write(bytes),
+            Self::File(file) => file.write(bytes),
+            Self::Memory(memory) => {
+                lock(&memory.0).extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+        }
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.reopen(),
+            Self::Stdout(_) | Self::Stderr(_) | Self::Memory(_) => Ok(()),
+        }
+    }
+}
+
+struct Rotated {
+    path: PathBuf,
+    max_bytes: u64,
+    keep: u32,
+    file: File,
+    size: u64,
+    at_line_end: bool,
+}
+
+fn open(path: &PathBuf) -> io::Result<(File, u64)> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
+    let size = file.metadata()?.len();
+    Ok((file, size))
+}
+
+impl Rotated {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.at_line_end && self.size > 0 && self.size + bytes.len() as u64 > self.max_bytes {
+            self.rotate()?;
+        }
+        let written = self.file.write(bytes)?;
+        self.size += written as u64;
+        self.at_line_end = bytes.get(..written).is_some_and(|it| it.ends_with(b"\n"));
+        Ok(written)
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        let old = |number: u32| PathBuf::from(format!("{}.{number}", self.path.display()));
+        for number in (1..self.keep).rev() {
+            match fs::rename(old(number), old(number + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        if self.keep > 0 {
+            fs::rename(&self.path, old(1))?;
+        } else {
+            fs::remove_file(&self.path)?;
+        }
+        self.reopen()
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        (self.file, self.size) = open(&self.path)?;
+        self.at_line_end = true;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_is_rotated_between_lines_and_reopened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        let sink = Sink::open(Output::File {
+            path: path.clone(),
+            max_bytes: 100,
+            keep: 2,
+        })
+        .unwrap();
+        for number in 0..20 {
+            sink.write(|line| line.extend_from_slice(format!("line {number:02} {}\n", "x".repeat(30)).as_bytes())).await;
+            sink.flush();
+        }
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!(read("access.log").lines().count(), 2);
+        assert_eq!(read("access.log.1").lines().count(), 2);
+        assert!(read("access.log.2").starts_with("line 14"));
+        assert!(!folder.path().join("access.log.3").exists());
+        fs::rename(&path, folder.path().join("taken")).unwrap();
+        sink.reopen();
+        sink.write(|line| line.extend_from_slice(b"after\n")).await;
+        sink.close();
+        assert_eq!(read("access.log"), "after\n");
+    }
+
+    #[tokio::test]
+    async fn r10_lines_wait_for_a_full_disk_and_none_is_lost() {
+        let sink = Sink::open(Output::File {
+            path: "/dev/full".into(),
+            max_bytes: u64::MAX,
+            keep: 0,
+        })
+        .unwrap();
+        assert!(sink.is_healthy());
+        sink.write(|line| line.extend_from_slice(b"x\n")).await;
+        while sink.is_healthy() {
+            tokio::task::yield_now().await;
+        }
+        // The slots of unwritten lines do not come back: in the end, requests wait.
+        assert_eq!(sink.0.slots.available_permits(), SLOTS - 1);
+        sink.close();
+    }
+
+    #[tokio::test]
+    async fn every_line_of_many_writers_is_written_once() {
+        let memory = MemoryLog::default();
+        let sink = Sink::open(Output::Memory(memory.clone())).unwrap();
+        let mut writers = Vec::new();
+        for writer in 0..8 {
+            let sink = sink.clone();
+            writers.push(tokio::spawn(async move {
+                for number in 0..500 {
+                    sink.write(|line| line.extend_from_slice(format!("{writer} {number}\n").as_bytes())).await;
+                }
+            }));
+        }
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        sink.close();
+        let text = memory.text();
+        let lines: std::collections::HashSet<&str> = text.lines().collect();
+        assert_eq!((lines.len(), text.lines().count()), (4_000, 4_000));
+        assert_eq!(sink.0.slots.available_permits(), SLOTS);
+    }
+}

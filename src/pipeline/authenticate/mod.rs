@@ -1,0 +1,205 @@
+//! Stage 6: whose request is this? Makes [`Identified`].
+//!
+//! Credential → identity → caller, and the credential is taken off the request
+//! here: nothing below this stage can see it. Two kinds are known: API keys
+//! ([`crate::api_key`]) and JWTs (`jwt`, with the keys of `jwks`). Refusals do
+//! not say which check failed, beyond "expired".
+
+mod jwks;
+mod jwt;
+
+use std::sync::Arc;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use super::Classified;
+use super::stage::Stage;
+use crate::api_key;
+use crate::catalogue::OperationIx;
+use crate::clock::Clock;
+use crate::exchange::Exchange;
+use crate::policy::{CallerIx, KeyDigest, Match, Policy};
+use crate::rejection::Rejection;
+use crate::target::Target;
+use crate::trail::{Identity, KnownCaller};
+
+pub use jwks::{Algorithm, KeySet, KeySetError, VerifyingKey};
+pub use jwt::{Claims, Issuer, JwtError, check_signature};
+
+/// The longest credential that is looked at, in bytes, before any decoding.
+const MAX_CREDENTIAL: usize = 16 * 1024;
+
+/// Proof that the request is one caller's.
+#[derive(Debug)]
+pub struct Identified {
+    classified: Classified,
+    caller: CallerIx,
+}
+
+impl Identified {
+    /// The policy set.
+    pub fn policy(&self) -> &Arc<Policy> {
+        self.classified.policy()
+    }
+    /// The caller, of that set.
+    pub fn caller(&self) -> CallerIx {
+        self.caller
+    }
+    /// The operation.
+    pub fn operation(&self) -> OperationIx {
+        self.classified.operation()
+    }
+    /// The organization that the path names.
+    pub fn organization(&self) -> Option<&str> {
+        self.classified.organization()
+    }
+    /// The target that was judged.
+    pub fn target(&self) -> &Target {
+        self.classified.target()
+    }
+}
+
+/// The stage.
+#[derive(Clone, Debug)]
+pub struct Authenticate {
+    issuers: Arc<[Issuer]>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Authenticate {
+    /// With tokens of these issuers, judged at the time of `clock`.
+    pub fn new(issuers: Arc<[Issuer]>, clock: Arc<dyn Clock>) -> Self {
+        Self { issuers, clock }
+    }
+}
+
+impl Stage<Classified> for Authenticate {
+    type Out = Identified;
+
+    fn judge(&self, mut exchange: Exchange<Classified>) -> Result<Exchange<Identified>, Rejection> {
+        let policy = Arc::clone(exchange.proof.policy());
+        let credential = bearer(exchange.request.headers())?;
+        let (caller, identity) = if credential.starts_with(api_key::PREFIX) {
+            self.by_key(&policy, credential)
+        } else {
+            self.by_token(&policy, credential, &exchange.trail)
+        }?;
+        let _ = exchange.trail.identity.set(identity);
+        let known = policy.caller(caller);
+        let _ = exchange.trail.caller.set(KnownCaller {
+            name: Arc::clone(known.name()),
+            team: Arc::clone(known.team()),
+        });
+        exchange.request.headers_mut().remove(AUTHORIZATION);
+        Ok(exchange.prove(|classified| Identified { classified, caller }))
+    }
+}
+
+impl Authenticate {
+    fn by_key(&self, policy: &Policy, credential: &str) -> Result<(CallerIx, Identity), Rejection> {
+        let presented = api_key::parse(credential).ok_or(Rejection::CredentialInvalid)?;
+        let stored = policy.key(presented.id);
+        // An unknown id costs a comparison like a known one.
+        let nobody = KeyDigest::new([0; 32]);
+        let digest = stored.map_or(&nobody, |stored| &stored.digest);
+        let equal = verify_slices_are_equal(presented.digest.bytes(), digest.bytes()).is_ok();
+        let stored = stored.filter(|_| equal).ok_or(Rejection::CredentialInvalid)?;
+        if stored.expires.is_some_and(|end| end <= self.clock.now()) {
+            return Err(Rejection::CredentialExpired);
+        }
+        let id = presented.id.to_owned();
+        Ok((stored.caller, Identity::ApiKey { id }))
+    }
+
+    fn by_token(
+        &self,
+        policy: &Policy,
+        credential: &str,
+        trail: &crate::trail::Trail,
+    ) -> Result<(CallerIx, Identity), Rejection> {
+        let verified = jwt::verify(&self.issuers, credential, self.clock.now());
+        let (issuer, claims) = verified.map_err(|error| match error {
+            JwtError::Expired => Rejection::CredentialExpired,
+            JwtError::Invalid => Rejection::CredentialInvalid,
+        })?;
+        let identity = identity(policy, issuer, &claims);
+        let issuer = issuer.name.clone();
+        match policy.match_claims(&issuer, &claims.all) {
+            Match::One(caller) => Ok((caller, identity)),
+            refused @ (Match::None | Match::Several) => {
+                // The identity is proved, so the log may name it although it is no caller's.
+                let _ = trail.identity.set(identity);
+                Err(match refused {
+                    Match::Several => Rejection::CallerAmbiguous { issuer },
+                    Match::None | Match::One(_) => Rejection::CallerUnknown { issuer },
+                })
+            }
+        }
+    }
+}
+
+fn identity(policy: &Policy, issuer: &Issuer, claims: &Claims) -> Identity {
+    let mut shown: Vec<(String, String)> = Vec::new();
+    for name in policy.claim_names(&issuer.name) {
+        if let Some(value) = claims.all.get(name)
+            && !shown.iter().any(|(it, _)| it == name)
+        {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            shown.push((name.to_owned(), text));
+        }
+    }
+    Identity::Jwt {
+        issuer: issuer.name.clone(),
+        subject: claims.all.get("sub").and_then(|it| it.as_str()).map(str::to_owned),
+        key_id: claims.key_id.clone(),
+        claims: shown,
+    }
+}
+
+/// The token of the one `Authorization` header (RFC 6750 section 2.1). No other place is looked at.
+fn bearer(headers: &HeaderMap) -> Result<&str, Rejection> {
+    let value = headers.get(AUTHORIZATION).ok_or(Rejection::CredentialMissing)?;
+    if value.len() > MAX_CREDENTIAL {
+        return Err(Rejection::CredentialInvalid);
+    }
+    let text = value.to_str().map_err(|_| Rejection::CredentialInvalid)?;
+    let (scheme, token) = text.split_once(' ').ok_or(Rejection::CredentialInvalid)?;
+    let is_token = |it: u8| it.is_ascii_alphanumeric() || b"-._~+/=".contains(&it);
+    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.bytes().all(is_token) {
+        Ok(token)
+    } else {
+        Err(Rejection::CredentialInvalid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn read(value: &str) -> String {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        match bearer(&headers) {
+            Ok(token) => token.to_owned(),
+            Err(rejection) => rejection.code().name().to_owned(),
+        }
+    }
+
+    #[test]
+    fn h2_credentials_are_parsed_and_not_patched() {
+        assert_eq!(read("Bearer abc"), "abc");
+        assert_eq!(read("bEARER abc="), "abc=");
+        for bad in [
+            "Bearer", "Bearer ", "Bearer  a", "Bearer a b", "Bearer a, Bearer b", "Basic YTpi", "abc", "Bearer\ta", " Bearer a",
+            "BearerX a", "Token a", "",
+        ] {
+            assert_eq!(read(bad), "credential-invalid", "{bad:?}");
+        }
+        assert_eq!(read(&format!("Bearer {}", "a".repeat(MAX_CREDENTIAL))), "credential-invalid");
+        assert!(matches!(bearer(&HeaderMap::new()), Err(Rejection::CredentialMissing)));
+    }
+}

@@ -1,0 +1,116 @@
+//! Stage 13: the shared token goes on, and nothing of the caller's goes along. Makes [`Outbound`].
+//!
+//! The one place where the service-user token meets a request. The outbound
+//! headers are built from an allow-list; scheme, host and port are the
+//! configured ones, and the path is rebuilt from the segments that were judged,
+//! so that nothing in a request can lead the token anywhere else.
+
+use std::sync::Arc;
+
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, USER_AGENT, VIA,
+};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
+
+use super::Permitted;
+use super::stage::Stage;
+use crate::catalogue::OperationIx;
+use crate::exchange::Exchange;
+use crate::rejection::Rejection;
+use crate::token::ServiceToken;
+
+/// Our id of the request, both ways.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What of a caller's headers goes to Devin. Framing is our own; `Connection` can name nothing that matters.
+const FORWARDED: [HeaderName; 13] = [
+    ACCEPT,
+    ACCEPT_ENCODING,
+    ACCEPT_LANGUAGE,
+    CONTENT_ENCODING,
+    CONTENT_TYPE,
+    IF_MATCH,
+    IF_MODIFIED_SINCE,
+    IF_NONE_MATCH,
+    IF_RANGE,
+    IF_UNMODIFIED_SINCE,
+    RANGE,
+    USER_AGENT,
+    HeaderName::from_static("x-stainless-retry-count"),
+];
+
+/// The one host that the token may go to.
+#[derive(Clone, Debug)]
+pub struct Pinned {
+    /// `https`, or `http` on loopback.
+    pub scheme: Scheme,
+    /// Host and port.
+    pub authority: Authority,
+}
+
+/// Proof that the request is for the pinned host and carries the shared token.
+#[derive(Debug)]
+pub struct Outbound {
+    operation: OperationIx,
+}
+
+impl Outbound {
+    /// The operation, for its deadlines.
+    pub fn operation(&self) -> OperationIx {
+        self.operation
+    }
+}
+
+/// The stage.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    token: ServiceToken,
+    pinned: Arc<Pinned>,
+}
+
+impl Credential {
+    /// Puts this token on, for this host.
+    pub fn new(token: ServiceToken, pinned: Pinned) -> Self {
+        Self {
+            token,
+            pinned: Arc::new(pinned),
+        }
+    }
+}
+
+impl Stage<Permitted> for Credential {
+    type Out = Outbound;
+
+    fn judge(&self, mut exchange: Exchange<Permitted>) -> Result<Exchange<Outbound>, Rejection> {
+        let mut headers = HeaderMap::with_capacity(FORWARDED.len() + 3);
+        for name in &FORWARDED {
+            for value in exchange.request.headers().get_all(name) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+        headers.insert(REQUEST_ID, exchange.trail.request_id_header.clone());
+        headers.insert(VIA, HeaderValue::from_static("1.1 tollgate"));
+        headers.insert(AUTHORIZATION, self.token.header());
+
+        let path = PathAndQuery::try_from(exchange.proof.target().path_and_query());
+        let uri = path.ok().and_then(|path| {
+            Uri::builder()
+                .scheme(self.pinned.scheme.clone())
+                .authority(self.pinned.authority.clone())
+                .path_and_query(path)
+                .build()
+                .ok()
+        });
+        // A target that was read is always a path; if it were not, this would be a bug of ours.
+        *exchange.request.uri_mut() = uri.ok_or(Rejection::Internal)?;
+        *exchange.request.method_mut() = exchange.proof.operation().row().verb.method();
+        *exchange.request.headers_mut() = headers;
+        *exchange.request.version_mut() = Version::HTTP_11;
+        exchange.request.extensions_mut().clear();
+        Ok(exchange.prove(|permitted| Outbound {
+            operation: permitted.operation(),
+        }))
+    }
+}

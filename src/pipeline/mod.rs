@@ -1,0 +1,30 @@
+//! The layers, in the order of the request path.
+//!
+//! `edge` (tower-http's ring) → `trace` → `access_log` → `problem` → `pages` →
+//! `target` → `authenticate` → `authorize` → `limit` → `credential` →
+//! `upstream`. [`crate::gateway`] puts them together; no layer names another,
+//! each names only the proof that it takes and the one that it makes.
+
+pub mod access_log;
+pub mod authenticate;
+pub mod authorize;
+pub mod credential;
+pub mod edge;
+pub mod limit;
+pub mod pages;
+pub mod problem;
+pub mod stage;
+pub mod target;
+pub mod trace;
+pub mod upstream;
+
+use std::future::Future;
+use std::pin::Pin;
+
+pub use authenticate::Identified;
+pub use authorize::Permitted;
+pub use problem::Arrived;
+pub use target::Classified;
+
+/// A boxed future, for the layers that wait.
+pub type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;

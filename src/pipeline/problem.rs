@@ -1,0 +1,110 @@
+//! Stage 4: the one place where a refusal becomes an answer, and the border of the proofs.
+//!
+//! Above it, requests are plain and nothing fails; below it, they are
+//! [`Exchange`]s and stages refuse with a [`Rejection`]. A panic below is caught
+//! here, so that it costs its own request alone and the access log sees the 500.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt;
+use http::Response;
+use tower::{Layer, Service};
+
+use super::BoxFuture;
+use super::trace::Traced;
+use crate::body::Body;
+use crate::exchange::Exchange;
+use crate::policy::{Current, Policy};
+use crate::rejection::Rejection;
+
+/// Proof that a request is inside, with the policy set that judges it from here to its end.
+#[derive(Debug)]
+pub struct Arrived {
+    policy: Arc<Policy>,
+}
+
+impl Arrived {
+    /// The policy set.
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+}
+
+/// Makes [`Problems`] services.
+#[derive(Clone, Debug)]
+pub struct ProblemsLayer {
+    policies: Current,
+}
+
+impl ProblemsLayer {
+    /// Requests are judged by what `policies` holds when they arrive.
+    pub fn new(policies: Current) -> Self {
+        Self { policies }
+    }
+}
+
+impl<S> Layer<S> for ProblemsLayer {
+    type Service = Problems<S>;
+
+    fn layer(&self, inner: S) -> Problems<S> {
+        Problems {
+            policies: self.policies.clone(),
+            inner,
+        }
+    }
+}
+
+/// Turns refusals and panics into answers.
+#[derive(Clone, Debug)]
+pub struct Problems<S> {
+    policies: Current,
+    inner: S,
+}
+
+impl<S> Service<Traced> for Problems<S>
+where
+    S: Service<Exchange<Arrived>, Response = Response<Body>, Error = Rejection> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Response<Body>, Infallible>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // No stage below holds back: what is too much is refused, with a reason. A failure to be ready would be a
+        // refusal without a request; the call gives it one.
+        let _ = self.inner.poll_ready(cx);
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, Traced { request, trail }: Traced) -> Self::Future {
+        let policy = self.policies.load();
+        let _ = trail.policy.set(Arc::clone(&policy));
+        let exchange = Exchange {
+            request,
+            trail: Arc::clone(&trail),
+            proof: Arrived { policy },
+        };
+        // The copy that was polled ready goes into the future; the fresh one stays here.
+        let fresh = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, fresh);
+        Box::pin(async move {
+            // The call itself is inside as well: a stage decides in `call`, and may panic there.
+            let guarded = AssertUnwindSafe(async move { ready.call(exchange).await }).catch_unwind();
+            let rejection = match guarded.await {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(rejection)) => rejection,
+                Err(_panic) => Rejection::Internal,
+            };
+            let _ = trail.code.set(rejection.code());
+            if let Some(cause) = rejection.cause() {
+                tracing::warn!(request_id = %trail.request_id, code = rejection.code().name(), cause, "request failed");
+                let _ = trail.cause.set(cause);
+            }
+            Ok(rejection.into_response(&trail))
+        })
+    }
+}

@@ -1,0 +1,70 @@
+//! Stage 2: the request gets its id, its trace and its clock.
+//!
+//! The id is always ours; a caller's own is logged beside it, so that no caller
+//! can make two requests look like one.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::Request;
+use tower::{Layer, Service};
+
+use super::edge::Arrival;
+use crate::body::Body;
+use crate::clock::Clock;
+use crate::trail::Trail;
+
+/// A request with its trail.
+#[derive(Debug)]
+pub struct Traced {
+    /// The request.
+    pub request: Request<Body>,
+    /// What its log line will say.
+    pub trail: Arc<Trail>,
+}
+
+/// Makes [`Trace`] services.
+#[derive(Clone, Debug)]
+pub struct TraceLayer {
+    clock: Arc<dyn Clock>,
+}
+
+impl TraceLayer {
+    /// With the time of day from `clock`.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock }
+    }
+}
+
+impl<S> Layer<S> for TraceLayer {
+    type Service = Trace<S>;
+
+    fn layer(&self, inner: S) -> Trace<S> {
+        Trace {
+            clock: Arc::clone(&self.clock),
+            inner,
+        }
+    }
+}
+
+/// Begins the trail.
+#[derive(Clone, Debug)]
+pub struct Trace<S> {
+    clock: Arc<dyn Clock>,
+    inner: S,
+}
+
+impl<S: Service<Traced>> Service<Arrival> for Trace<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, Arrival { request, peer }: Arrival) -> S::Future {
+        let trail = Arc::new(Trail::begin(&request, peer, self.clock.now()));
+        self.inner.call(Traced { request, trail })
+    }
+}

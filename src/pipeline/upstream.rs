@@ -1,0 +1,281 @@
+//! Stage 14: Devin, over a pool of connections, streaming both ways.
+//!
+//! One client for all callers: TLS is always verified, HTTP/1.1 and HTTP/2,
+//! no redirect is followed, nothing is decompressed, no proxy variable is read,
+//! and no request is ever sent twice: a POST that creates a session must not
+//! depend on a library's reasoning about what had been written.
+//!
+//! Devin's headers come back through an allow-list too; its 401 is about our
+//! token and never shown as if it were about the caller's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::header::{
+    ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
+    CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, EXPIRES, LAST_MODIFIED, LINK, LOCATION, RETRY_AFTER, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tower::Service;
+use tower::timeout::Timeout;
+use tower::util::BoxCloneSyncService;
+use tower_http::timeout::DeadlineBody;
+
+use super::BoxFuture;
+use super::credential::Outbound;
+use crate::body::{Body, BoxError, WithoutTrailers};
+use crate::catalogue::Operation;
+use crate::exchange::Exchange;
+use crate::problem::{ANSWERED_BY, SHOULD_RETRY};
+use crate::rejection::Rejection;
+use crate::trail::Trail;
+
+/// What of Devin's headers goes to a caller.
+const RETURNED: [HeaderName; 18] = [
+    ACCEPT_RANGES,
+    AGE,
+    CACHE_CONTROL,
+    CONTENT_DISPOSITION,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    CONTENT_TYPE,
+    DATE,
+    ETAG,
+    EXPIRES,
+    LAST_MODIFIED,
+    LINK,
+    LOCATION,
+    RETRY_AFTER,
+    VARY,
+    SHOULD_RETRY,
+];
+
+/// How long is waited for Devin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection, TLS included.
+    pub connect: Duration,
+    /// From a request's start to the head of its answer; not for operations that spend.
+    pub first_byte: Duration,
+    /// For everything, the answer's body included.
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            first_byte: Duration::from_secs(60),
+            total: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientBuildError {
+    /// No certificate authority to trust: every connection would fail.
+    #[error("no certificate authority is trusted: the system has none, and `upstream.ca` names none")]
+    NoRoots,
+    /// A certificate that cannot be one of an authority.
+    #[error("a certificate of `upstream.ca` is not usable: {0}")]
+    Certificate(rustls::Error),
+    /// The TLS library refused its own defaults.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(rustls::Error),
+}
+
+/// Opens connections, TLS included, within their time.
+type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
+
+/// The client.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    client: Client<Connector, Body>,
+    timeouts: Timeouts,
+}
+
+impl Upstream {
+    /// Trusting the system's roots and `extra` ones.
+    ///
+    /// # Errors
+    /// See [`ClientBuildError`].
+    pub fn new(extra: &[CertificateDer<'static>], timeouts: Timeouts) -> Result<Self, ClientBuildError> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        for certificate in extra {
+            roots.add(certificate.clone()).map_err(ClientBuildError::Certificate)?;
+        }
+        if roots.is_empty() {
+            return Err(ClientBuildError::NoRoots);
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(ClientBuildError::Tls)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_keepalive(Some(Duration::from_secs(30)));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .enable_http2()
+            .wrap_connector(http);
+        let client = Client::builder(TokioExecutor::new())
+            .retry_canceled_requests(false)
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(20))
+            .pool_max_idle_per_host(256)
+            .set_host(true)
+            .http1_max_buf_size(128 * 1024)
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .http2_keep_alive_timeout(Duration::from_secs(10))
+            .http2_max_header_list_size(64 * 1024)
+            .build(Connector::new(Timeout::new(connector, timeouts.connect)));
+        Ok(Self { client, timeouts })
+    }
+}
+
+impl Service<Exchange<Outbound>> for Upstream {
+    type Response = Response<Body>;
+    type Error = Rejection;
+    type Future = BoxFuture<Response<Body>, Rejection>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Rejection>> {
+        // The pool opens what it needs.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, exchange: Exchange<Outbound>) -> Self::Future {
+        let Exchange { request, trail, proof } = exchange;
+        let operation = proof.operation().row();
+        let caller_broke_off = Arc::new(AtomicBool::new(false));
+        let request = watched(request, &trail, &caller_broke_off);
+        trail.attempt();
+        let answer = self.client.request(request);
+        let timeouts = self.timeouts;
+        Box::pin(async move {
+            let started = Instant::now();
+            let first_byte = if operation.spends.is_some() {
+                timeouts.total
+            } else {
+                timeouts.first_byte.min(timeouts.total)
+            };
+            let answer = match timeout_at(started + first_byte, answer).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(error)) => return Err(failed(error, operation, caller_broke_off.load(Ordering::Relaxed))),
+                Err(_) => {
+                    return Err(Rejection::UpstreamTimeout {
+                        phase: "no answer began in time",
+                        may_have_acted: operation.mutates,
+                    });
+                }
+            };
+            let _ = trail.upstream_head.set(started.elapsed());
+            let _ = trail.upstream_status.set(answer.status().as_u16());
+            if answer.status() == StatusCode::UNAUTHORIZED {
+                return Err(Rejection::UpstreamCredentialRejected);
+            }
+            trail.upstream_answered.store(true, Ordering::Relaxed);
+            let left = timeouts.total.saturating_sub(started.elapsed());
+            Ok(returned(answer, left))
+        })
+    }
+}
+
+/// Counts the caller's bytes, and remembers whether the caller broke off.
+fn watched(request: Request<Body>, trail: &Arc<Trail>, broke_off: &Arc<AtomicBool>) -> Request<Body> {
+    if http_body::Body::is_end_stream(request.body()) {
+        return request;
+    }
+    let trail = Arc::clone(trail);
+    let broke_off = Arc::clone(broke_off);
+    request.map(|body| {
+        body.map_frame(move |frame| {
+            let length = frame.data_ref().map_or(0, bytes::Bytes::len);
+            trail.bytes_in.fetch_add(length as u64, Ordering::Relaxed);
+            frame
+        })
+        .map_err(move |error| {
+            broke_off.store(true, Ordering::Relaxed);
+            error
+        })
+        .boxed_unsync()
+    })
+}
+
+fn failed(error: ClientError, operation: &Operation, caller_broke_off: bool) -> Rejection {
+    if caller_broke_off {
+        return Rejection::BodyBroken;
+    }
+    if error.is_connect() {
+        let is_timeout = caused_by::<tower::timeout::error::Elapsed>(&error).is_some();
+        return if is_timeout {
+            Rejection::UpstreamTimeout {
+                phase: "no connection in time",
+                may_have_acted: false,
+            }
+        } else {
+            Rejection::UpstreamUnreachable {
+                source: error.into(),
+                may_have_acted: false,
+            }
+        };
+    }
+    let is_nonsense = caused_by::<hyper::Error>(&error).is_some_and(|it| it.is_parse() || it.is_parse_status());
+    let (source, may_have_acted): (BoxError, bool) = (error.into(), operation.mutates);
+    if is_nonsense {
+        Rejection::UpstreamInvalid { source, may_have_acted }
+    } else {
+        Rejection::UpstreamUnreachable { source, may_have_acted }
+    }
+}
+
+fn caused_by<E: std::error::Error + 'static>(error: &ClientError) -> Option<&E> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
+    while let Some(source) = next {
+        if let Some(found) = source.downcast_ref() {
+            return Some(found);
+        }
+        next = source.source();
+    }
+    None
+}
+
+fn returned(answer: Response<Incoming>, left: Duration) -> Response<Body> {
+    let (parts, body) = answer.into_parts();
+    let mut headers = HeaderMap::with_capacity(parts.headers.len() + 4);
+    for name in &RETURNED {
+        for value in parts.headers.get_all(name) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    headers.insert(ANSWERED_BY, HeaderValue::from_static("upstream"));
+    let body = if http_body::Body::is_end_stream(&body) {
+        crate::body::empty()
+    } else {
+        DeadlineBody::new(left, WithoutTrailers::boxed(body)).boxed_unsync()
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = parts.status;
+    *response.headers_mut() = headers;
+    response
+}

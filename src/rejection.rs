@@ -1,0 +1,118 @@
+//! Every reason for which a request is refused or fails.
+//!
+//! Each stage gives one of these; `problem.rs` alone turns them into answers.
+//! What the operator may know (a source) and what the caller is told (the
+//! problem's detail) are different fields, since paths, hosts and causes are
+//! not the caller's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::body::BoxError;
+use crate::catalogue::{OperationIx, Verb};
+use crate::target::TargetError;
+
+/// A refusal or a failure.
+#[derive(Debug)]
+pub enum Rejection {
+    /// The target has no reading, or more than one.
+    Target(TargetError),
+    /// A repository path with two readings, or an encoded slash in an id.
+    TargetAmbiguous,
+    /// More headers, or more bytes of them, than are read.
+    HeadersTooLarge,
+    /// A header that must stand once stands twice, or has a form that is not served.
+    Header(&'static str),
+    /// No `Authorization` header.
+    CredentialMissing,
+    /// A credential that is nobody's. Which check failed is not said.
+    CredentialInvalid,
+    /// A credential that was good once.
+    CredentialExpired,
+    /// A token is genuine, and no caller's.
+    CallerUnknown {
+        /// The issuer's name.
+        issuer: String,
+    },
+    /// A token is genuine, and several callers'.
+    CallerAmbiguous {
+        /// The issuer's name.
+        issuer: String,
+    },
+    /// No operation has this path.
+    OperationUnknown(UnknownBecause),
+    /// The path is known, with other methods.
+    MethodUnknown {
+        /// The methods that it has.
+        allowed: Vec<Verb>,
+        /// Whether the method is one that HTTP knows.
+        is_standard: bool,
+    },
+    /// The policy says no.
+    Denied {
+        /// The operation.
+        operation: OperationIx,
+        /// The deny rule, if one decided.
+        rule: Option<Arc<str>>,
+        /// Whom to ask.
+        owner: Option<String>,
+    },
+    /// The policy grants the operation, for other organizations.
+    OrganizationDenied {
+        /// The operation.
+        operation: OperationIx,
+        /// The organization of the request; none for an operation that names none.
+        organization: Option<String>,
+        /// The grant that has the operation.
+        rule: Arc<str>,
+        /// Whom to ask.
+        owner: Option<String>,
+    },
+    /// The caller's limit is used up.
+    RateLimited {
+        /// The limit.
+        limit: Arc<str>,
+        /// How long until one request fits again.
+        retry_after: Duration,
+    },
+    /// The caller's body broke off, or was not what its framing said.
+    BodyBroken,
+    /// Devin cannot be reached.
+    UpstreamUnreachable {
+        /// Why.
+        source: BoxError,
+        /// Whether a byte of the request may have reached it.
+        may_have_acted: bool,
+    },
+    /// Devin's answer was none.
+    UpstreamInvalid {
+        /// Why.
+        source: BoxError,
+        /// Whether the request may have been carried out.
+        may_have_acted: bool,
+    },
+    /// Devin did not answer in time.
+    UpstreamTimeout {
+        /// What took too long.
+        phase: &'static str,
+        /// Whether the request may have been carried out.
+        may_have_acted: bool,
+    },
+    /// Devin refused the shared token.
+    UpstreamCredentialRejected,
+    /// A bug of ours.
+    Internal,
+}
+
+/// Why no operation was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownBecause {
+    /// No row has the path.
+    Path,
+    /// A row has it under another version prefix.
+    Version,
+    /// The worker queue is never served.
+    Refused(&'static str),
+    /// Nothing of this name is below `/.tollgate/`.
+    OwnPage,
+}

@@ -1,0 +1,254 @@
+//! Stage 1: listeners, connections, and the life of the process around them.
+//!
+//! [`start`] binds and returns; [`Running`] is the way to stop. A connection is
+//! served by hyper with bounds on time and size; what hyper's parser refuses
+//! gets its empty answer and one log line of `kind: connection`.
+//!
+//! Deliberately absent: a second HTTP parser in front of hyper. Two parsers that
+//! disagree are the hole, not the cure.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::Service as HyperService;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use crate::admin::{self, Health};
+use crate::body::{Body, BoxError};
+use crate::exchange::Exchange;
+use crate::pipeline::access_log::{Sink, connection_line};
+use crate::pipeline::credential::Outbound;
+use crate::pipeline::edge;
+use crate::rejection::Rejection;
+use crate::{Parts, gateway};
+
+/// How long requests in flight may take after the process was told to stop.
+const DRAIN: Duration = Duration::from_secs(30);
+/// The time for a request's head, and between requests on a connection.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// hyper's buffer per connection: above our own limit on heads, so that ours answers with a reason.
+const BUFFER: usize = 128 * 1024;
+/// Streams of one HTTP/2 connection.
+const STREAMS: u32 = 128;
+
+/// Listeners that are bound.
+#[derive(Debug)]
+pub struct Bound {
+    /// For callers.
+    pub callers: Vec<TcpListener>,
+    /// For the operator.
+    pub admin: TcpListener,
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}")]
+pub struct BindError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// Binds every listener, or none.
+///
+/// # Errors
+/// The first address that cannot be bound.
+pub async fn bind(callers: &[SocketAddr], admin: SocketAddr) -> Result<Bound, BindError> {
+    let bind = async |address: SocketAddr| {
+        let bound = TcpListener::bind(address).await;
+        bound.map_err(|source| BindError { address, source })
+    };
+    let admin = bind(admin).await?;
+    let mut bound = Vec::new();
+    for address in callers {
+        bound.push(bind(*address).await?);
+    }
+    Ok(Bound { callers: bound, admin })
+}
+
+/// A gateway that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Where callers reach it.
+    pub callers: Vec<SocketAddr>,
+    /// Where the operator reaches it.
+    pub admin: SocketAddr,
+    health: Health,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+    log: Sink,
+}
+
+impl Running {
+    /// Stops: readiness off, listeners closed, requests in flight finished, the log written to its end.
+    pub async fn stop(self) {
+        self.health.stopping();
+        self.stop.cancel();
+        for task in self.tasks {
+            let _ = task.await;
+        }
+        let log = self.log;
+        let _ = tokio::task::spawn_blocking(move || log.close()).await;
+    }
+}
+
+/// Starts serving on bound listeners.
+///
+/// # Errors
+/// A listener that does not know its own address.
+pub fn start<U>(bound: Bound, parts: &Parts, upstream: U) -> io::Result<Running>
+where
+    U: Service<Exchange<Outbound>, Response = Response<Body>, Error = Rejection> + Clone + Send + 'static,
+    U::Future: Send,
+{
+    let stop = CancellationToken::new();
+    let health = Health::new(parts.log.clone(), parts.policies.clone());
+    let admin_address = bound.admin.local_addr()?;
+    let mut callers = Vec::new();
+    let mut tasks = Vec::new();
+    let gateway = gateway(parts, upstream);
+    for listener in bound.callers {
+        callers.push(listener.local_addr()?);
+        let gateway = gateway.clone();
+        let log = parts.log.clone();
+        let clock = std::sync::Arc::clone(&parts.clock);
+        tasks.push(tokio::spawn(accept(
+            listener,
+            stop.clone(),
+            move |peer| TowerToHyperService::new(edge::for_connection(gateway.clone(), Some(peer))),
+            move |peer, error| {
+                let (log, now) = (log.clone(), clock.now());
+                async move { log.write(|line| connection_line(line, now, Some(peer), &error)).await }
+            },
+        )));
+    }
+    let service = admin::Admin::new(health.clone(), admin_address.ip().is_loopback());
+    let make = move |_| service.clone();
+    let ignore = |peer, error| async move { tracing::debug!(%peer, error, "admin connection") };
+    tasks.push(tokio::spawn(accept(bound.admin, stop.clone(), make, ignore)));
+    Ok(Running {
+        callers,
+        admin: admin_address,
+        health,
+        stop,
+        tasks,
+        log: parts.log.clone(),
+    })
+}
+
+/// Accepts until told to stop, then waits for the connections, but not for ever.
+async fn accept<M, H, R, F>(listener: TcpListener, stop: CancellationToken, make: M, refused: R)
+where
+    M: Fn(SocketAddr) -> H,
+    H: HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    H::Future: Send,
+    R: Fn(SocketAddr, String) -> F + Clone + Send + 'static,
+    F: Future<Output = ()> + Send,
+{
+    let connections = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let connection = connections.watch(connection(stream, make(peer)));
+                let refused = refused.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = connection.await
+                        && let Some(why) = parser_refusal(&*error)
+                    {
+                        refused(peer, why).await;
+                    }
+                });
+            }
+            Err(error) => {
+                // Out of descriptors, mostly: what is open goes on, and closes in time.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN, connections.shutdown()).await.is_err() {
+        tracing::warn!("connections were still open at the end of the drain");
+    }
+}
+
+fn connection<H>(
+    stream: TcpStream,
+    service: H,
+) -> auto::UpgradeableConnection<'static, TokioIo<TcpStream>, H, TokioExecutor>
+where
+    H: HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    H::Future: Send,
+{
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY");
+    }
+    builder().serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned()
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(BUFFER);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(BUFFER).unwrap_or(u32::MAX))
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(15));
+    builder
+}
+
+/// Whether the HTTP parser refused what came: then there was no request, and nobody has logged it.
+fn parser_refusal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
+    let error = error.downcast_ref::<hyper::Error>()?;
+    (error.is_parse() || error.is_parse_too_large() || error.is_timeout()).then(|| error.to_string())
+}
+
+/// Waits for SIGTERM or SIGINT.
+///
+/// # Errors
+/// The process cannot listen for signals.
+pub async fn told_to_stop() -> Result<(), BoxError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ok(())
+}
+
+/// Opens the log anew at each SIGUSR1, for the whole life of the process.
+///
+/// # Errors
+/// The process cannot listen for signals.
+pub fn reopen_log_on_signal(log: Sink) -> Result<(), BoxError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut usr1 = signal(SignalKind::user_defined1())?;
+    tokio::spawn(async move {
+        while usr1.recv().await.is_some() {
+            log.reopen();
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,263 @@
+//! How the process runs: `tollgate.yaml`, `--set` and `TOLLGATE__…`.
+//!
+//! What needs a restart stands here; what can be reloaded stands in policies;
+//! nothing is in both. All mistakes are reported at once. A value that may be
+//! secret is a source (`env:`, `file:`), never the secret.
+
+mod reader;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::document::{Node, Report, Value, parse};
+use crate::pipeline::access_log::Output;
+use crate::pipeline::authenticate::Issuer;
+use crate::pipeline::credential::Pinned;
+use crate::pipeline::upstream::Timeouts;
+use crate::token::{ServiceToken, TokenError};
+
+/// The prefix of environment variables that override settings: `TOLLGATE__UPSTREAM__BASE_URL`.
+///
+/// With two underscores, since Kubernetes sets `TOLLGATE_PORT`, `TOLLGATE_SERVICE_HOST` and the like for every
+/// service of that name, and an override that matches no setting is an error.
+pub const ENV_PREFIX: &str = "TOLLGATE__";
+
+/// The settings of a process.
+#[derive(Debug)]
+pub struct Settings {
+    /// The caller listeners.
+    pub listen: Vec<SocketAddr>,
+    /// The admin listener.
+    pub admin: SocketAddr,
+    /// Devin's address.
+    pub pinned: Pinned,
+    /// A certificate authority to trust beside the system's.
+    pub ca: Option<PathBuf>,
+    /// Where the shared token comes from.
+    pub token: TokenSource,
+    /// How long is waited for Devin.
+    pub timeouts: Timeouts,
+    /// Whose tokens are believed.
+    pub issuers: Vec<Issuer>,
+    /// The folder of policies.
+    pub policies: PathBuf,
+    /// Where the access log goes.
+    pub access_log: Output,
+}
+
+/// Where the shared token comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenSource {
+    /// An environment variable.
+    Env(String),
+    /// A file, read again when it changes.
+    File(PathBuf),
+}
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenSourceError {
+    /// The variable is not set.
+    #[error("the environment variable `{0}`, which `upstream.token` names, is not set")]
+    NotSet(String),
+    /// What is there is no token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+impl TokenSource {
+    /// Reads the token.
+    ///
+    /// # Errors
+    /// See [`TokenSourceError`].
+    pub fn open(&self) -> Result<ServiceToken, TokenSourceError> {
+        match self {
+            Self::File(path) => Ok(ServiceToken::read(path)?),
+            Self::Env(name) => {
+                #[expect(clippy::disallowed_methods, reason = "the setting names this variable")]
+                let value = std::env::var(name).map_err(|_| TokenSourceError::NotSet(name.clone()))?;
+                Ok(ServiceToken::new(&value.into())?)
+            }
+        }
+    }
+}
+
+/// One override: where it comes from, the path of the setting, and its new value as YAML.
+#[derive(Clone, Debug)]
+pub struct Override {
+    /// What is shown as the file: `--set` or the variable's name.
+    pub origin: String,
+    /// `upstream.base_url`
+    pub path: String,
+    /// A YAML scalar or flow value.
+    pub value: String,
+}
+
+impl Override {
+    /// From `--set upstream.base_url=http://127.0.0.1:1`.
+    pub fn from_flag(text: &str) -> Option<Self> {
+        let (path, value) = text.split_once('=')?;
+        Some(Self {
+            origin: format!("--set {path}"),
+            path: path.to_owned(),
+            value: value.to_owned(),
+        })
+    }
+
+    /// All that the environment has.
+    pub fn from_env() -> Vec<Self> {
+        #[expect(clippy::disallowed_methods, reason = "overrides by environment are read here alone")]
+        let all = std::env::vars();
+        all.filter_map(|(name, value)| {
+            let path = name.strip_prefix(ENV_PREFIX)?.to_ascii_lowercase().replace("__", ".");
+            Some(Self {
+                origin: name,
+                path,
+                value,
+            })
+        })
+        .collect()
+    }
+}
+
+/// Reads the settings of a file. `None` if `report` holds any mistake.
+pub fn load(path: &Path, overrides: &[Override], report: &mut Report) -> Option<Settings> {
+    let name = path.display().to_string();
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let source = report.add_source(name, "");
+            report
+                .error(crate::document::Span::start_of(source), format!("the file cannot be read: {error}"))
+                .help("name it with --config; README.md shows one to start from");
+            return None;
+        }
+    };
+    let folder = path.parent().unwrap_or(Path::new(""));
+    parse_settings(&name, &text, folder, overrides, report)
+}
+
+/// Reads settings from text; relative paths are relative to `folder`.
+pub fn parse_settings(
+    name: &str,
+    text: &str,
+    folder: &Path,
+    overrides: &[Override],
+    report: &mut Report,
+) -> Option<Settings> {
+    let before = report.len();
+    let source = report.add_source(name, text);
+    let mut root = parse(source, text, report)?;
+    for it in overrides {
+        apply(&mut root, it, report);
+    }
+    let settings = reader::read(&root, folder, report);
+    settings.filter(|_| report.len() == before)
+}
+
+/// Puts an override into the tree; whether such a setting exists is checked with the rest.
+fn apply(root: &mut Node, it: &Override, report: &mut Report) {
+    let source = report.add_source(it.origin.as_str(), it.value.as_str());
+    let Some(value) = parse(source, &it.value, report) else {
+        return;
+    };
+    let span = value.span;
+    let mut at = root;
+    for name in it.path.split('.') {
+        if !matches!(at.value, Value::Map(_)) {
+            *at = Node {
+                value: Value::Map(Vec::new()),
+                span,
+            };
+        }
+        let Value::Map(entries) = &mut at.value else { return };
+        let found = entries
+            .iter()
+            .position(|(key, _)| matches!(&key.value, Value::Text(text) if text == name));
+        let ix = found.unwrap_or(entries.len());
+        if found.is_none() {
+            let key = Node {
+                value: Value::Text(name.to_owned()),
+                span,
+            };
+            let empty = Node {
+                value: Value::Null,
+                span,
+            };
+            entries.push((key, empty));
+        }
+        let Some((_, next)) = entries.get_mut(ix) else { return };
+        at = next;
+    }
+    *at = value;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "
+listen: [{ tcp: \"127.0.0.1:8080\" }]
+upstream:
+  base_url: https://api.devin.ai
+  token: { env: DEVIN_SERVICE_USER_TOKEN }
+  timeouts: { connect: 1s, first_byte: 500ms }
+policies: policies/
+";
+
+    fn read(text: &str, overrides: &[&str]) -> Result<Settings, String> {
+        let mut report = Report::default();
+        let overrides: Vec<Override> = overrides.iter().filter_map(|it| Override::from_flag(it)).collect();
+        parse_settings("tollgate.yaml", text, Path::new("/etc/tollgate"), &overrides, &mut report)
+            .ok_or_else(|| report.plain())
+    }
+
+    #[test]
+    fn a_small_file_and_its_defaults() {
+        let settings = read(GOOD, &[]).unwrap();
+        assert_eq!(settings.pinned.authority, "api.devin.ai");
+        assert_eq!(settings.admin.to_string(), "127.0.0.1:9090");
+        assert_eq!(settings.policies, Path::new("/etc/tollgate/policies/"));
+        assert_eq!(settings.timeouts.first_byte.as_millis(), 500);
+        assert_eq!(settings.timeouts.total.as_secs(), 300);
+    }
+
+    #[test]
+    fn every_mistake_is_listed_at_once() {
+        let text = "
+listen: [{ tcp: 8080 }, { unix: /run/x }]
+upstream: { base_url: \"http://evil.example\", tokn: {}, timeouts: { connect: 3 } }
+identity:
+  issuers: [{ name: a, issuer: x, audiences: [], jwks: { file: nowhere.json }, algorithms: [HS256] }]
+stor: memory
+budgets: {}
+";
+        insta::assert_snapshot!(read(text, &["admin.tcp=x"]).unwrap_err());
+    }
+
+    #[test]
+    fn overrides_replace_one_setting_and_are_checked_like_the_file() {
+        let settings = read(GOOD, &["upstream.base_url=http://127.0.0.1:1", "admin.tcp='127.0.0.1:0'"]).unwrap();
+        assert_eq!(settings.pinned.authority, "127.0.0.1:1");
+        assert_eq!(settings.admin.port(), 0);
+        let error = read(GOOD, &["upstream.base_ur=x"]).unwrap_err();
+        assert!(error.contains("--set upstream.base_ur:1:1: `upstream:` has no field `base_ur`"), "{error}");
+    }
+
+    #[test]
+    fn u2_the_token_goes_over_tls_or_stays_on_the_machine() {
+        for bad in ["http://api.devin.ai", "https://user@api.devin.ai", "https://api.devin.ai/v3", "ftp://x", "api.devin.ai", "http://127.0.0.1.evil.example"] {
+            let error = read(GOOD, &[&format!("upstream.base_url={bad}")]).unwrap_err();
+            assert!(error.contains("base_url"), "{bad}: {error}");
+        }
+        for good in ["http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9", "https://x.example:8443"] {
+            read(GOOD, &[&format!("upstream.base_url={good}")]).unwrap_or_else(|error| panic!("{good}: {error}"));
+        }
+    }
+
+    #[test]
+    fn a_variable_that_is_not_set_is_named() {
+        let error = TokenSource::Env("TOLLGATE_TEST_NOT_SET".to_owned()).open().unwrap_err();
+        assert!(error.to_string().contains("TOLLGATE_TEST_NOT_SET"), "{error}");
+    }
+}

@@ -1,0 +1,322 @@
+//! The fields of `tollgate.yaml`, read with every mistake collected.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::Uri;
+use http::uri::Scheme;
+use jiff::SignedDuration;
+
+use super::{Settings, TokenSource};
+use crate::document::{Node, Report, Span, Table, Value};
+use crate::pipeline::access_log::Output;
+use crate::pipeline::authenticate::{Algorithm, Issuer, KeySet};
+use crate::pipeline::credential::Pinned;
+use crate::pipeline::upstream::Timeouts;
+
+pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Settings> {
+    let mut table = Table::new("tollgate.yaml", root, report)?;
+    let listen = listen(&mut table, report);
+    let admin = match table.take("admin") {
+        Some(node) => address("admin", node, &["unix", "key"], report),
+        None => Some(SocketAddr::from(([127, 0, 0, 1], 9090))),
+    };
+    let upstream = table.require("upstream", report).and_then(|node| upstream(node, folder, report));
+    let issuers = table.take("identity").map(|node| identity(node, folder, report)).unwrap_or_default();
+    let policies = table.require_text("policies", report).map(|(text, _)| folder.join(text));
+    let access_log = match table.take("access_log") {
+        Some(node) => access_log(node, folder, report),
+        None => Some(Output::Stdout),
+    };
+    for field in ["store", "tag_key", "restricted_tags", "limits_store", "mode", "trusted_proxies"] {
+        table.not_yet(field, report);
+    }
+    table.finish(report);
+    let upstream = upstream?;
+    Some(Settings {
+        listen,
+        admin: admin?,
+        pinned: upstream.pinned,
+        ca: upstream.ca,
+        token: upstream.token,
+        timeouts: upstream.timeouts,
+        issuers,
+        policies: policies?,
+        access_log: access_log?,
+    })
+}
+
+fn listen(table: &mut Table<'_>, report: &mut Report) -> Vec<SocketAddr> {
+    let Some((items, span)) = table.list("listen", report) else {
+        return vec![SocketAddr::from(([127, 0, 0, 1], 8080))];
+    };
+    if items.is_empty() {
+        report.error(span, "`listen:` is an empty list");
+    }
+    let read = |item| address("listen", item, &["tls", "unix", "mode", "caller"], report);
+    items.iter().filter_map(read).collect()
+}
+
+/// `{ tcp: "127.0.0.1:8080" }`
+fn address(name: &'static str, node: &Node, later: &[&'static str], report: &mut Report) -> Option<SocketAddr> {
+    let mut table = Table::new(if name == "admin" { "`admin:`" } else { "a listener" }, node, report)?;
+    for field in later {
+        table.not_yet(field, report);
+    }
+    let found = table.require_text("tcp", report).and_then(|(text, span)| {
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            report
+                .error(span, format!("`{}` is no address", text.escape_debug()))
+                .help("write an IP address and a port, such as \"127.0.0.1:8080\"");
+        }
+        parsed
+    });
+    table.finish(report);
+    found
+}
+
+struct UpstreamSettings {
+    pinned: Pinned,
+    ca: Option<PathBuf>,
+    token: TokenSource,
+    timeouts: Timeouts,
+}
+
+fn upstream(node: &Node, folder: &Path, report: &mut Report) -> Option<UpstreamSettings> {
+    let mut table = Table::new("`upstream:`", node, report)?;
+    let pinned = table
+        .require_text("base_url", report)
+        .and_then(|(text, span)| base_url(text, span, report));
+    let ca = table.take("ca").and_then(|node| {
+        let mut table = Table::new("`ca:`", node, report)?;
+        let path = table.require_text("file", report).map(|(text, _)| folder.join(text));
+        table.finish(report);
+        path
+    });
+    let token = table.require("token", report).and_then(|node| token(node, folder, report));
+    let timeouts = match table.take("timeouts") {
+        Some(node) => timeouts(node, report),
+        None => Some(Timeouts::default()),
+    };
+    for field in ["proxy", "rate", "shares", "limits"] {
+        table.not_yet(field, report);
+    }
+    table.finish(report);
+    Some(UpstreamSettings {
+        pinned: pinned?,
+        ca,
+        token: token?,
+        timeouts: timeouts?,
+    })
+}
+
+fn base_url(text: &str, span: Span, report: &mut Report) -> Option<Pinned> {
+    let uri: Option<Uri> = text.parse().ok();
+    let parts = uri.map(Uri::into_parts);
+    let found = parts.and_then(|parts| {
+        let (scheme, authority) = (parts.scheme?, parts.authority?);
+        let is_root = parts.path_and_query.is_none_or(|it| it.as_str() == "/");
+        let has_user = authority.as_str().contains('@');
+        (is_root && !has_user && !authority.host().is_empty()).then_some(Pinned { scheme, authority })
+    });
+    let Some(pinned) = found else {
+        report
+            .error(span, "`base_url:` must be a scheme and a host, without path, query or user")
+            .help("write https://api.devin.ai; the version stands in each request's path");
+        return None;
+    };
+    let host = pinned.authority.host().trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = host == "localhost" || host.parse().is_ok_and(|it: std::net::IpAddr| it.is_loopback());
+    if pinned.scheme == Scheme::HTTPS || (pinned.scheme == Scheme::HTTP && is_loopback) {
+        return Some(pinned);
+    }
+    report
+        .error(span, "`base_url:` must be https: the shared token must not cross a network in the clear")
+        .help("http is accepted for loopback addresses only");
+    None
+}
+
+fn token(node: &Node, folder: &Path, report: &mut Report) -> Option<TokenSource> {
+    let mut table = Table::new("`token:`", node, report)?;
+    let env = table.text("env", report);
+    let file = table.text("file", report);
+    let found = match (env, file) {
+        (Some((name, _)), None) => Some(TokenSource::Env(name.to_owned())),
+        (None, Some((path, _))) => Some(TokenSource::File(folder.join(path))),
+        (Some(_), Some(_)) | (None, None) => {
+            report
+                .error(node.span, "`token:` needs either `env:` or `file:`")
+                .help("name where the token is: { file: /run/secrets/devin } or { env: DEVIN_SERVICE_USER_TOKEN }");
+            None
+        }
+    };
+    table.finish(report);
+    found
+}
+
+fn timeouts(node: &Node, report: &mut Report) -> Option<Timeouts> {
+    let mut table = Table::new("`timeouts:`", node, report)?;
+    let default = Timeouts::default();
+    let mut read = |name, default| match table.take(name) {
+        Some(node) => duration(name, node, report),
+        None => Some(default),
+    };
+    let (connect, first_byte, total) = (
+        read("connect", default.connect),
+        read("first_byte", default.first_byte),
+        read("total", default.total),
+    );
+    table.finish(report);
+    Some(Timeouts {
+        connect: connect?,
+        first_byte: first_byte?,
+        total: total?,
+    })
+}
+
+fn duration(name: &str, node: &Node, report: &mut Report) -> Option<Duration> {
+    let parsed = match &node.value {
+        Value::Text(text) => text.parse::<SignedDuration>().ok(),
+        Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::List(_) | Value::Map(_) => None,
+    };
+    let fits = |it: &Duration| (Duration::from_millis(1)..=Duration::from_secs(86_400)).contains(it);
+    let found = parsed.and_then(|it| Duration::try_from(it).ok()).filter(fits);
+    if found.is_none() {
+        report
+            .error(node.span, format!("`{name}:` must be a time from 1ms to 24h"))
+            .help("write a number with its unit: 500ms, 3s, 5m");
+    }
+    found
+}
+
+fn identity(node: &Node, folder: &Path, report: &mut Report) -> Vec<Issuer> {
+    let Some(mut table) = Table::new("`identity:`", node, report) else {
+        return Vec::new();
+    };
+    let items = table.list("issuers", report).map_or(&[][..], |(items, _)| items);
+    let mut issuers: Vec<(Issuer, Span)> = Vec::new();
+    for item in items {
+        let Some(issuer) = issuer(item, folder, report) else {
+            continue;
+        };
+        for (other, first) in &issuers {
+            if other.name == issuer.name {
+                report
+                    .error(item.span, format!("the issuer name `{}` is used twice", issuer.name))
+                    .also(*first, "first here");
+            }
+            let shared = issuer.audiences.iter().any(|it| other.audiences.contains(it));
+            if other.issuer == issuer.issuer && shared {
+                report
+                    .error(item.span, format!("the issuer `{}` stands twice with a common audience", issuer.issuer))
+                    .also(*first, "first here")
+                    .help("a token must be for one of them only: make the audiences disjoint");
+            }
+        }
+        issuers.push((issuer, item.span));
+    }
+    table.finish(report);
+    issuers.into_iter().map(|(issuer, _)| issuer).collect()
+}
+
+fn issuer(node: &Node, folder: &Path, report: &mut Report) -> Option<Issuer> {
+    let mut table = Table::new("an issuer", node, report)?;
+    let name = table.require_text("name", report);
+    let issuer = table.require_text("issuer", report);
+    let audiences = words(&mut table, "audiences", report);
+    let algorithms = words(&mut table, "algorithms", report);
+    let algorithms: Option<Vec<Algorithm>> = algorithms.map(|names| {
+        names
+            .iter()
+            .filter_map(|(name, span)| {
+                let found = Algorithm::named(name);
+                if found.is_none() {
+                    report
+                        .error(*span, format!("`{}` is no algorithm for tokens here", name.escape_debug()))
+                        .suggest(name, Algorithm::NAMES);
+                }
+                found
+            })
+            .collect()
+    });
+    let keys = match table.take("jwks") {
+        Some(node) => jwks(node, folder, report),
+        None => {
+            report
+                .error(node.span, "discovery of an issuer's keys is not supported yet")
+                .help("give the keys: jwks: { file: keys.json }");
+            None
+        }
+    };
+    table.finish(report);
+    Some(Issuer {
+        name: name?.0.to_owned(),
+        issuer: issuer?.0.to_owned(),
+        audiences: audiences?.into_iter().map(|(text, _)| text).collect(),
+        algorithms: algorithms?,
+        keys: keys?,
+    })
+}
+
+/// A list of texts that must be there and must not be empty.
+fn words(table: &mut Table<'_>, name: &'static str, report: &mut Report) -> Option<Vec<(String, Span)>> {
+    let Some((items, span)) = table.list(name, report) else {
+        report.error(table.span(), format!("an issuer needs a list `{name}:`"));
+        return None;
+    };
+    if items.is_empty() {
+        report.error(span, format!("`{name}:` is an empty list"));
+    }
+    let text = |item: &Node| item.as_text(name, report).map(|text| (text.to_owned(), item.span));
+    Some(items.iter().filter_map(text).collect())
+}
+
+fn jwks(node: &Node, folder: &Path, report: &mut Report) -> Option<KeySet> {
+    let mut table = Table::new("`jwks:`", node, report)?;
+    for field in ["url", "ca", "bearer"] {
+        table.not_yet(field, report);
+    }
+    let found = table.require_text("file", report).and_then(|(text, span)| {
+        let path = folder.join(text);
+        let keys = std::fs::read(&path)
+            .map_err(|error| format!("the key set {} cannot be read: {error}", path.display()))
+            .and_then(|json| KeySet::parse(&json).map_err(|error| error.to_string()));
+        keys.map_err(|message| report.error(span, message)).ok()
+    });
+    table.finish(report);
+    found
+}
+
+fn access_log(node: &Node, folder: &Path, report: &mut Report) -> Option<Output> {
+    let mut table = Table::new("`access_log:`", node, report)?;
+    let to = table.require_text("to", report);
+    let output = match to {
+        Some(("stdout", _)) => Some(Output::Stdout),
+        Some(("file", _)) => {
+            let path = table.require_text("path", report).map(|(text, _)| folder.join(text));
+            let max = table.take("max_mib");
+            let max = max.map_or(Some(100), |node| node.as_whole("max_mib", 1, 1 << 20, report));
+            let keep = table.take("keep");
+            let keep = keep.map_or(Some(5), |node| node.as_whole("keep", 0, 1_000, report));
+            match (path, max, keep) {
+                (Some(path), Some(max), Some(keep)) => Some(Output::File {
+                    path,
+                    max_bytes: u64::try_from(max).unwrap_or(100) << 20,
+                    keep: u32::try_from(keep).unwrap_or(5),
+                }),
+                _ => None,
+            }
+        }
+        Some((other, span)) => {
+            report
+                .error(span, format!("the access log cannot go to `{}`", other.escape_debug()))
+                .suggest(other, ["stdout", "file"]);
+            None
+        }
+        None => None,
+    };
+    table.finish(report);
+    output
+}
