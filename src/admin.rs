@@ -69,7 +69,10 @@ impl Admin {
 
     fn answer(&self, method: &Method, path: &str) -> (StatusCode, serde_json::Value) {
         if !matches!(path, "/healthz" | "/readyz") {
-            return (StatusCode::NOT_FOUND, json!({"error": "there is /healthz and /readyz"}));
+            return (
+                StatusCode::NOT_FOUND,
+                json!({"error": "there is /healthz and /readyz"}),
+            );
         }
         if !matches!(*method, Method::GET | Method::HEAD) {
             return (StatusCode::METHOD_NOT_ALLOWED, json!({"error": "use GET"}));
@@ -83,12 +86,16 @@ impl Admin {
         } else {
             StatusCode::SERVICE_UNAVAILABLE
         };
-        let mut body = json!({"ready": reasons.is_empty()});
-        if self.tells_why {
+        let body = if self.tells_why {
             let policy = self.health.policies.load();
-            body["reasons"] = json!(reasons);
-            body["policy"] = json!({"hash": policy.hash(), "callers": policy.callers().count()});
-        }
+            json!({
+                "ready": reasons.is_empty(),
+                "reasons": reasons,
+                "policy": {"hash": policy.hash(), "callers": policy.callers().count()},
+            })
+        } else {
+            json!({"ready": reasons.is_empty()})
+        };
         (status, body)
     }
 }

@@ -30,24 +30,34 @@ pub struct Presented<'a> {
 
 impl fmt::Debug for Presented<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Presented").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Presented")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
 /// Reads a presented key. `None` if it has not the shape of one, checksum included.
 pub fn parse(key: &str) -> Option<Presented<'_>> {
     let (id, secret) = key.strip_prefix(PREFIX)?.split_once('_')?;
-    if !is_id(id) || secret.len() != SECRET + CHECKSUM || !secret.bytes().all(|it| it.is_ascii_alphanumeric()) {
+    if !is_id(id)
+        || secret.len() != SECRET + CHECKSUM
+        || !secret.bytes().all(|it| it.is_ascii_alphanumeric())
+    {
         return None;
     }
     let (body, checksum) = key.split_at_checked(key.len() - CHECKSUM)?;
-    (checksum_of(body) == checksum).then(|| Presented { id, digest: hash(key) })
+    (checksum_of(body) == checksum).then(|| Presented {
+        id,
+        digest: hash(key),
+    })
 }
 
 /// Whether a text can be the public half of a key: `[a-z0-9-]{1,32}`.
 pub fn is_id(id: &str) -> bool {
     (1..=32).contains(&id.len())
-        && id.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-')
+        && id
+            .bytes()
+            .all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-')
 }
 
 /// A new key, to be shown once.
@@ -83,7 +93,9 @@ impl ApiKey {
             return Err(GenerateError::Id);
         }
         let mut random = [0; 32];
-        SystemRandom::new().fill(&mut random).map_err(|_| GenerateError::Random)?;
+        SystemRandom::new()
+            .fill(&mut random)
+            .map_err(|_| GenerateError::Random)?;
         let body = format!("{PREFIX}{id}_{}", base62(&random, SECRET));
         let text = format!("{body}{}", checksum_of(&body));
         Ok(Self {
@@ -104,13 +116,20 @@ impl ApiKey {
 
     /// What a policy file says in `sha256:`.
     pub fn digest_hex(&self) -> String {
-        self.digest.bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+        self.digest
+            .bytes()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
 fn hash(key: &str) -> KeyDigest {
     let mut bytes = [0; 32];
-    for (to, from) in bytes.iter_mut().zip(digest(&SHA256, key.as_bytes()).as_ref()) {
+    for (to, from) in bytes
+        .iter_mut()
+        .zip(digest(&SHA256, key.as_bytes()).as_ref())
+    {
         *to = *from;
     }
     KeyDigest::new(bytes)
@@ -156,10 +175,27 @@ mod tests {
         let key = ApiKey::generate("ds").unwrap();
         let text = key.expose();
         let mut typo = text.to_owned();
-        typo.replace_range(10..11, if text.get(10..11) == Some("x") { "y" } else { "x" });
+        typo.replace_range(
+            10..11,
+            if text.get(10..11) == Some("x") {
+                "y"
+            } else {
+                "x"
+            },
+        );
         for wrong in [
-            &format!("{text} "), &format!("{text}\n"), &typo, &text.to_uppercase(), &key.digest_hex(), "", "tg_", "tg__",
-            "tg_ds_", &format!("{text}{}", "a".repeat(1 << 20)), &text.replace("tg_ds_", "tg_DS_"), &text.replace("tg_ds_", "tg_dx_"),
+            &format!("{text} "),
+            &format!("{text}\n"),
+            &typo,
+            &text.to_uppercase(),
+            &key.digest_hex(),
+            "",
+            "tg_",
+            "tg__",
+            "tg_ds_",
+            &format!("{text}{}", "a".repeat(1 << 20)),
+            &text.replace("tg_ds_", "tg_DS_"),
+            &text.replace("tg_ds_", "tg_dx_"),
         ] {
             assert!(parse(wrong).is_none(), "{wrong:.80}");
         }
@@ -169,6 +205,10 @@ mod tests {
     fn base62_holds_the_largest_numbers() {
         assert_eq!(base62(&[0xff; 4], 6), "4gfFC3");
         assert_eq!(base62(&[0; 32], 43), "0".repeat(43));
-        assert_eq!(base62(&[0xff; 32], 44).get(..1), Some("0"), "43 digits are enough for 256 bits");
+        assert_eq!(
+            base62(&[0xff; 32], 44).get(..1),
+            Some("0"),
+            "43 digits are enough for 256 bits"
+        );
     }
 }

@@ -27,7 +27,13 @@ struct Call {
     #[arg(long, global = true, value_enum, default_value = "text")]
     output: Format,
     /// What the process logs on standard error, such as `info` or `tollgate=debug`.
-    #[arg(long, global = true, env = "RUST_LOG", default_value = "info", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "RUST_LOG",
+        default_value = "info",
+        hide_env_values = true
+    )]
     log: String,
     #[command(subcommand)]
     command: Command,
@@ -123,7 +129,9 @@ pub fn main() -> ExitCode {
 }
 
 fn on_runtime(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let result = runtime.block_on(work);
     // What still runs (an aborted client's task) does not hold the process.
     runtime.shutdown_background();

@@ -17,7 +17,10 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the one place that asks the machine"
+        )]
         Timestamp::now()
     }
 }

@@ -35,9 +35,18 @@ use crate::token::ServiceToken;
 
 /// The sample policies, as they stand in `policies/`.
 const POLICIES: [(&str, &str); 4] = [
-    ("policies/data-science.yaml", include_str!("../policies/data-science.yaml")),
-    ("policies/guardrails.yaml", include_str!("../policies/guardrails.yaml")),
-    ("policies/platform.yaml", include_str!("../policies/platform.yaml")),
+    (
+        "policies/data-science.yaml",
+        include_str!("../policies/data-science.yaml"),
+    ),
+    (
+        "policies/guardrails.yaml",
+        include_str!("../policies/guardrails.yaml"),
+    ),
+    (
+        "policies/platform.yaml",
+        include_str!("../policies/platform.yaml"),
+    ),
     ("policies/web.yaml", include_str!("../policies/web.yaml")),
 ];
 
@@ -54,7 +63,7 @@ pub struct Options {
     #[arg(long, default_value_t = 9090)]
     admin_port: u16,
     /// How many seconds pass for the fake Devin in one real second.
-    #[arg(long, default_value_t = 60.0)]
+    #[arg(long, default_value_t = 1.0)]
     speed: f64,
     /// Write the access log to this file instead of standard error.
     #[arg(long)]
@@ -124,9 +133,15 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
     let fake_options = fake_devin::Options {
         token: secret.expose().to_owned(),
         speed: options.speed,
+        // Enough for an audit log of several pages within a month.
+        audit_entries: 400,
         ..fake_devin::Options::default()
     };
-    let organizations: Vec<String> = fake_options.organizations.iter().map(|(id, _)| id.clone()).collect();
+    let organizations: Vec<String> = fake_options
+        .organizations
+        .iter()
+        .map(|(id, _)| id.clone())
+        .collect();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let upstream = listener.local_addr()?;
     let fake = FakeDevin::new(fake_options);
@@ -157,7 +172,8 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
         clock: Arc::new(SystemClock),
     };
     let running = start(bound, &parts, Upstream::new(&[], Timeouts::default())?)?;
-    let url = |address: Option<&SocketAddr>| address.map(|it| format!("http://{it}")).unwrap_or_default();
+    let url =
+        |address: Option<&SocketAddr>| address.map(|it| format!("http://{it}")).unwrap_or_default();
     Ok(Demo {
         base_url: url(running.callers.first()),
         admin_url: url(Some(&running.admin)),
@@ -193,7 +209,9 @@ fn policy(organizations: &[String]) -> Result<(Policy, Vec<DemoCaller>), BoxErro
     for ix in policy.caller_ixs() {
         let known = policy.caller(ix);
         let may_list = |id: &&String| {
-            list.is_some_and(|list| matches!(policy.decide(ix, list, Some(id)), Decision::Allow { .. }))
+            list.is_some_and(|list| {
+                matches!(policy.decide(ix, list, Some(id)), Decision::Allow { .. })
+            })
         };
         let name = known.name().to_string();
         let key = ApiKey::generate(&format!("{name}-demo"))?;
@@ -208,7 +226,11 @@ fn policy(organizations: &[String]) -> Result<(Policy, Vec<DemoCaller>), BoxErro
         ));
     }
     for (caller, key) in &callers {
-        if !policy.add_key(&caller.name, &format!("{}-demo", caller.name), key.digest().clone()) {
+        if !policy.add_key(
+            &caller.name,
+            &format!("{}-demo", caller.name),
+            key.digest().clone(),
+        ) {
             return Err("a sample caller's key id is taken".into());
         }
     }
@@ -238,7 +260,10 @@ fn welcome(demo: &Demo) -> String {
     text += "The sample callers of policies/, with keys of this run:\n\n";
     for caller in &demo.callers {
         let organizations = caller.organizations.join(", ");
-        text += &format!("  {} (team {}; {organizations})\n    {}\n", caller.name, caller.team, caller.key);
+        text += &format!(
+            "  {} (team {}; {organizations})\n    {}\n",
+            caller.name, caller.team, caller.key
+        );
     }
     let (Some(first), Some(organization)) = (
         demo.callers.first(),

@@ -63,18 +63,18 @@
 //! ```
 
 // The path of a request, from the outside in.
-pub mod serve;
-pub mod pipeline;
 pub mod exchange;
-pub mod trail;
-pub mod rejection;
+pub mod pipeline;
 pub mod problem;
+pub mod rejection;
+pub mod serve;
+pub mod trail;
 // What it is judged by: pure.
-pub mod target;
+pub mod api_key;
 pub mod catalogue;
 pub mod policy;
-pub mod api_key;
 pub mod strict_json;
+pub mod target;
 // What it is made of, and its edges.
 pub mod body;
 pub mod clock;
@@ -136,9 +136,15 @@ pub struct Parts {
 pub fn gateway<U>(
     parts: &Parts,
     upstream: U,
-) -> impl Service<Arrival, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + use<U>
+) -> impl Service<Arrival, Response = Response<Body>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ use<U>
 where
-    U: Service<Exchange<Outbound>, Response = Response<Body>, Error = Rejection> + Clone + Send + 'static,
+    U: Service<Exchange<Outbound>, Response = Response<Body>, Error = Rejection>
+        + Clone
+        + Send
+        + 'static,
     U::Future: Send,
 {
     ServiceBuilder::new()

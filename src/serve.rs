@@ -73,7 +73,10 @@ pub async fn bind(callers: &[SocketAddr], admin: SocketAddr) -> Result<Bound, Bi
     for address in callers {
         bound.push(bind(*address).await?);
     }
-    Ok(Bound { callers: bound, admin })
+    Ok(Bound {
+        callers: bound,
+        admin,
+    })
 }
 
 /// A gateway that runs.
@@ -108,7 +111,10 @@ impl Running {
 /// A listener that does not know its own address.
 pub fn start<U>(bound: Bound, parts: &Parts, upstream: U) -> io::Result<Running>
 where
-    U: Service<Exchange<Outbound>, Response = Response<Body>, Error = Rejection> + Clone + Send + 'static,
+    U: Service<Exchange<Outbound>, Response = Response<Body>, Error = Rejection>
+        + Clone
+        + Send
+        + 'static,
     U::Future: Send,
 {
     let stop = CancellationToken::new();
@@ -128,14 +134,22 @@ where
             move |peer| TowerToHyperService::new(edge::for_connection(gateway.clone(), Some(peer))),
             move |peer, error| {
                 let (log, now) = (log.clone(), clock.now());
-                async move { log.write(|line| connection_line(line, now, Some(peer), &error)).await }
+                async move {
+                    log.write(|line| connection_line(line, now, Some(peer), &error))
+                        .await
+                }
             },
         )));
     }
     let service = admin::Admin::new(health.clone(), admin_address.ip().is_loopback());
     let make = move |_| service.clone();
     let ignore = |peer, error| async move { tracing::debug!(%peer, error, "admin connection") };
-    tasks.push(tokio::spawn(accept(bound.admin, stop.clone(), make, ignore)));
+    tasks.push(tokio::spawn(accept(
+        bound.admin,
+        stop.clone(),
+        make,
+        ignore,
+    )));
     Ok(Running {
         callers,
         admin: admin_address,
@@ -150,7 +164,9 @@ where
 async fn accept<M, H, R, F>(listener: TcpListener, stop: CancellationToken, make: M, refused: R)
 where
     M: Fn(SocketAddr) -> H,
-    H: HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    H: HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+        + Send
+        + 'static,
     H::Future: Send,
     R: Fn(SocketAddr, String) -> F + Clone + Send + 'static,
     F: Future<Output = ()> + Send,
@@ -181,7 +197,10 @@ where
         }
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN, connections.shutdown()).await.is_err() {
+    if tokio::time::timeout(DRAIN, connections.shutdown())
+        .await
+        .is_err()
+    {
         tracing::warn!("connections were still open at the end of the drain");
     }
 }
@@ -191,13 +210,17 @@ fn connection<H>(
     service: H,
 ) -> auto::UpgradeableConnection<'static, TokioIo<TcpStream>, H, TokioExecutor>
 where
-    H: HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    H: HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+        + Send
+        + 'static,
     H::Future: Send,
 {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
-    builder().serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned()
+    builder()
+        .serve_connection_with_upgrades(TokioIo::new(stream), service)
+        .into_owned()
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
@@ -220,7 +243,8 @@ fn builder() -> auto::Builder<TokioExecutor> {
 /// Whether the HTTP parser refused what came: then there was no request, and nobody has logged it.
 fn parser_refusal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
     let error = error.downcast_ref::<hyper::Error>()?;
-    (error.is_parse() || error.is_parse_too_large() || error.is_timeout()).then(|| error.to_string())
+    (error.is_parse() || error.is_parse_too_large() || error.is_timeout())
+        .then(|| error.to_string())
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -75,7 +75,8 @@ impl TokenSource {
             Self::File(path) => Ok(ServiceToken::read(path)?),
             Self::Env(name) => {
                 #[expect(clippy::disallowed_methods, reason = "the setting names this variable")]
-                let value = std::env::var(name).map_err(|_| TokenSourceError::NotSet(name.clone()))?;
+                let value =
+                    std::env::var(name).map_err(|_| TokenSourceError::NotSet(name.clone()))?;
                 Ok(ServiceToken::new(&value.into())?)
             }
         }
@@ -106,10 +107,16 @@ impl Override {
 
     /// All that the environment has.
     pub fn from_env() -> Vec<Self> {
-        #[expect(clippy::disallowed_methods, reason = "overrides by environment are read here alone")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "overrides by environment are read here alone"
+        )]
         let all = std::env::vars();
         all.filter_map(|(name, value)| {
-            let path = name.strip_prefix(ENV_PREFIX)?.to_ascii_lowercase().replace("__", ".");
+            let path = name
+                .strip_prefix(ENV_PREFIX)?
+                .to_ascii_lowercase()
+                .replace("__", ".");
             Some(Self {
                 origin: name,
                 path,
@@ -128,7 +135,10 @@ pub fn load(path: &Path, overrides: &[Override], report: &mut Report) -> Option<
         Err(error) => {
             let source = report.add_source(name, "");
             report
-                .error(crate::document::Span::start_of(source), format!("the file cannot be read: {error}"))
+                .error(
+                    crate::document::Span::start_of(source),
+                    format!("the file cannot be read: {error}"),
+                )
                 .help("name it with --config; README.md shows one to start from");
             return None;
         }
@@ -170,7 +180,9 @@ fn apply(root: &mut Node, it: &Override, report: &mut Report) {
                 span,
             };
         }
-        let Value::Map(entries) = &mut at.value else { return };
+        let Value::Map(entries) = &mut at.value else {
+            return;
+        };
         let found = entries
             .iter()
             .position(|(key, _)| matches!(&key.value, Value::Text(text) if text == name));
@@ -186,7 +198,9 @@ fn apply(root: &mut Node, it: &Override, report: &mut Report) {
             };
             entries.push((key, empty));
         }
-        let Some((_, next)) = entries.get_mut(ix) else { return };
+        let Some((_, next)) = entries.get_mut(ix) else {
+            return;
+        };
         at = next;
     }
     *at = value;
@@ -207,9 +221,18 @@ policies: policies/
 
     fn read(text: &str, overrides: &[&str]) -> Result<Settings, String> {
         let mut report = Report::default();
-        let overrides: Vec<Override> = overrides.iter().filter_map(|it| Override::from_flag(it)).collect();
-        parse_settings("tollgate.yaml", text, Path::new("/etc/tollgate"), &overrides, &mut report)
-            .ok_or_else(|| report.plain())
+        let overrides: Vec<Override> = overrides
+            .iter()
+            .filter_map(|it| Override::from_flag(it))
+            .collect();
+        parse_settings(
+            "tollgate.yaml",
+            text,
+            Path::new("/etc/tollgate"),
+            &overrides,
+            &mut report,
+        )
+        .ok_or_else(|| report.plain())
     }
 
     #[test]
@@ -237,27 +260,55 @@ budgets: {}
 
     #[test]
     fn overrides_replace_one_setting_and_are_checked_like_the_file() {
-        let settings = read(GOOD, &["upstream.base_url=http://127.0.0.1:1", "admin.tcp='127.0.0.1:0'"]).unwrap();
+        let settings = read(
+            GOOD,
+            &[
+                "upstream.base_url=http://127.0.0.1:1",
+                "admin.tcp='127.0.0.1:0'",
+            ],
+        )
+        .unwrap();
         assert_eq!(settings.pinned.authority, "127.0.0.1:1");
         assert_eq!(settings.admin.port(), 0);
         let error = read(GOOD, &["upstream.base_ur=x"]).unwrap_err();
-        assert!(error.contains("--set upstream.base_ur:1:1: `upstream:` has no field `base_ur`"), "{error}");
+        assert!(
+            error.contains("--set upstream.base_ur:1:1: `upstream:` has no field `base_ur`"),
+            "{error}"
+        );
     }
 
     #[test]
     fn u2_the_token_goes_over_tls_or_stays_on_the_machine() {
-        for bad in ["http://api.devin.ai", "https://user@api.devin.ai", "https://api.devin.ai/v3", "ftp://x", "api.devin.ai", "http://127.0.0.1.evil.example"] {
+        for bad in [
+            "http://api.devin.ai",
+            "https://user@api.devin.ai",
+            "https://api.devin.ai/v3",
+            "ftp://x",
+            "api.devin.ai",
+            "http://127.0.0.1.evil.example",
+        ] {
             let error = read(GOOD, &[&format!("upstream.base_url={bad}")]).unwrap_err();
             assert!(error.contains("base_url"), "{bad}: {error}");
         }
-        for good in ["http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9", "https://x.example:8443"] {
-            read(GOOD, &[&format!("upstream.base_url={good}")]).unwrap_or_else(|error| panic!("{good}: {error}"));
+        for good in [
+            "http://127.0.0.1:9",
+            "http://localhost:9",
+            "http://[::1]:9",
+            "https://x.example:8443",
+        ] {
+            read(GOOD, &[&format!("upstream.base_url={good}")])
+                .unwrap_or_else(|error| panic!("{good}: {error}"));
         }
     }
 
     #[test]
     fn a_variable_that_is_not_set_is_named() {
-        let error = TokenSource::Env("TOLLGATE_TEST_NOT_SET".to_owned()).open().unwrap_err();
-        assert!(error.to_string().contains("TOLLGATE_TEST_NOT_SET"), "{error}");
+        let error = TokenSource::Env("TOLLGATE_TEST_NOT_SET".to_owned())
+            .open()
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("TOLLGATE_TEST_NOT_SET"),
+            "{error}"
+        );
     }
 }

@@ -19,9 +19,11 @@ impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Strict::deserialize(deserializer)?.0 {
             Value::Object(map) => Ok(Self(map)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                Err(D::Error::custom("not an object"))
-            }
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_) => Err(D::Error::custom("not an object")),
         }
     }
 }
@@ -53,7 +55,9 @@ impl<'de> Visitor<'de> for StrictVisitor {
         Ok(Value::from(it))
     }
     fn visit_f64<E: Error>(self, it: f64) -> Result<Value, E> {
-        Number::from_f64(it).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
+        Number::from_f64(it)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("not a finite number"))
     }
     fn visit_str<E>(self, it: &str) -> Result<Value, E> {
         Ok(Value::from(it))
@@ -82,7 +86,12 @@ mod tests {
 
     #[test]
     fn b1_duplicates_are_refused_however_they_are_spelled() {
-        for text in [r#"{"a":1,"a":2}"#, r#"{"a":1,"\u0061":2}"#, r#"{"x":{"a":1,"a":1}}"#, r#"{"x":[{"a":1,"a":1}]}"#] {
+        for text in [
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"x":{"a":1,"a":1}}"#,
+            r#"{"x":[{"a":1,"a":1}]}"#,
+        ] {
             assert!(serde_json::from_str::<Object>(text).is_err(), "{text}");
         }
         for text in ["[]", "1", "{} x", "{\"a\":1e999}", "\u{feff}{}"] {

@@ -84,7 +84,8 @@ impl Target {
         }
         let rest = path.strip_prefix('/').ok_or(TargetError::NotAPath)?;
         let mut segments = Vec::with_capacity(8);
-        for raw in rest.split('/') {
+        // `/` alone has no segment; it is a path all the same, and no operation's.
+        for raw in rest.split('/').filter(|_| !rest.is_empty()) {
             if segments.len() == MAX_SEGMENTS {
                 return Err(TargetError::TooDeep);
             }
@@ -96,7 +97,7 @@ impl Target {
         })
     }
 
-    /// The segments of the path; there is at least one.
+    /// The segments of the path; `/` has none.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
@@ -112,6 +113,9 @@ impl Target {
         for segment in &self.segments {
             path.push('/');
             path.push_str(&segment.raw);
+        }
+        if path.is_empty() {
+            path.push('/');
         }
         path
     }
@@ -166,7 +170,8 @@ impl Segment {
 fn well_encoded(raw: &str) -> bool {
     raw.split('%').skip(1).all(|rest| {
         let mut digits = rest.bytes().take(2);
-        digits.next().is_some_and(|it| it.is_ascii_hexdigit()) && digits.next().is_some_and(|it| it.is_ascii_hexdigit())
+        digits.next().is_some_and(|it| it.is_ascii_hexdigit())
+            && digits.next().is_some_and(|it| it.is_ascii_hexdigit())
     })
 }
 
@@ -203,10 +208,26 @@ mod tests {
 
     #[test]
     fn p1_p4_dot_and_empty_segments_are_refused_in_every_spelling() {
-        for path in ["/v3/../x", "/..", "/v3/.", "/v3/./x", "/v3/%2e%2e/x", "/v3/%2E./x", "/v3/.%2e/x", "/a%2f..%2fb"] {
+        for path in [
+            "/v3/../x",
+            "/..",
+            "/v3/.",
+            "/v3/./x",
+            "/v3/%2e%2e/x",
+            "/v3/%2E./x",
+            "/v3/.%2e/x",
+            "/a%2f..%2fb",
+        ] {
             assert_eq!(refused(path), Some(TargetError::DotSegment), "{path}");
         }
-        for path in ["/", "//", "//evil", "/v3//self", "/v3/self/", "/a%2f%2fb", "/%2f"] {
+        for path in [
+            "//",
+            "//evil",
+            "/v3//self",
+            "/v3/self/",
+            "/a%2f%2fb",
+            "/%2f",
+        ] {
             assert_eq!(refused(path), Some(TargetError::EmptySegment), "{path}");
         }
     }
@@ -214,33 +235,71 @@ mod tests {
     #[test]
     fn p2_p6_what_could_be_decoded_twice_or_otherwise_is_refused() {
         for path in [
-            "/v3/%252e%252e/x", "/v3/%5cx", "/v3/%00", "/v3/%0a", "/v3/%7f", "/v3/%25", "/v3/a%3bb",
-            "/v3/%EF%BC%8F", "/v3/%e2%80%ae", "/v3/a%23b", "/v3/a%3fb",
+            "/v3/%252e%252e/x",
+            "/v3/%5cx",
+            "/v3/%00",
+            "/v3/%0a",
+            "/v3/%7f",
+            "/v3/%25",
+            "/v3/a%3bb",
+            "/v3/%EF%BC%8F",
+            "/v3/%e2%80%ae",
+            "/v3/a%23b",
+            "/v3/a%3fb",
         ] {
             assert_eq!(refused(path), Some(TargetError::Ambiguous), "{path}");
         }
-        for path in ["/v3/%c0%ae", "/v3/%u002e", "/v3/%zz", "/v3/%", "/v3/%2", "/v3/%ff"] {
+        for path in [
+            "/v3/%c0%ae",
+            "/v3/%u002e",
+            "/v3/%zz",
+            "/v3/%",
+            "/v3/%2",
+            "/v3/%ff",
+        ] {
             assert_eq!(refused(path), Some(TargetError::Encoding), "{path}");
         }
     }
 
     #[test]
     fn p5_p7_only_plain_paths_are_read() {
-        for path in ["/v3;x/self", "/v3/self;jsessionid=1", "/v3/ü", "/v3/{x}", "/v3/a|b", "/v3/\"", "/v3/a b", "/v3\\self"] {
+        for path in [
+            "/v3;x/self",
+            "/v3/self;jsessionid=1",
+            "/v3/ü",
+            "/v3/{x}",
+            "/v3/a|b",
+            "/v3/\"",
+            "/v3/a b",
+            "/v3\\self",
+        ] {
             assert_eq!(refused(path), Some(TargetError::Character), "{path}");
         }
         for path in ["", "*", "admin", "http://evil/x", "evil:80"] {
             assert_eq!(refused(path), Some(TargetError::NotAPath), "{path}");
         }
-        assert_eq!(refused(&format!("/{}", "a".repeat(MAX_TARGET))), Some(TargetError::TooLong));
+        assert_eq!(
+            refused(&format!("/{}", "a".repeat(MAX_TARGET))),
+            Some(TargetError::TooLong)
+        );
         assert_eq!(refused(&"/a".repeat(40)), Some(TargetError::TooDeep));
-        assert_eq!(Target::parse("/a", Some("x=\u{7f}")), Err(TargetError::Character));
+        assert_eq!(
+            Target::parse("/a", Some("x=\u{7f}")),
+            Err(TargetError::Character)
+        );
     }
 
     #[test]
     fn what_is_forwarded_is_what_was_received() {
-        let target = Target::parse("/v3/organizations/o/repositories/a%2Fb/indexing", Some("a=1&b=%20;x")).unwrap();
-        assert_eq!(target.path_and_query(), "/v3/organizations/o/repositories/a%2Fb/indexing?a=1&b=%20;x");
+        let target = Target::parse(
+            "/v3/organizations/o/repositories/a%2Fb/indexing",
+            Some("a=1&b=%20;x"),
+        )
+        .unwrap();
+        assert_eq!(
+            target.path_and_query(),
+            "/v3/organizations/o/repositories/a%2Fb/indexing?a=1&b=%20;x"
+        );
         assert_eq!(target.segments()[4].decoded(), "a/b");
     }
 

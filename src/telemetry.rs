@@ -41,7 +41,14 @@ pub fn start(directives: &str) {
 pub fn quiet_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let message = panic.payload().downcast_ref::<&'static str>().copied();
-        let at = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(at, message = message.unwrap_or("(a formatted message, not shown)"), "panic");
+        let at = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        tracing::error!(
+            at,
+            message = message.unwrap_or("(a formatted message, not shown)"),
+            "panic"
+        );
     }));
 }

@@ -144,7 +144,12 @@ mod tests {
         std::fs::write(&path, "first").unwrap();
         let token = ServiceToken::read(&path).unwrap();
         let follower = tokio::spawn(token.clone().follow(path.clone()));
-        for (content, wanted) in [("second\n", "Bearer second"), ("", "Bearer second"), ("a b", "Bearer second"), ("third", "Bearer third")] {
+        for (content, wanted) in [
+            ("second\n", "Bearer second"),
+            ("", "Bearer second"),
+            ("a b", "Bearer second"),
+            ("third", "Bearer third"),
+        ] {
             std::fs::write(&path, content).unwrap();
             tokio::time::sleep(INTERVAL * 2).await;
             assert_eq!(token.header(), wanted, "{content:?}");

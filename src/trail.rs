@@ -122,23 +122,32 @@ impl Trail {
         let request_id = Uuid::now_v7();
         let mut text = Uuid::encode_buffer();
         let text = request_id.hyphenated().encode_lower(&mut text);
-        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let header = |name: &str| {
+            request
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
         Self {
             at,
             started: Instant::now(),
             request_id,
             // A UUID's text is always a header value.
-            request_id_header: HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("-")),
-            client_request_id: header("x-request-id").filter(|id| is_sane_id(id)).map(str::to_owned),
+            request_id_header: HeaderValue::from_str(text)
+                .unwrap_or_else(|_| HeaderValue::from_static("-")),
+            client_request_id: header("x-request-id")
+                .filter(|id| is_sane_id(id))
+                .map(str::to_owned),
             trace_id: header("traceparent")
                 .and_then(trace_id)
                 .map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned),
             peer,
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
-            user_agent: request.headers().get(http::header::USER_AGENT).map(|value| {
-                String::from_utf8_lossy(value.as_bytes()).into_owned()
-            }),
+            user_agent: request
+                .headers()
+                .get(http::header::USER_AGENT)
+                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
             policy: OnceLock::new(),
             operation: OnceLock::new(),
             organization: OnceLock::new(),
@@ -167,18 +176,30 @@ impl Trail {
 
 /// The caller's own id stands beside ours in the log, so it must not be able to look like anything else.
 fn is_sane_id(id: &str) -> bool {
-    (1..=MAX_CLIENT_ID).contains(&id.len()) && id.bytes().all(|it| it.is_ascii_alphanumeric() || b"-_.".contains(&it))
+    (1..=MAX_CLIENT_ID).contains(&id.len())
+        && id
+            .bytes()
+            .all(|it| it.is_ascii_alphanumeric() || b"-_.".contains(&it))
 }
 
 /// The trace id of a `traceparent` (W3C Trace Context, section 3.2), strictly: version 00, lower-case hex, not zero.
 fn trace_id(header: &str) -> Option<&str> {
     let hex = |text: &str, length| {
-        text.len() == length && text.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+        text.len() == length
+            && text
+                .bytes()
+                .all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
     };
     let mut parts = header.split('-');
-    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let fits = version == "00" && hex(trace, 32) && hex(parent, 16) && hex(flags, 2) && parts.next().is_none();
-    (fits && trace.bytes().any(|it| it != b'0') && parent.bytes().any(|it| it != b'0')).then_some(trace)
+    let (version, trace, parent, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let fits = version == "00"
+        && hex(trace, 32)
+        && hex(parent, 16)
+        && hex(flags, 2)
+        && parts.next().is_none();
+    (fits && trace.bytes().any(|it| it != b'0') && parent.bytes().any(|it| it != b'0'))
+        .then_some(trace)
 }
 
 #[cfg(test)]
@@ -190,7 +211,11 @@ mod tests {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert_eq!(trace_id(good), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
         for bad in [
-            "", "00", &good.to_uppercase(), &format!("{good}-x"), &good.replace("00-4", "01-4"),
+            "",
+            "00",
+            &good.to_uppercase(),
+            &format!("{good}-x"),
+            &good.replace("00-4", "01-4"),
             "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
         ] {

@@ -266,7 +266,10 @@ pub struct OperationIx(usize);
 impl OperationIx {
     /// The operation's row.
     pub fn row(self) -> &'static Operation {
-        #[expect(clippy::indexing_slicing, reason = "an index is only ever made from the table's own enumeration")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "an index is only ever made from the table's own enumeration"
+        )]
         &operations::OPERATIONS[self.0]
     }
 
@@ -302,7 +305,9 @@ impl OperationSet {
 
     /// Whether it is in the set.
     pub fn contains(&self, OperationIx(ix): OperationIx) -> bool {
-        self.0.get(ix / 64).is_some_and(|word| word & (1 << (ix % 64)) != 0)
+        self.0
+            .get(ix / 64)
+            .is_some_and(|word| word & (1 << (ix % 64)) != 0)
     }
 
     /// Whether nothing is in the set.
@@ -344,7 +349,9 @@ fn covers(pattern: &str, id: &str) -> bool {
 }
 
 fn below<'a>(group: &str, id: &'a str) -> Option<&'a str> {
-    id.strip_prefix(group)?.strip_prefix('.').filter(|rest| !rest.is_empty())
+    id.strip_prefix(group)?
+        .strip_prefix('.')
+        .filter(|rest| !rest.is_empty())
 }
 
 /// A digest of every row, for the policy hash: the same policy over another catalogue is another policy.
@@ -363,7 +370,12 @@ mod tests {
             let row = ix.row();
             assert!(ids.insert(row.id), "{} stands twice", row.id);
             assert!(!row.id.starts_with("seed."), "{}", row.id);
-            assert_eq!(row.org_at == OrgAt::AtPath, row.path.contains("{org_id}"), "{}", row.id);
+            assert_eq!(
+                row.org_at == OrgAt::AtPath,
+                row.path.contains("{org_id}"),
+                "{}",
+                row.id
+            );
             assert_eq!(row.mutates, row.verb != Verb::Get, "{}", row.id);
             assert!(row.spends.is_none() || row.mutates, "{}", row.id);
             assert!(row.pages.is_none() || row.verb == Verb::Get, "{}", row.id);
@@ -372,7 +384,11 @@ mod tests {
         assert_eq!(OperationIx::all().count(), 231);
         assert_eq!(OperationIx::served().count(), 224);
         let spending = OperationIx::served().filter(|ix| ix.row().spends.is_some());
-        assert_eq!(spending.count(), 13, "the ways to spend that are known today");
+        assert_eq!(
+            spending.count(),
+            13,
+            "the ways to spend that are known today"
+        );
     }
 
     #[test]
@@ -387,6 +403,10 @@ mod tests {
         assert!(has("**", "self.get"));
         assert!(!has("*", "self.get"));
         assert_eq!(expand("sessions.creat"), None);
-        assert_eq!(expand("outposts.**"), None, "what is refused always cannot be granted");
+        assert_eq!(
+            expand("outposts.**"),
+            None,
+            "what is refused always cannot be granted"
+        );
     }
 }

@@ -141,7 +141,9 @@ impl Catalogue {
         };
         let candidates = self.candidates(tail)?;
         if version == Version::Opbeta {
-            let known = candidates.iter().find(|it| it.operation.row().versions.has(version));
+            let known = candidates
+                .iter()
+                .find(|it| it.operation.row().versions.has(version));
             return Err(known.map_or(Missed::Path, |it| Missed::Refused(it.operation.row().id)));
         }
         let here: Vec<&Candidate> = candidates
@@ -149,14 +151,21 @@ impl Catalogue {
             .filter(|it| it.operation.row().versions.has(version))
             .collect();
         if here.is_empty() {
-            return Err(if candidates.iter().any(|it| it.operation.row().is_served()) {
-                Missed::Version
-            } else {
-                Missed::Path
-            });
+            return Err(
+                if candidates.iter().any(|it| it.operation.row().is_served()) {
+                    Missed::Version
+                } else {
+                    Missed::Path
+                },
+            );
         }
-        let Some(found) = here.iter().find(|it| it.operation.row().verb.method() == *method) else {
-            return Err(Missed::Method(here.iter().map(|it| it.operation.row().verb).collect()));
+        let Some(found) = here
+            .iter()
+            .find(|it| it.operation.row().verb.method() == *method)
+        else {
+            return Err(Missed::Method(
+                here.iter().map(|it| it.operation.row().verb).collect(),
+            ));
         };
         Ok(Found {
             operation: found.operation,
@@ -191,7 +200,10 @@ impl Catalogue {
         let [organizations, org, repositories, rest @ ..] = tail else {
             return Err(Missed::Path);
         };
-        if organizations.raw() != "organizations" || repositories.raw() != "repositories" || !is_id(org.decoded()) {
+        if organizations.raw() != "organizations"
+            || repositories.raw() != "repositories"
+            || !is_id(org.decoded())
+        {
             return Err(Missed::Path);
         }
         let mut readings: Vec<Vec<(&'static str, String)>> = Vec::new();
@@ -256,7 +268,9 @@ fn has_shape(name: &str, value: &str) -> bool {
 /// Ids have had several prefixes over the years, and one alphabet.
 fn is_id(value: &str) -> bool {
     (1..=MAX_ID).contains(&value.len())
-        && value.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-' || it == b'_')
+        && value
+            .bytes()
+            .all(|it| it.is_ascii_alphanumeric() || it == b'-' || it == b'_')
 }
 
 /// Parameter names differ between rows that share a path; matchit must not see them.
@@ -289,7 +303,11 @@ fn siblings(path: &str, at: usize) -> Vec<&'static str> {
     let shape = |path: &str| -> Vec<Option<String>> {
         let up_to = segments(path).take(at);
         up_to
-            .map(|segment| parameter_name(segment).is_none().then(|| segment.to_owned()))
+            .map(|segment| {
+                parameter_name(segment)
+                    .is_none()
+                    .then(|| segment.to_owned())
+            })
             .collect()
     };
     let mine = shape(path);
@@ -322,7 +340,11 @@ fn parts(tail: &'static str) -> Vec<Part> {
 /// Every way in which these segments fit these parts.
 fn read_slashed(parts: &[Part], rest: &[Segment]) -> Vec<Vec<(&'static str, String)>> {
     let Some((part, later)) = parts.split_first() else {
-        return if rest.is_empty() { vec![Vec::new()] } else { Vec::new() };
+        return if rest.is_empty() {
+            vec![Vec::new()]
+        } else {
+            Vec::new()
+        };
     };
     match part {
         Part::Literal(literal) => match rest.split_first() {
@@ -333,7 +355,11 @@ fn read_slashed(parts: &[Part], rest: &[Segment]) -> Vec<Vec<(&'static str, Stri
             let mut found = Vec::new();
             for length in 1..=rest.len() {
                 let (mine, rest) = rest.split_at(length);
-                let value = mine.iter().map(Segment::decoded).collect::<Vec<_>>().join("/");
+                let value = mine
+                    .iter()
+                    .map(Segment::decoded)
+                    .collect::<Vec<_>>()
+                    .join("/");
                 if value.len() > MAX_NAME {
                     break;
                 }
@@ -380,7 +406,8 @@ mod tests {
                 let target = Target::parse(&format!("/{}{path}", version.prefix()), None).unwrap();
                 let found = catalogue.find(&row.verb.method(), &target);
                 if row.versions.has(version) && row.is_served() {
-                    let found = found.unwrap_or_else(|missed| panic!("{} {path}: {missed:?}", row.id));
+                    let found =
+                        found.unwrap_or_else(|missed| panic!("{} {path}: {missed:?}", row.id));
                     assert_eq!(found.operation.row().id, row.id, "{path}");
                     let named: Vec<&str> = found.parameters.iter().map(|(name, _)| *name).collect();
                     let wanted: Vec<&str> = segments(row.path).filter_map(parameter_name).collect();
@@ -394,13 +421,31 @@ mod tests {
 
     #[test]
     fn p10_literals_beat_parameters() {
-        assert_eq!(id("GET", "/v3/organizations/o/sessions/insights"), "sessions.insights.list");
-        assert_eq!(id("GET", "/v3/organizations/o/sessions/insights/messages"), "Path");
-        assert_eq!(id("DELETE", "/v3/organizations/o/sessions/insights"), "Method([Get])");
+        assert_eq!(
+            id("GET", "/v3/organizations/o/sessions/insights"),
+            "sessions.insights.list"
+        );
+        assert_eq!(
+            id("GET", "/v3/organizations/o/sessions/insights/messages"),
+            "Path"
+        );
+        assert_eq!(
+            id("DELETE", "/v3/organizations/o/sessions/insights"),
+            "Method([Get])"
+        );
         assert_eq!(id("GET", "/v3/organizations/o/sessions/%69nsights"), "Path");
-        assert_eq!(id("DELETE", "/v3/enterprise/organizations/o/tags/default"), "org_tags.default.clear");
-        assert_eq!(id("DELETE", "/v3/enterprise/organizations/o/tags/other"), "org_tags.remove");
-        assert_eq!(id("GET", "/v3/organizations/o/code-scans/findings"), "code_scans.findings.list");
+        assert_eq!(
+            id("DELETE", "/v3/enterprise/organizations/o/tags/default"),
+            "org_tags.default.clear"
+        );
+        assert_eq!(
+            id("DELETE", "/v3/enterprise/organizations/o/tags/other"),
+            "org_tags.remove"
+        );
+        assert_eq!(
+            id("GET", "/v3/organizations/o/code-scans/findings"),
+            "code_scans.findings.list"
+        );
     }
 
     #[test]
@@ -410,13 +455,35 @@ mod tests {
         assert_eq!(found.parameter("repository_path"), Some("acme/web"));
         let found = find("GET", &format!("{base}/acme%2Fweb/indexing")).unwrap();
         assert_eq!(found.parameter("repository_path"), Some("acme/web"));
-        let found = find("DELETE", &format!("{base}/acme/web/indexing/branches/feat/x")).unwrap();
-        assert_eq!(found.operation.row().id, "repositories.indexing.branches.delete");
+        let found = find(
+            "DELETE",
+            &format!("{base}/acme/web/indexing/branches/feat/x"),
+        )
+        .unwrap();
+        assert_eq!(
+            found.operation.row().id,
+            "repositories.indexing.branches.delete"
+        );
         assert_eq!(found.parameter("branch_name"), Some("feat/x"));
-        assert_eq!(id("GET", &format!("{base}/indexing")), "repositories.indexing.list");
-        assert_eq!(id("GET", &format!("{base}/acme/indexing/indexing")), "repositories.indexing.get");
-        assert_eq!(id("DELETE", &format!("{base}/a/indexing/branches/b/indexing")), "Ambiguous");
-        assert_eq!(id("DELETE", &format!("{base}/a/indexing/branches/b/indexing/branches/c")), "Ambiguous");
+        assert_eq!(
+            id("GET", &format!("{base}/indexing")),
+            "repositories.indexing.list"
+        );
+        assert_eq!(
+            id("GET", &format!("{base}/acme/indexing/indexing")),
+            "repositories.indexing.get"
+        );
+        assert_eq!(
+            id("DELETE", &format!("{base}/a/indexing/branches/b/indexing")),
+            "Ambiguous"
+        );
+        assert_eq!(
+            id(
+                "DELETE",
+                &format!("{base}/a/indexing/branches/b/indexing/branches/c")
+            ),
+            "Ambiguous"
+        );
         assert_eq!(id("GET", &format!("{base}/acme/web")), "Path");
         assert_eq!(id("GET", "/v3/organizations/o%2Fp/sessions"), "Ambiguous");
         assert_eq!(id("GET", "/v3/organizations/o/sessions/a%2Fb"), "Ambiguous");
@@ -425,9 +492,19 @@ mod tests {
     #[test]
     fn p8_p9_other_prefixes_and_spellings_are_unknown() {
         for path in [
-            "/v1/sessions", "/v2/enterprise/x", "/beta/v2/x", "/V3BETA1/enterprise/self", "/v3beta1/v3/self",
-            "/v3beta1/Organizations/o/sessions", "/v3beta1/%6frganizations/o/sessions", "/v3/organizations/sessions",
-            "/v3", "/v3/organizations", "/metrics", "/opbeta/nothing",
+            "/",
+            "/v1/sessions",
+            "/v2/enterprise/x",
+            "/beta/v2/x",
+            "/V3BETA1/enterprise/self",
+            "/v3beta1/v3/self",
+            "/v3beta1/Organizations/o/sessions",
+            "/v3beta1/%6frganizations/o/sessions",
+            "/v3/organizations/sessions",
+            "/v3",
+            "/v3/organizations",
+            "/metrics",
+            "/opbeta/nothing",
         ] {
             assert_eq!(id("GET", path), "Path", "{path}");
         }
@@ -441,6 +518,9 @@ mod tests {
         assert_eq!(id("POST", "/v3/enterprise/self"), "Method([Get])");
         assert_eq!(id("HEAD", "/v3/enterprise/self"), "Method([Get])");
         assert_eq!(id("get", "/v3/enterprise/self"), "Method([Get])");
-        assert_eq!(id("TRACE", "/v3/organizations/o/sessions"), "Method([Get, Post])");
+        assert_eq!(
+            id("TRACE", "/v3/organizations/o/sessions"),
+            "Method([Get, Post])"
+        );
     }
 }

@@ -41,8 +41,17 @@ pub(super) fn run(options: &Options, format: Format) -> Result<(), Failure> {
             print(&json!({"ok": policy.is_some(), "policy": hash, "callers": callers, "mistakes": report.json()}).to_string())?;
         }
         Format::Text => match &policy {
-            Some(policy) => print(&format!("fine: {} callers, policy {}", policy.callers().count(), policy.hash()))?,
-            None => writeln!(io::stderr(), "{}{} mistakes", report.human(io::stderr().is_terminal()), report.len())?,
+            Some(policy) => print(&format!(
+                "fine: {} callers, policy {}",
+                policy.callers().count(),
+                policy.hash()
+            ))?,
+            None => writeln!(
+                io::stderr(),
+                "{}{} mistakes",
+                report.human(io::stderr().is_terminal()),
+                report.len()
+            )?,
         },
     }
     policy.map(|_| ()).ok_or(Failure::Bad)

@@ -30,7 +30,9 @@ pub(super) async fn run(options: Options, format: Format) -> Result<(), Failure>
     let answer = tokio::time::timeout(Duration::from_secs(5), asked).await??;
     let fine = answer.status().is_success();
     match format {
-        Format::Json => print(&json!({"ok": fine, "status": answer.status().as_u16()}).to_string())?,
+        Format::Json => {
+            print(&json!({"ok": fine, "status": answer.status().as_u16()}).to_string())?
+        }
         Format::Text => print(if fine { "ok" } else { "not ok" })?,
     }
     if fine { Ok(()) } else { Err(Failure::Bad) }

@@ -19,7 +19,8 @@ pub(super) enum Command {
 }
 
 fn date(text: &str) -> Result<jiff::civil::Date, String> {
-    text.parse().map_err(|_| "write a date such as 2027-02-01".to_owned())
+    text.parse()
+        .map_err(|_| "write a date such as 2027-02-01".to_owned())
 }
 
 pub(super) fn run(command: &Command, format: Format) -> Result<(), Failure> {
@@ -27,7 +28,9 @@ pub(super) fn run(command: &Command, format: Format) -> Result<(), Failure> {
     let key = ApiKey::generate(id)?;
     let digest = key.digest_hex();
     let expires = expires.map(|date| date.to_string());
-    let end = expires.as_ref().map_or(String::new(), |date| format!(", expires: {date}"));
+    let end = expires
+        .as_ref()
+        .map_or(String::new(), |date| format!(", expires: {date}"));
     let line = format!("- {{ id: {id}, sha256: \"{digest}\"{end} }}");
     match format {
         Format::Json => print(&json!({"key": key.expose(), "id": id, "sha256": digest, "expires": expires, "yaml": line}).to_string())?,

@@ -23,7 +23,11 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
     let loaded = load_all(&config, &mut report);
     let Some((settings, policy)) = loaded else {
         let text = report.human(io::stderr().is_terminal());
-        writeln!(io::stderr(), "{text}{} mistakes; nothing was started", report.len())?;
+        writeln!(
+            io::stderr(),
+            "{text}{} mistakes; nothing was started",
+            report.len()
+        )?;
         return Err(Failure::Bad);
     };
     let token = settings.token.open()?;

@@ -32,6 +32,12 @@ struct Answer {
     body: Value,
 }
 
+impl Answer {
+    fn text(&self, member: &str) -> Option<&str> {
+        self.body.get(member).and_then(Value::as_str)
+    }
+}
+
 pub(super) async fn run(demo: Demo, log: MemoryLog, format: Format) -> Result<(), Failure> {
     let steps = steps(&demo)?;
     let client = Client::builder(TokioExecutor::new()).build_http();
@@ -41,18 +47,24 @@ pub(super) async fn run(demo: Demo, log: MemoryLog, format: Format) -> Result<()
     }
     // Stopping writes the log to its end.
     demo.stop().await;
-    let lines: Vec<Value> = log.text().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let text = log.text();
+    let lines: Vec<(&str, Value)> = text
+        .lines()
+        .filter_map(|line| Some((line, serde_json::from_str(line).ok()?)))
+        .collect();
     let mut fine = lines.len() == steps.len();
     let mut shown = Vec::new();
     for (step, answer) in steps.iter().zip(&answers) {
-        let line = lines.iter().find(|line| line["request_id"] == answer.request_id.as_str());
-        let went_well = matches(step, answer, line);
+        let line = lines
+            .iter()
+            .find(|(_, line)| line["request_id"] == answer.request_id.as_str());
+        let went_well = matches(step, answer, line.map(|(_, line)| line));
         fine &= went_well;
         match format {
-            Format::Text => tell(step, answer, line, went_well)?,
+            Format::Text => tell(step, answer, line.map_or("no line!", |(text, _)| text), went_well)?,
             Format::Json => shown.push(json!({
                 "step": step.says, "method": step.method.as_str(), "path": step.path, "status": answer.status,
-                "code": step.code, "as_expected": went_well, "log": line,
+                "code": step.code, "as_expected": went_well, "log": line.map(|(_, line)| line),
             })),
         }
     }
@@ -65,7 +77,11 @@ pub(super) async fn run(demo: Demo, log: MemoryLog, format: Format) -> Result<()
 }
 
 fn steps(demo: &Demo) -> Result<Vec<Step>, BoxError> {
-    let key = |name: &str| demo.caller(name).map(|it| it.key.clone()).ok_or("a sample caller is missing");
+    let key = |name: &str| {
+        demo.caller(name)
+            .map(|it| it.key.clone())
+            .ok_or("a sample caller is missing")
+    };
     let create = |says, key, organization: &str, status, code| Step {
         says,
         key,
@@ -89,8 +105,21 @@ fn steps(demo: &Demo) -> Result<Vec<Step>, BoxError> {
     let organizations = "/v3beta1/enterprise/organizations";
     let listed = Some("organizations.list");
     Ok(vec![
-        create("A caller starts a session in its own organization.", key("ds-notebooks")?, "org-ds", 200, None),
-        get("The platform team lists every organization.", key("platform-ops")?, organizations, 200, None, listed),
+        create(
+            "A caller starts a session in its own organization.",
+            key("ds-notebooks")?,
+            "org-ds",
+            200,
+            None,
+        ),
+        get(
+            "The platform team lists every organization.",
+            key("platform-ops")?,
+            organizations,
+            200,
+            None,
+            listed,
+        ),
         create(
             "The same caller tries another team's organization.",
             key("ds-notebooks")?,
@@ -122,8 +151,22 @@ fn steps(demo: &Demo) -> Result<Vec<Step>, BoxError> {
             Some("operation-unknown"),
             None,
         ),
-        get("A caller with two requests a minute makes its first.", key("throttled")?, organizations, 200, None, listed),
-        get("And its second.", key("throttled")?, organizations, 200, None, listed),
+        get(
+            "A caller with two requests a minute makes its first.",
+            key("throttled")?,
+            organizations,
+            200,
+            None,
+            listed,
+        ),
+        get(
+            "And its second.",
+            key("throttled")?,
+            organizations,
+            200,
+            None,
+            listed,
+        ),
         get(
             "The third has to wait; Devin never sees it.",
             key("throttled")?,
@@ -135,7 +178,11 @@ fn steps(demo: &Demo) -> Result<Vec<Step>, BoxError> {
     ])
 }
 
-async fn ask(client: &Client<HttpConnector, Body>, base: &str, step: &Step) -> Result<Answer, BoxError> {
+async fn ask(
+    client: &Client<HttpConnector, Body>,
+    base: &str,
+    step: &Step,
+) -> Result<Answer, BoxError> {
     let request = Request::builder()
         .method(&step.method)
         .uri(format!("{base}{}", step.path))
@@ -161,12 +208,16 @@ async fn ask(client: &Client<HttpConnector, Body>, base: &str, step: &Step) -> R
 }
 
 fn matches(step: &Step, answer: &Answer, line: Option<&Value>) -> bool {
-    let side = if step.code.is_some() { "gateway" } else { "upstream" };
+    let side = if step.code.is_some() {
+        "gateway"
+    } else {
+        "upstream"
+    };
     let kind = step.code.map(|code| format!("/.tollgate/problems/{code}"));
     let is_asked_in_vain = |line: &Value| step.code.is_none() || line["upstream_attempts"] == 0;
     answer.status == step.status
         && answer.answered_by == side
-        && (kind.is_none() || answer.body["type"].as_str() == kind.as_deref())
+        && (kind.is_none() || answer.text("type") == kind.as_deref())
         && (step.status != 429 || answer.retry_after.is_some())
         && line.is_some_and(|line| {
             line["status"] == step.status
@@ -176,7 +227,7 @@ fn matches(step: &Step, answer: &Answer, line: Option<&Value>) -> bool {
         })
 }
 
-fn tell(step: &Step, answer: &Answer, line: Option<&Value>, went_well: bool) -> std::io::Result<()> {
+fn tell(step: &Step, answer: &Answer, line: &str, went_well: bool) -> std::io::Result<()> {
     let mark = if went_well { "ok" } else { "NOT AS EXPECTED" };
     print(&format!("{} [{mark}]", step.says))?;
     // The key itself is not shown again: its public half says whose it was.
@@ -185,11 +236,18 @@ fn tell(step: &Step, answer: &Answer, line: Option<&Value>, went_well: bool) -> 
     if let Some(body) = step.body {
         print(&format!("  > {body}"))?;
     }
-    let said = answer.body["detail"].as_str().map_or_else(|| short(&answer.body), str::to_owned);
-    let wait = answer.retry_after.as_ref().map_or(String::new(), |it| format!("   Retry-After: {it}"));
-    print(&format!("  < {} from the {}{wait}", answer.status, answer.answered_by))?;
+    let said = answer
+        .text("detail")
+        .map_or_else(|| short(&answer.body), str::to_owned);
+    let wait = answer
+        .retry_after
+        .as_ref()
+        .map_or(String::new(), |it| format!("   Retry-After: {it}"));
+    print(&format!(
+        "  < {} from the {}{wait}",
+        answer.status, answer.answered_by
+    ))?;
     print(&format!("  < {said}"))?;
-    let line = line.map_or_else(|| "no line!".to_owned(), Value::to_string);
     print(&format!("  log {line}\n"))
 }
 

@@ -40,7 +40,11 @@ impl Diagnostic {
     }
 
     /// Offers the nearest of the known words, where one is near, else all of them where they are few.
-    pub fn suggest<'a>(&mut self, wrong: &str, known: impl IntoIterator<Item = &'a str>) -> &mut Self {
+    pub fn suggest<'a>(
+        &mut self,
+        wrong: &str,
+        known: impl IntoIterator<Item = &'a str>,
+    ) -> &mut Self {
         let known: Vec<&str> = known.into_iter().collect();
         if let Some(near) = nearest(wrong, known.iter().copied()) {
             self.help = Some(format!("did you mean `{near}`?"));
@@ -131,7 +135,11 @@ impl Report {
     pub fn plain(&self) -> String {
         let mut out = String::new();
         for shown in self.shown() {
-            let _ = write!(out, "{}:{}:{}: {}", shown.file, shown.line, shown.column, shown.message);
+            let _ = write!(
+                out,
+                "{}:{}:{}: {}",
+                shown.file, shown.line, shown.column, shown.message
+            );
             if let Some(help) = shown.help {
                 let _ = write!(out, " ({help})");
             }
@@ -147,7 +155,11 @@ impl Report {
 
     /// All mistakes with snippets, for people; `color` for terminals.
     pub fn human(&self, color: bool) -> String {
-        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        let renderer = if color {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
         let mut out = String::new();
         for diagnostic in self.ordered() {
             let mut group = Level::ERROR
@@ -185,9 +197,9 @@ impl Report {
     }
 
     fn source(&self, id: SourceId) -> (&str, &str) {
-        self.sources
-            .get(id.0)
-            .map_or(("", ""), |source| (source.path.as_str(), source.text.as_str()))
+        self.sources.get(id.0).map_or(("", ""), |source| {
+            (source.path.as_str(), source.text.as_str())
+        })
     }
 
     fn place(&self, span: Span) -> (&str, usize, usize) {

@@ -19,7 +19,10 @@ impl<'a> Table<'a> {
     /// Reads `node` as a mapping; anything else is reported as "`what` must be a mapping".
     pub fn new(what: &'static str, node: &'a Node, report: &mut Report) -> Option<Self> {
         let Value::Map(pairs) = &node.value else {
-            report.error(node.span, format!("{what} must be a mapping, not {}", node.value.kind()));
+            report.error(
+                node.span,
+                format!("{what} must be a mapping, not {}", node.value.kind()),
+            );
             return None;
         };
         let mut entries = Vec::with_capacity(pairs.len());
@@ -32,7 +35,10 @@ impl<'a> Table<'a> {
                 | Value::Float(_)
                 | Value::List(_)
                 | Value::Map(_) => {
-                    report.error(key.span, format!("a key of {what} must be text, not {}", key.value.kind()));
+                    report.error(
+                        key.span,
+                        format!("a key of {what} must be text, not {}", key.value.kind()),
+                    );
                 }
             }
         }
@@ -77,7 +83,10 @@ impl<'a> Table<'a> {
 
     /// A field that this version knows of and does not carry out: refused, never ignored.
     pub fn not_yet(&mut self, name: &'static str, report: &mut Report) {
-        if let Some((key, _)) = self.take_entry(name) {
+        let found = self.take_entry(name);
+        // Not a name to suggest to anyone.
+        self.asked.retain(|asked| *asked != name);
+        if let Some((key, _)) = found {
             report
                 .error(key.span, format!("`{name}:` is not supported yet"))
                 .help("take it out: a rule that is not enforced must not look as if it were");
@@ -91,7 +100,11 @@ impl<'a> Table<'a> {
     }
 
     /// Text in the field of this name, or an error that it is missing.
-    pub fn require_text(&mut self, name: &'static str, report: &mut Report) -> Option<(&'a str, Span)> {
+    pub fn require_text(
+        &mut self,
+        name: &'static str,
+        report: &mut Report,
+    ) -> Option<(&'a str, Span)> {
         let node = self.require(name, report)?;
         node.as_text(name, report).map(|text| (text, node.span))
     }
@@ -102,7 +115,10 @@ impl<'a> Table<'a> {
         if let Value::List(items) = &node.value {
             return Some((items, node.span));
         }
-        report.error(node.span, format!("`{name}:` must be a list, not {}", node.value.kind()));
+        report.error(
+            node.span,
+            format!("`{name}:` must be a list, not {}", node.value.kind()),
+        );
         None
     }
 
@@ -123,7 +139,10 @@ impl Node {
             return Some(text);
         }
         report
-            .error(self.span, format!("`{name}:` must be text, not {}", self.value.kind()))
+            .error(
+                self.span,
+                format!("`{name}:` must be text, not {}", self.value.kind()),
+            )
             .help("put it in quotes");
         None
     }
@@ -139,7 +158,10 @@ impl Node {
             | Value::Text(_)
             | Value::List(_)
             | Value::Map(_) => {
-                report.error(self.span, format!("`{name}:` must be a whole number from {min} to {max}"));
+                report.error(
+                    self.span,
+                    format!("`{name}:` must be a whole number from {min} to {max}"),
+                );
                 None
             }
         }

@@ -84,7 +84,10 @@ pub fn parse(source: SourceId, text: &str, report: &mut Report) -> Option<Node> 
     if text.len() > MAX_BYTES {
         report.error(
             Span::start_of(source),
-            format!("the file has {} bytes, over the limit of {MAX_BYTES}", text.len()),
+            format!(
+                "the file has {} bytes, over the limit of {MAX_BYTES}",
+                text.len()
+            ),
         );
         return None;
     }
@@ -92,7 +95,9 @@ pub fn parse(source: SourceId, text: &str, report: &mut Report) -> Option<Node> 
         Ok(raw) => Some(raw_node(raw, source, text)),
         Err(error) => {
             let plain = error.without_snippet();
-            let start = plain.location().map_or(0, |at| byte_of(text, at.line(), at.column()));
+            let start = plain
+                .location()
+                .map_or(0, |at| byte_of(text, at.line(), at.column()));
             let message = first_line(&plain.render_with_options(message_only()));
             report.error(
                 Span {
@@ -145,9 +150,18 @@ fn first_line(message: &str) -> String {
 fn byte_of(text: &str, line: u64, column: u64) -> usize {
     let line = usize::try_from(line).unwrap_or(1).max(1);
     let column = usize::try_from(column).unwrap_or(1).max(1);
-    let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let start: usize = text
+        .split_inclusive('\n')
+        .take(line - 1)
+        .map(str::len)
+        .sum();
     let rest = text.get(start..).unwrap_or("");
-    start + rest.chars().take(column - 1).map(char::len_utf8).sum::<usize>()
+    start
+        + rest
+            .chars()
+            .take(column - 1)
+            .map(char::len_utf8)
+            .sum::<usize>()
 }
 
 /// The tree as the YAML library hands it over, before places become byte spans.
@@ -163,9 +177,16 @@ enum Raw {
 
 fn raw_node(raw: Spanned<Raw>, source: SourceId, text: &str) -> Node {
     let at = raw.referenced;
-    let start = at.span().byte_offset().and_then(|b| usize::try_from(b).ok());
+    let start = at
+        .span()
+        .byte_offset()
+        .and_then(|b| usize::try_from(b).ok());
     let start = start.unwrap_or_else(|| byte_of(text, at.line(), at.column()));
-    let length = at.span().byte_len().and_then(|b| usize::try_from(b).ok()).unwrap_or(0);
+    let length = at
+        .span()
+        .byte_len()
+        .and_then(|b| usize::try_from(b).ok())
+        .unwrap_or(0);
     let end = start.saturating_add(length).min(text.len());
     let value = match raw.value {
         Raw::Null => Value::Null,
@@ -173,7 +194,12 @@ fn raw_node(raw: Spanned<Raw>, source: SourceId, text: &str) -> Node {
         Raw::Integer(it) => Value::Integer(it),
         Raw::Float(it) => Value::Float(it),
         Raw::Text(it) => Value::Text(it),
-        Raw::List(items) => Value::List(items.into_iter().map(|it| raw_node(it, source, text)).collect()),
+        Raw::List(items) => Value::List(
+            items
+                .into_iter()
+                .map(|it| raw_node(it, source, text))
+                .collect(),
+        ),
         Raw::Map(entries) => Value::Map(
             entries
                 .into_iter()
@@ -216,7 +242,10 @@ impl<'de> Visitor<'de> for RawVisitor {
     fn visit_i64<E>(self, it: i64) -> Result<Raw, E> {
         Ok(Raw::Integer(it))
     }
-    #[expect(clippy::cast_precision_loss, reason = "a number out of range is kept only to be refused")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a number out of range is kept only to be refused"
+    )]
     fn visit_u64<E>(self, it: u64) -> Result<Raw, E> {
         Ok(i64::try_from(it).map_or(Raw::Float(it as f64), Raw::Integer))
     }
@@ -255,11 +284,15 @@ mod tests {
     #[test]
     fn values_keep_their_places() {
         let node = tree("team: ds\nlist:\n  - 5\n  - 'yes'\n").unwrap();
-        let Value::Map(entries) = node.value else { panic!() };
+        let Value::Map(entries) = node.value else {
+            panic!()
+        };
         let (key, value) = &entries[1];
         assert!(matches!(&key.value, Value::Text(text) if text == "list"));
         assert_eq!(key.span.start, 9);
-        let Value::List(items) = &value.value else { panic!() };
+        let Value::List(items) = &value.value else {
+            panic!()
+        };
         assert!(matches!(items[0].value, Value::Integer(5)));
         assert_eq!((items[1].span.start, items[1].span.end), (25, 30));
     }
@@ -267,7 +300,9 @@ mod tests {
     #[test]
     fn a5_booleans_have_one_spelling() {
         let node = tree("a: yes\nb: true\nc: on\nd: 0777\n").unwrap();
-        let Value::Map(entries) = node.value else { panic!() };
+        let Value::Map(entries) = node.value else {
+            panic!()
+        };
         assert!(matches!(&entries[0].1.value, Value::Text(it) if it == "yes"));
         assert!(matches!(entries[1].1.value, Value::Bool(true)));
         assert!(matches!(&entries[2].1.value, Value::Text(it) if it == "on"));

@@ -49,38 +49,48 @@ impl Stage<Identified> for Authorize {
     fn judge(&self, exchange: Exchange<Identified>) -> Result<Exchange<Permitted>, Rejection> {
         let proof = &exchange.proof;
         let operation = proof.operation();
-        let owner = || proof.policy().caller(proof.caller()).owner().map(str::to_owned);
-        let (allow, rule, refusal) = match proof.policy().decide(proof.caller(), operation, proof.organization()) {
-            Decision::Allow { rule } => (true, Some(rule), None),
-            Decision::Deny(Denied::ByRule(rule)) => (
-                false,
-                Some(Arc::clone(&rule)),
-                Some(Rejection::Denied {
-                    operation,
-                    rule: Some(rule),
-                    owner: owner(),
-                }),
-            ),
-            Decision::Deny(Denied::Operation) => (
-                false,
-                None,
-                Some(Rejection::Denied {
-                    operation,
-                    rule: None,
-                    owner: owner(),
-                }),
-            ),
-            Decision::Deny(Denied::Organization(rule)) => (
-                false,
-                Some(Arc::clone(&rule)),
-                Some(Rejection::OrganizationDenied {
-                    operation,
-                    organization: proof.organization().map(str::to_owned),
-                    rule,
-                    owner: owner(),
-                }),
-            ),
+        let owner = || {
+            proof
+                .policy()
+                .caller(proof.caller())
+                .owner()
+                .map(str::to_owned)
         };
+        let (allow, rule, refusal) =
+            match proof
+                .policy()
+                .decide(proof.caller(), operation, proof.organization())
+            {
+                Decision::Allow { rule } => (true, Some(rule), None),
+                Decision::Deny(Denied::ByRule(rule)) => (
+                    false,
+                    Some(Arc::clone(&rule)),
+                    Some(Rejection::Denied {
+                        operation,
+                        rule: Some(rule),
+                        owner: owner(),
+                    }),
+                ),
+                Decision::Deny(Denied::Operation) => (
+                    false,
+                    None,
+                    Some(Rejection::Denied {
+                        operation,
+                        rule: None,
+                        owner: owner(),
+                    }),
+                ),
+                Decision::Deny(Denied::Organization(rule)) => (
+                    false,
+                    Some(Arc::clone(&rule)),
+                    Some(Rejection::OrganizationDenied {
+                        operation,
+                        organization: proof.organization().map(str::to_owned),
+                        rule,
+                        owner: owner(),
+                    }),
+                ),
+            };
         let _ = exchange.trail.decided.set(Decided { allow, rule });
         match refusal {
             Some(refusal) => Err(refusal),

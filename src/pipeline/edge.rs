@@ -38,13 +38,18 @@ where
             PROXY_AUTHORIZATION,
             COOKIE,
         ]))
-        .layer(SetResponseHeaderLayer::appending(VIA, HeaderValue::from_static("1.1 tollgate")))
+        .layer(SetResponseHeaderLayer::appending(
+            VIA,
+            HeaderValue::from_static("1.1 tollgate"),
+        ))
         .layer(SetResponseHeaderLayer::overriding(
             X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
-        .service(gateway.map_request(move |request: Request<Incoming>| Arrival {
-            request: request.map(WithoutTrailers::boxed),
-            peer,
-        }))
+        .service(
+            gateway.map_request(move |request: Request<Incoming>| Arrival {
+                request: request.map(WithoutTrailers::boxed),
+                peer,
+            }),
+        )
 }

@@ -78,12 +78,18 @@ fn page(method: &Method, path: &str) -> Result<Response<Body>, Rejection> {
     }
     let mut response = Response::new(full(html));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
     headers.insert(
         CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
     );
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=300"),
+    );
     headers.insert(ANSWERED_BY, HeaderValue::from_static("gateway"));
     Ok(response)
 }
@@ -108,7 +114,8 @@ fn one(code: Code) -> String {
 }
 
 fn index() -> String {
-    let mut html = format!("{HEAD}<title>Codes · Tollgate</title><h1>Why Tollgate refuses a request</h1><dl>");
+    let mut html =
+        format!("{HEAD}<title>Codes · Tollgate</title><h1>Why Tollgate refuses a request</h1><dl>");
     for code in Code::ALL {
         let row = code.row();
         let _ = write!(
@@ -130,7 +137,11 @@ mod tests {
     fn every_code_has_a_page_and_no_row_needs_escaping() {
         for code in Code::ALL {
             let row = code.row();
-            assert!(page(&Method::GET, &format!("{PAGES}{}", row.name)).is_ok(), "{}", row.name);
+            assert!(
+                page(&Method::GET, &format!("{PAGES}{}", row.name)).is_ok(),
+                "{}",
+                row.name
+            );
             for text in [row.name, row.title, row.meaning, row.remedy] {
                 assert!(!text.contains(['<', '>', '&', '"']), "{text}");
             }
@@ -140,9 +151,24 @@ mod tests {
 
     #[test]
     fn p16_nothing_else_is_on_the_caller_port() {
-        for path in ["/.tollgate/metrics", "/.tollgate/../v3/self", "/.tollgate", "/.tollgateX", "/.tollgate/problems/%69nternal"] {
-            assert!(matches!(page(&Method::GET, path), Err(Rejection::OperationUnknown(_))), "{path}");
+        for path in [
+            "/.tollgate/metrics",
+            "/.tollgate/../v3/self",
+            "/.tollgate",
+            "/.tollgateX",
+            "/.tollgate/problems/%69nternal",
+        ] {
+            assert!(
+                matches!(
+                    page(&Method::GET, path),
+                    Err(Rejection::OperationUnknown(_))
+                ),
+                "{path}"
+            );
         }
-        assert!(matches!(page(&Method::POST, PAGES), Err(Rejection::MethodUnknown { .. })));
+        assert!(matches!(
+            page(&Method::POST, PAGES),
+            Err(Rejection::MethodUnknown { .. })
+        ));
     }
 }

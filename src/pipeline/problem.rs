@@ -66,7 +66,10 @@ pub struct Problems<S> {
 
 impl<S> Service<Traced> for Problems<S>
 where
-    S: Service<Exchange<Arrived>, Response = Response<Body>, Error = Rejection> + Clone + Send + 'static,
+    S: Service<Exchange<Arrived>, Response = Response<Body>, Error = Rejection>
+        + Clone
+        + Send
+        + 'static,
     S::Future: Send,
 {
     type Response = Response<Body>;
@@ -93,7 +96,8 @@ where
         let mut ready = std::mem::replace(&mut self.inner, fresh);
         Box::pin(async move {
             // The call itself is inside as well: a stage decides in `call`, and may panic there.
-            let guarded = AssertUnwindSafe(async move { ready.call(exchange).await }).catch_unwind();
+            let guarded =
+                AssertUnwindSafe(async move { ready.call(exchange).await }).catch_unwind();
             let rejection = match guarded.await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(rejection)) => rejection,

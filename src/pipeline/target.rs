@@ -7,7 +7,9 @@
 
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, PROXY_AUTHORIZATION};
+use http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, PROXY_AUTHORIZATION,
+};
 use http::{HeaderMap, Method, Request, Version};
 
 use super::Arrived;
@@ -84,7 +86,10 @@ impl Stage<Arrived> for Classify {
         if let Some(organization) = found.organization() {
             let _ = trail.organization.set(organization.to_owned());
         }
-        if let Some(session) = found.parameter("devin_id").or(found.parameter("session_id")) {
+        if let Some(session) = found
+            .parameter("devin_id")
+            .or(found.parameter("session_id"))
+        {
             let _ = trail.session.set(session.to_owned());
         }
         Ok(exchange.prove(|arrived| Classified {
@@ -97,16 +102,18 @@ impl Stage<Arrived> for Classify {
 
 impl Classify {
     fn find(&self, method: &Method, target: &Target) -> Result<Found, Rejection> {
-        self.catalogue.find(method, target).map_err(|missed| match missed {
-            Missed::Path => Rejection::OperationUnknown(UnknownBecause::Path),
-            Missed::Version => Rejection::OperationUnknown(UnknownBecause::Version),
-            Missed::Refused(id) => Rejection::OperationUnknown(UnknownBecause::Refused(id)),
-            Missed::Ambiguous => Rejection::TargetAmbiguous,
-            Missed::Method(allowed) => Rejection::MethodUnknown {
-                allowed,
-                is_standard: is_standard(method),
-            },
-        })
+        self.catalogue
+            .find(method, target)
+            .map_err(|missed| match missed {
+                Missed::Path => Rejection::OperationUnknown(UnknownBecause::Path),
+                Missed::Version => Rejection::OperationUnknown(UnknownBecause::Version),
+                Missed::Refused(id) => Rejection::OperationUnknown(UnknownBecause::Refused(id)),
+                Missed::Ambiguous => Rejection::TargetAmbiguous,
+                Missed::Method(allowed) => Rejection::MethodUnknown {
+                    allowed,
+                    is_standard: is_standard(method),
+                },
+            })
     }
 }
 
@@ -153,7 +160,8 @@ fn check_head(headers: &HeaderMap) -> Result<(), Rejection> {
 fn read_target<B>(request: &Request<B>) -> Result<Target, Rejection> {
     let uri = request.uri();
     // HTTP/2 always has scheme and authority; on HTTP/1 they mean absolute-form or authority-form.
-    let is_origin_form = request.version() >= Version::HTTP_2 || (uri.scheme().is_none() && uri.authority().is_none());
+    let is_origin_form = request.version() >= Version::HTTP_2
+        || (uri.scheme().is_none() && uri.authority().is_none());
     if !is_origin_form {
         return Err(Rejection::Target(TargetError::NotAPath));
     }

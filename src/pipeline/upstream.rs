@@ -14,8 +14,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::{
-    ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
-    CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, EXPIRES, LAST_MODIFIED, LINK, LOCATION, RETRY_AFTER, VARY,
+    ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE,
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, EXPIRES, LAST_MODIFIED, LINK,
+    LOCATION, RETRY_AFTER, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
@@ -88,7 +89,9 @@ impl Default for Timeouts {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientBuildError {
     /// No certificate authority to trust: every connection would fail.
-    #[error("no certificate authority is trusted: the system has none, and `upstream.ca` names none")]
+    #[error(
+        "no certificate authority is trusted: the system has none, and `upstream.ca` names none"
+    )]
     NoRoots,
     /// A certificate that cannot be one of an authority.
     #[error("a certificate of `upstream.ca` is not usable: {0}")]
@@ -113,11 +116,16 @@ impl Upstream {
     ///
     /// # Errors
     /// See [`ClientBuildError`].
-    pub fn new(extra: &[CertificateDer<'static>], timeouts: Timeouts) -> Result<Self, ClientBuildError> {
+    pub fn new(
+        extra: &[CertificateDer<'static>],
+        timeouts: Timeouts,
+    ) -> Result<Self, ClientBuildError> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         for certificate in extra {
-            roots.add(certificate.clone()).map_err(ClientBuildError::Certificate)?;
+            roots
+                .add(certificate.clone())
+                .map_err(ClientBuildError::Certificate)?;
         }
         if roots.is_empty() {
             return Err(ClientBuildError::NoRoots);
@@ -165,7 +173,11 @@ impl Service<Exchange<Outbound>> for Upstream {
     }
 
     fn call(&mut self, exchange: Exchange<Outbound>) -> Self::Future {
-        let Exchange { request, trail, proof } = exchange;
+        let Exchange {
+            request,
+            trail,
+            proof,
+        } = exchange;
         let operation = proof.operation().row();
         let caller_broke_off = Arc::new(AtomicBool::new(false));
         let request = watched(request, &trail, &caller_broke_off);
@@ -181,7 +193,13 @@ impl Service<Exchange<Outbound>> for Upstream {
             };
             let answer = match timeout_at(started + first_byte, answer).await {
                 Ok(Ok(answer)) => answer,
-                Ok(Err(error)) => return Err(failed(error, operation, caller_broke_off.load(Ordering::Relaxed))),
+                Ok(Err(error)) => {
+                    return Err(failed(
+                        error,
+                        operation,
+                        caller_broke_off.load(Ordering::Relaxed),
+                    ));
+                }
                 Err(_) => {
                     return Err(Rejection::UpstreamTimeout {
                         phase: "no answer began in time",
@@ -202,7 +220,11 @@ impl Service<Exchange<Outbound>> for Upstream {
 }
 
 /// Counts the caller's bytes, and remembers whether the caller broke off.
-fn watched(request: Request<Body>, trail: &Arc<Trail>, broke_off: &Arc<AtomicBool>) -> Request<Body> {
+fn watched(
+    request: Request<Body>,
+    trail: &Arc<Trail>,
+    broke_off: &Arc<AtomicBool>,
+) -> Request<Body> {
     if http_body::Body::is_end_stream(request.body()) {
         return request;
     }
@@ -240,12 +262,19 @@ fn failed(error: ClientError, operation: &Operation, caller_broke_off: bool) -> 
             }
         };
     }
-    let is_nonsense = caused_by::<hyper::Error>(&error).is_some_and(|it| it.is_parse() || it.is_parse_status());
+    let is_nonsense =
+        caused_by::<hyper::Error>(&error).is_some_and(|it| it.is_parse() || it.is_parse_status());
     let (source, may_have_acted): (BoxError, bool) = (error.into(), operation.mutates);
     if is_nonsense {
-        Rejection::UpstreamInvalid { source, may_have_acted }
+        Rejection::UpstreamInvalid {
+            source,
+            may_have_acted,
+        }
     } else {
-        Rejection::UpstreamUnreachable { source, may_have_acted }
+        Rejection::UpstreamUnreachable {
+            source,
+            may_have_acted,
+        }
     }
 }
 

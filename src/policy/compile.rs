@@ -7,8 +7,8 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 use super::reader::{self, CallerEntry, File, JwtEntry, LimitEntry, RuleEntry, Spanned};
 use super::{
-    Caller, CallerIx, ClaimValue, Effect, Limit, LimitIx, Organizations, Policy, PolicyFiles, Rule, RuleIx, StoredKey,
-    Subject,
+    Caller, CallerIx, ClaimValue, Effect, Limit, LimitIx, Organizations, Policy, PolicyFiles, Rule,
+    RuleIx, StoredKey, Subject,
 };
 use crate::catalogue::{self, OperationIx, OperationSet};
 use crate::document::{Report, Span, parse};
@@ -54,6 +54,9 @@ pub fn compile(files: &PolicyFiles, issuers: &[&str], report: &mut Report) -> Op
     (report.len() == before).then_some(policy)
 }
 
+/// An issuer and claims that are some caller's already, and where.
+type SeenSubject = (String, Vec<(String, ClaimValue)>, Span);
+
 struct Compiler<'a> {
     report: &'a mut Report,
     issuers: &'a [&'a str],
@@ -61,7 +64,7 @@ struct Compiler<'a> {
     /// Where each caller, key id, set of claims and caller's limit was first met.
     callers: HashMap<String, (CallerIx, Span)>,
     keys: HashMap<String, Span>,
-    subjects: Vec<(String, Vec<(String, ClaimValue)>, Span)>,
+    subjects: Vec<SeenSubject>,
     limited: HashMap<CallerIx, Span>,
 }
 
@@ -71,7 +74,10 @@ impl Compiler<'_> {
         for team in files.iter().filter_map(|file| file.team.as_ref()) {
             if let Some(first) = seen.insert(&team.value, team.span) {
                 self.report
-                    .error(team.span, format!("the team `{}` has two files", team.value))
+                    .error(
+                        team.span,
+                        format!("the team `{}` has two files", team.value),
+                    )
                     .also(first, "first here")
                     .help("put all of a team's policy in one file");
             }
@@ -92,7 +98,10 @@ impl Compiler<'_> {
         for entry in &file.callers {
             if let Some((_, first)) = self.callers.get(&entry.name.value) {
                 self.report
-                    .error(entry.name.span, format!("the caller `{}` is defined twice", entry.name.value))
+                    .error(
+                        entry.name.span,
+                        format!("the caller `{}` is defined twice", entry.name.value),
+                    )
                     .also(*first, "first here")
                     .help("callers are unique over all files: rename one of them");
                 continue;
@@ -105,7 +114,8 @@ impl Compiler<'_> {
                 rules: Vec::new(),
                 limit: None,
             });
-            self.callers.insert(entry.name.value.clone(), (ix, entry.name.span));
+            self.callers
+                .insert(entry.name.value.clone(), (ix, entry.name.span));
             self.credentials(entry, ix);
         }
     }
@@ -114,7 +124,10 @@ impl Compiler<'_> {
         for key in &entry.keys {
             if let Some(first) = self.keys.insert(key.id.value.clone(), key.id.span) {
                 self.report
-                    .error(key.id.span, format!("the key id `{}` is used twice", key.id.value))
+                    .error(
+                        key.id.span,
+                        format!("the key id `{}` is used twice", key.id.value),
+                    )
                     .also(first, "first here")
                     .help("key ids are unique over all files");
                 continue;
@@ -135,11 +148,17 @@ impl Compiler<'_> {
         let issuer = &jwt.issuer.value;
         if !self.issuers.contains(&issuer.as_str()) {
             self.report
-                .error(jwt.issuer.span, format!("no issuer is named `{}`", issuer.escape_debug()))
+                .error(
+                    jwt.issuer.span,
+                    format!("no issuer is named `{}`", issuer.escape_debug()),
+                )
                 .suggest(issuer, self.issuers.iter().copied());
             return;
         }
-        let same = self.subjects.iter().find(|(name, claims, _)| name == issuer && *claims == jwt.claims);
+        let same = self
+            .subjects
+            .iter()
+            .find(|(name, claims, _)| name == issuer && *claims == jwt.claims);
         if let Some((_, _, first)) = same {
             self.report
                 .error(jwt.span, "two callers have the same issuer and claims")
@@ -147,12 +166,17 @@ impl Compiler<'_> {
                 .help("an identity maps to exactly one caller");
             return;
         }
-        self.subjects.push((issuer.clone(), jwt.claims.clone(), jwt.span));
+        self.subjects
+            .push((issuer.clone(), jwt.claims.clone(), jwt.span));
         let subject = Subject {
             caller,
             claims: jwt.claims.clone(),
         };
-        self.policy.subjects.entry(issuer.clone()).or_default().push(subject);
+        self.policy
+            .subjects
+            .entry(issuer.clone())
+            .or_default()
+            .push(subject);
     }
 
     /// The callers that a rule or limit is for: the named ones, or all in its scope.
@@ -161,7 +185,10 @@ impl Compiler<'_> {
         let in_scope = |caller: &Caller| team.as_deref().is_none_or(|team| &*caller.team == team);
         let Some(named) = named else {
             let all = self.policy.callers.iter().enumerate();
-            return all.filter(|(_, it)| in_scope(it)).map(|(ix, _)| CallerIx(ix)).collect();
+            return all
+                .filter(|(_, it)| in_scope(it))
+                .map(|(ix, _)| CallerIx(ix))
+                .collect();
         };
         let mut found = Vec::new();
         for name in named {
@@ -170,14 +197,20 @@ impl Compiler<'_> {
                 Some((ix, first)) => {
                     let theirs = Arc::clone(self.policy.caller(*ix).team());
                     self.report
-                        .error(name.span, format!("the caller `{}` is of the team `{theirs}`", name.value))
+                        .error(
+                            name.span,
+                            format!("the caller `{}` is of the team `{theirs}`", name.value),
+                        )
                         .also(*first, "defined here")
                         .help("a team's rules cover its own callers only");
                 }
                 None => {
                     let known = self.policy.callers.iter().filter(|it| in_scope(it));
                     self.report
-                        .error(name.span, format!("no caller is named `{}`", name.value.escape_debug()))
+                        .error(
+                            name.span,
+                            format!("no caller is named `{}`", name.value.escape_debug()),
+                        )
                         .suggest(&name.value, known.map(|it| &*it.name));
                 }
             }
@@ -226,16 +259,24 @@ impl Compiler<'_> {
     }
 
     fn unknown_operation(&mut self, pattern: &Spanned<String>) {
-        let mut known: Vec<String> = OperationIx::served().map(|ix| ix.row().id.to_owned()).collect();
+        let mut known: Vec<String> = OperationIx::served()
+            .map(|ix| ix.row().id.to_owned())
+            .collect();
         if pattern.value.ends_with('*') {
             let groups: Vec<String> = known
                 .iter()
                 .filter_map(|id| id.rsplit_once('.').map(|(group, _)| group.to_owned()))
                 .collect();
-            known = groups.iter().flat_map(|it| [format!("{it}.*"), format!("{it}.**")]).collect();
+            known = groups
+                .iter()
+                .flat_map(|it| [format!("{it}.*"), format!("{it}.**")])
+                .collect();
         }
         self.report
-            .error(pattern.span, format!("no operation is named `{}`", pattern.value.escape_debug()))
+            .error(
+                pattern.span,
+                format!("no operation is named `{}`", pattern.value.escape_debug()),
+            )
             .suggest(&pattern.value, known.iter().map(String::as_str));
     }
 
@@ -249,7 +290,10 @@ impl Compiler<'_> {
                 && !ix.row().names_organization()
             {
                 self.report
-                    .error(pattern.span, format!("`{}` names no organization", pattern.value))
+                    .error(
+                        pattern.span,
+                        format!("`{}` names no organization", pattern.value),
+                    )
                     .help("it needs a rule of its own with `organizations: any`");
             }
         }
@@ -277,7 +321,10 @@ impl Compiler<'_> {
         };
         if let Some(first) = self.limited.insert(CallerIx(caller), entry.name.span) {
             self.report
-                .error(entry.name.span, format!("the caller `{}` has two limits", found.name))
+                .error(
+                    entry.name.span,
+                    format!("the caller `{}` has two limits", found.name),
+                )
                 .also(first, "first here")
                 .help("several limits at once are not supported yet: name the callers of each");
         }
@@ -287,7 +334,10 @@ impl Compiler<'_> {
     fn unique<'a>(&mut self, names: &mut HashMap<&'a str, Span>, name: &'a Spanned<String>) {
         if let Some(first) = names.insert(&name.value, name.span) {
             self.report
-                .error(name.span, format!("the name `{}` is used twice in this file", name.value))
+                .error(
+                    name.span,
+                    format!("the name `{}` is used twice in this file", name.value),
+                )
                 .also(first, "first here");
         }
     }
@@ -312,7 +362,12 @@ fn content_hash(files: &PolicyFiles) -> String {
         part(text.as_bytes());
     }
     let digest = context.finish();
-    digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    digest
+        .as_ref()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -336,10 +391,17 @@ mod tests {
 
     #[test]
     fn a5_a_duplicate_key_is_the_only_error_of_its_file() {
-        let text = check(&[("a.yaml", "team: a\nteam: b\nnonsense: 1\n"), ("b.yaml", "team: b\nnonsense: 1\n")]).unwrap_err();
+        let text = check(&[
+            ("a.yaml", "team: a\nteam: b\nnonsense: 1\n"),
+            ("b.yaml", "team: b\nnonsense: 1\n"),
+        ])
+        .unwrap_err();
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.contains("a.yaml:2:1: duplicate mapping key"), "{text}");
-        assert!(text.contains("b.yaml:2:1: a policy file has no field `nonsense`"), "{text}");
+        assert!(
+            text.contains("b.yaml:2:1: a policy file has no field `nonsense`"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -349,13 +411,20 @@ mod tests {
                 "team: a\ncallers: {{ one: {{}} }}\nallow:\n  - {{ name: x, operations: [self.get], organizations: any, {field}: {{}} }}\n"
             );
             let error = check(&[("a.yaml", &text)]).unwrap_err();
-            assert!(error.contains(&format!("`{field}:` is not supported yet")), "{error}");
+            assert!(
+                error.contains(&format!("`{field}:` is not supported yet")),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn a_filtered_row_needs_any_like_every_row_without_an_organization() {
-        for operation in ["organizations.list", "enterprise.self.get", "enterprise.sessions.get"] {
+        for operation in [
+            "organizations.list",
+            "enterprise.self.get",
+            "enterprise.sessions.get",
+        ] {
             let text = |organizations: &str| {
                 format!(
                     "team: a\ncallers: {{ one: {{}} }}\nallow:\n  - {{ name: x, operations: [{operation}], organizations: {organizations} }}\n"
@@ -378,7 +447,10 @@ mod tests {
     fn a_rate_is_never_rounded_up() {
         let text = "team: a\ncallers: { one: {} }\nlimits: [{ name: l, per: caller, rate: 7/s, burst: 3 }]\n";
         let policy = check(&[("a.yaml", text)]).unwrap();
-        assert_eq!(policy.limit(LimitIx(0)).unwrap().period.as_nanos(), 142_857_143);
+        assert_eq!(
+            policy.limit(LimitIx(0)).unwrap().period.as_nanos(),
+            142_857_143
+        );
     }
 
     #[test]
@@ -391,8 +463,13 @@ mod tests {
     #[test]
     fn expiry_dates_mean_midnight_utc() {
         let digest = "0".repeat(64);
-        let text = format!("team: a\ncallers: {{ one: {{ keys: [{{ id: k, sha256: \"{digest}\", expires: 2027-02-01 }}] }} }}\n");
+        let text = format!(
+            "team: a\ncallers: {{ one: {{ keys: [{{ id: k, sha256: \"{digest}\", expires: 2027-02-01 }}] }} }}\n"
+        );
         let policy = check(&[("a.yaml", &text)]).unwrap();
-        assert_eq!(policy.key("k").unwrap().expires.unwrap().to_string(), "2027-02-01T00:00:00Z");
+        assert_eq!(
+            policy.key("k").unwrap().expires.unwrap().to_string(),
+            "2027-02-01T00:00:00Z"
+        );
     }
 }

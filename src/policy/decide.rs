@@ -31,11 +31,18 @@ impl Policy {
     /// Decides for a caller of this set, an operation, and the organization that its path names.
     ///
     /// `deny` beats `allow`; what nothing allows is denied.
-    pub fn decide(&self, caller: CallerIx, operation: OperationIx, organization: Option<&str>) -> Decision {
+    pub fn decide(
+        &self,
+        caller: CallerIx,
+        operation: OperationIx,
+        organization: Option<&str>,
+    ) -> Decision {
         let mut allowed: Option<&Rule> = None;
         let mut elsewhere: Option<&Rule> = None;
         for super::RuleIx(ix) in &self.caller(caller).rules {
-            let Some(rule) = self.rules.get(*ix) else { continue };
+            let Some(rule) = self.rules.get(*ix) else {
+                continue;
+            };
             if !rule.operations.contains(operation) {
                 continue;
             }
@@ -43,7 +50,9 @@ impl Policy {
                 Effect::Deny if forbids(&rule.organizations, operation.row(), organization) => {
                     return Decision::Deny(Denied::ByRule(Arc::clone(&rule.name)));
                 }
-                Effect::Allow if grants(&rule.organizations, organization) => allowed = allowed.or(Some(rule)),
+                Effect::Allow if grants(&rule.organizations, organization) => {
+                    allowed = allowed.or(Some(rule))
+                }
                 Effect::Allow => elsewhere = elsewhere.or(Some(rule)),
                 Effect::Deny => {}
             }
@@ -67,7 +76,11 @@ fn grants(organizations: &Organizations, organization: Option<&str>) -> bool {
     }
 }
 
-fn forbids(organizations: &Organizations, operation: &Operation, organization: Option<&str>) -> bool {
+fn forbids(
+    organizations: &Organizations,
+    operation: &Operation,
+    organization: Option<&str>,
+) -> bool {
     match (organizations, organization) {
         (Organizations::Any, _) => true,
         (Organizations::Only(ids), Some(id)) => ids.iter().any(|it| it == id),
@@ -122,7 +135,12 @@ deny:
             (0, "sessions.create", Some("org-a"), "allow ds/run"),
             (0, "sessions.create", Some("org-b"), "organization ds/run"),
             (0, "sessions.create", Some("org-prod"), "deny not prod"),
-            (0, "sessions.terminate", Some("org-a"), "deny nobody terminates"),
+            (
+                0,
+                "sessions.terminate",
+                Some("org-a"),
+                "deny nobody terminates",
+            ),
             (0, "sessions.messages.send", Some("org-a"), "nothing allows"),
             (0, "self.get", None, "allow ds/self"),
             // Named by a rule for one organization, it may touch the forbidden one.
@@ -133,7 +151,11 @@ deny:
             (1, "secrets.create", Some("org-b"), "deny ds/no new secrets"),
             (0, "secrets.list", Some("org-a"), "nothing allows"),
         ] {
-            assert_eq!(decided(&policy, caller, id, organization), wanted, "{caller} {id} {organization:?}");
+            assert_eq!(
+                decided(&policy, caller, id, organization),
+                wanted,
+                "{caller} {id} {organization:?}"
+            );
         }
     }
 
@@ -142,7 +164,10 @@ deny:
         let policy = policy(&[("a.yaml", "team: a\ncallers: { one: {} }\n")]);
         for ix in OperationIx::served() {
             for organization in [None, Some("org-a")] {
-                assert_eq!(policy.decide(CallerIx(0), ix, organization), Decision::Deny(Denied::Operation));
+                assert_eq!(
+                    policy.decide(CallerIx(0), ix, organization),
+                    Decision::Deny(Denied::Operation)
+                );
             }
         }
     }

@@ -26,7 +26,10 @@ impl PolicyFiles {
         let mut paths = Vec::new();
         if let Err(error) = collect(folder, MAX_FOLDERS, &mut paths) {
             let source = report.add_source(folder.display().to_string(), "");
-            report.error(Span::start_of(source), format!("the folder of policies cannot be read: {error}"));
+            report.error(
+                Span::start_of(source),
+                format!("the folder of policies cannot be read: {error}"),
+            );
         }
         paths.sort();
         let mut set = Self::default();
@@ -36,21 +39,32 @@ impl PolicyFiles {
                 Ok(text) => set.add(name, text, report),
                 Err(error) => {
                     let source = report.add_source(name, "");
-                    report.error(Span::start_of(source), format!("the file cannot be read: {error}"));
+                    report.error(
+                        Span::start_of(source),
+                        format!("the file cannot be read: {error}"),
+                    );
                 }
             }
         }
         if set.files.is_empty() && report.is_clean() {
             let source = report.add_source(folder.display().to_string(), "");
             report
-                .error(Span::start_of(source), "there is no policy file in this folder")
-                .help("a set without policies would deny every request; add a file such as team.yaml");
+                .error(
+                    Span::start_of(source),
+                    "there is no policy file in this folder",
+                )
+                .help(
+                    "a set without policies would deny every request; add a file such as team.yaml",
+                );
         }
         set
     }
 
     /// Takes texts that are already in memory, under the given names.
-    pub fn from_texts<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>, report: &mut Report) -> Self {
+    pub fn from_texts<'a>(
+        texts: impl IntoIterator<Item = (&'a str, &'a str)>,
+        report: &mut Report,
+    ) -> Self {
         let mut set = Self::default();
         for (name, text) in texts {
             set.add(name.to_owned(), text.to_owned(), report);
@@ -66,11 +80,16 @@ impl PolicyFiles {
 
 fn collect(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> io::Result<()> {
     if depth == 0 {
-        return Err(io::Error::other(format!("more than {MAX_FOLDERS} folders deep")));
+        return Err(io::Error::other(format!(
+            "more than {MAX_FOLDERS} folders deep"
+        )));
     }
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or("");
         if name.starts_with('.') {
             continue;
         }
@@ -89,6 +108,8 @@ fn collect(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> io::Result<
 }
 
 fn is_policy(name: &str) -> bool {
-    let yaml = |ending: &str| name.ends_with(&format!("{ending}yaml")) || name.ends_with(&format!("{ending}yml"));
+    let yaml = |ending: &str| {
+        name.ends_with(&format!("{ending}yaml")) || name.ends_with(&format!("{ending}yml"))
+    };
     yaml(".") && !yaml(".test.")
 }

@@ -218,7 +218,10 @@ impl Policy {
 
     /// The caller at this place.
     pub fn caller(&self, CallerIx(ix): CallerIx) -> &Caller {
-        #[expect(clippy::indexing_slicing, reason = "a CallerIx is only made by the compiler of the same set")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "a CallerIx is only made by the compiler of the same set"
+        )]
         &self.callers[ix]
     }
 
@@ -248,11 +251,17 @@ impl Policy {
     }
 
     /// The caller whose `jwt:` rule these claims of this issuer satisfy.
-    pub fn match_claims(&self, issuer: &str, claims: &serde_json::Map<String, serde_json::Value>) -> Match {
+    pub fn match_claims(
+        &self,
+        issuer: &str,
+        claims: &serde_json::Map<String, serde_json::Value>,
+    ) -> Match {
         let subjects = self.subjects.get(issuer).map_or(&[][..], Vec::as_slice);
         let mut found = Match::None;
         for subject in subjects {
-            let holds = |(name, wanted): &(String, ClaimValue)| claims.get(name).is_some_and(|it| wanted.is(it));
+            let holds = |(name, wanted): &(String, ClaimValue)| {
+                claims.get(name).is_some_and(|it| wanted.is(it))
+            };
             if !subject.claims.iter().all(holds) {
                 continue;
             }
@@ -268,7 +277,9 @@ impl Policy {
     /// The names of the claims that rules of this issuer look at: what the access log may show of a token.
     pub fn claim_names(&self, issuer: &str) -> impl Iterator<Item = &str> {
         let subjects = self.subjects.get(issuer).map_or(&[][..], Vec::as_slice);
-        subjects.iter().flat_map(|subject| subject.claims.iter().map(|(name, _)| name.as_str()))
+        subjects
+            .iter()
+            .flat_map(|subject| subject.claims.iter().map(|(name, _)| name.as_str()))
     }
 
     /// Adds a key to a caller, in memory: for the demo, whose keys live as long as its process.

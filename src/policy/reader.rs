@@ -70,16 +70,27 @@ pub(super) fn read(root: &Node, report: &mut Report) -> Option<File> {
     let team = table.text("team", report);
     let team = team.and_then(|(text, span)| name("team", text, span, report));
     let owner = table.text("owner", report).map(|(text, _)| text.to_owned());
-    let callers = table.take("callers").map(|node| callers(node, report)).unwrap_or_default();
+    let callers = table
+        .take("callers")
+        .map(|node| callers(node, report))
+        .unwrap_or_default();
     let mut rules = Vec::new();
-    for (field, effect) in [("allow", super::Effect::Allow), ("deny", super::Effect::Deny)] {
+    for (field, effect) in [
+        ("allow", super::Effect::Allow),
+        ("deny", super::Effect::Deny),
+    ] {
         if let Some((items, _)) = table.list(field, report) {
             rules.extend(items.iter().filter_map(|item| rule(effect, item, report)));
         }
     }
-    let limits = table.list("limits", report).map_or(Vec::new(), |(items, _)| {
-        items.iter().filter_map(|item| limit(item, report)).collect()
-    });
+    let limits = table
+        .list("limits", report)
+        .map_or(Vec::new(), |(items, _)| {
+            items
+                .iter()
+                .filter_map(|item| limit(item, report))
+                .collect()
+        });
     for field in ["budgets", "bounds", "shadow", "renamed_from"] {
         table.not_yet(field, report);
     }
@@ -113,7 +124,10 @@ fn title(text: &str, span: Span, report: &mut Report) -> Option<Spanned<String>>
     let fits = |it: u8| it.is_ascii_alphanumeric() || b" -_.".contains(&it);
     if !(1..=64).contains(&text.len()) || !text.bytes().all(fits) || text.trim() != text {
         report
-            .error(span, format!("`{}` is no name for a rule", text.escape_debug()))
+            .error(
+                span,
+                format!("`{}` is no name for a rule", text.escape_debug()),
+            )
             .help("use 1 to 64 letters, digits, spaces, `-`, `_` and `.`");
         return None;
     }
@@ -189,7 +203,11 @@ fn key(node: &Node, report: &mut Report) -> Option<KeyEntry> {
 }
 
 fn hex_digest(text: &str) -> Option<KeyDigest> {
-    if text.len() != 64 || !text.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f')) {
+    if text.len() != 64
+        || !text
+            .bytes()
+            .all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+    {
         return None;
     }
     let mut bytes = [0; 32];
@@ -226,7 +244,10 @@ fn jwt(node: &Node, report: &mut Report) -> Option<JwtEntry> {
         }
         if claims.is_empty() {
             report
-                .error(node.span, "`claims:` names no claim: every token of the issuer would be this caller")
+                .error(
+                    node.span,
+                    "`claims:` names no claim: every token of the issuer would be this caller",
+                )
                 .help("name what only this caller's tokens have, such as `sub`");
             return None;
         }
@@ -253,7 +274,10 @@ fn claim(node: &Node, report: &mut Report) -> Option<ClaimValue> {
         Value::Null | Value::Float(_) | Value::List(_) | Value::Map(_) => {
             report.error(
                 node.span,
-                format!("a claim is text, a whole number or a boolean, not {}", node.value.kind()),
+                format!(
+                    "a claim is text, a whole number or a boolean, not {}",
+                    node.value.kind()
+                ),
             );
             None
         }
@@ -268,7 +292,9 @@ fn rule(effect: super::Effect, node: &Node, report: &mut Report) -> Option<RuleE
     let mut table = Table::new(what, node, report)?;
     let name = table.require_text("name", report);
     let name = name.and_then(|(text, span)| title(text, span, report));
-    let callers = table.list("callers", report).map(|(items, span)| texts("callers", items, span, report));
+    let callers = table
+        .list("callers", report)
+        .map(|(items, span)| texts("callers", items, span, report));
     let operations = match table.list("operations", report) {
         Some((items, span)) => texts("operations", items, span, report),
         None => {
@@ -276,7 +302,9 @@ fn rule(effect: super::Effect, node: &Node, report: &mut Report) -> Option<RuleE
             Vec::new()
         }
     };
-    let organizations = table.take("organizations").map(|node| organizations(node, report));
+    let organizations = table
+        .take("organizations")
+        .map(|node| organizations(node, report));
     let organizations = match (organizations, effect) {
         (Some(found), _) => found,
         (None, super::Effect::Deny) => Some(super::Organizations::Any),
@@ -287,7 +315,9 @@ fn rule(effect: super::Effect, node: &Node, report: &mut Report) -> Option<RuleE
             None
         }
     };
-    for field in ["body", "query", "sessions", "secrets", "uncapped", "unknown", "shadow"] {
+    for field in [
+        "body", "query", "sessions", "secrets", "uncapped", "unknown", "shadow",
+    ] {
         table.not_yet(field, report);
     }
     table.finish(report);
@@ -330,18 +360,32 @@ fn organizations(node: &Node, report: &mut Report) -> Option<super::Organization
                         .error(id.span, "`any` is no organization id")
                         .help("write `organizations: any`, without a list");
                 } else if id.value.is_empty()
-                    || !id.value.bytes().all(|it| it.is_ascii_alphanumeric() || b"-_".contains(&it))
+                    || !id
+                        .value
+                        .bytes()
+                        .all(|it| it.is_ascii_alphanumeric() || b"-_".contains(&it))
                 {
-                    report.error(id.span, format!("`{}` is no organization id", id.value.escape_debug()));
+                    report.error(
+                        id.span,
+                        format!("`{}` is no organization id", id.value.escape_debug()),
+                    );
                 } else {
                     ids.push(id.value);
                 }
             }
             Some(super::Organizations::Only(ids))
         }
-        Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Text(_) | Value::Map(_) => {
+        Value::Null
+        | Value::Bool(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::Text(_)
+        | Value::Map(_) => {
             report
-                .error(node.span, "`organizations:` must be a list of ids, or `any`")
+                .error(
+                    node.span,
+                    "`organizations:` must be a list of ids, or `any`",
+                )
                 .help("write `organizations: [org-…]` or `organizations: any`");
             None
         }
@@ -355,14 +399,26 @@ fn limit(node: &Node, report: &mut Report) -> Option<LimitEntry> {
     if let Some((per, span)) = table.require_text("per", report)
         && per != "caller"
     {
-        let known = ["everyone", "organization", "team", "caller", "caller+operation"];
+        let known = [
+            "everyone",
+            "organization",
+            "team",
+            "caller",
+            "caller+operation",
+        ];
         if known.contains(&per) {
-            report.error(span, format!("`per: {per}` is not supported yet")).help("use `per: caller`");
+            report
+                .error(span, format!("`per: {per}` is not supported yet"))
+                .help("use `per: caller`");
         } else {
-            report.error(span, format!("a limit is per caller, not per `{per}`")).suggest(per, known);
+            report
+                .error(span, format!("a limit is per caller, not per `{per}`"))
+                .suggest(per, known);
         }
     }
-    let callers = table.list("callers", report).map(|(items, span)| texts("callers", items, span, report));
+    let callers = table
+        .list("callers", report)
+        .map(|(items, span)| texts("callers", items, span, report));
     let period = table.require_text("rate", report);
     let period = period.and_then(|(text, span)| rate(text, span, report));
     let burst = table.require("burst", report);
@@ -397,9 +453,9 @@ fn rate(text: &str, span: Span, report: &mut Report) -> Option<Duration> {
                 .help("to forbid an operation, deny it; for no limit, leave the limit out");
             None
         }
-        Some((count, seconds)) if count <= 1_000_000 => {
-            Some(Duration::from_nanos((seconds * 1_000_000_000).div_ceil(count)))
-        }
+        Some((count, seconds)) if count <= 1_000_000 => Some(Duration::from_nanos(
+            (seconds * 1_000_000_000).div_ceil(count),
+        )),
         Some(_) | None => {
             report
                 .error(span, format!("`{}` is no rate", text.escape_debug()))

@@ -22,14 +22,28 @@ pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Se
         Some(node) => address("admin", node, &["unix", "key"], report),
         None => Some(SocketAddr::from(([127, 0, 0, 1], 9090))),
     };
-    let upstream = table.require("upstream", report).and_then(|node| upstream(node, folder, report));
-    let issuers = table.take("identity").map(|node| identity(node, folder, report)).unwrap_or_default();
-    let policies = table.require_text("policies", report).map(|(text, _)| folder.join(text));
+    let upstream = table
+        .require("upstream", report)
+        .and_then(|node| upstream(node, folder, report));
+    let issuers = table
+        .take("identity")
+        .map(|node| identity(node, folder, report))
+        .unwrap_or_default();
+    let policies = table
+        .require_text("policies", report)
+        .map(|(text, _)| folder.join(text));
     let access_log = match table.take("access_log") {
         Some(node) => access_log(node, folder, report),
         None => Some(Output::Stdout),
     };
-    for field in ["store", "tag_key", "restricted_tags", "limits_store", "mode", "trusted_proxies"] {
+    for field in [
+        "store",
+        "tag_key",
+        "restricted_tags",
+        "limits_store",
+        "mode",
+        "trusted_proxies",
+    ] {
         table.not_yet(field, report);
     }
     table.finish(report);
@@ -59,8 +73,21 @@ fn listen(table: &mut Table<'_>, report: &mut Report) -> Vec<SocketAddr> {
 }
 
 /// `{ tcp: "127.0.0.1:8080" }`
-fn address(name: &'static str, node: &Node, later: &[&'static str], report: &mut Report) -> Option<SocketAddr> {
-    let mut table = Table::new(if name == "admin" { "`admin:`" } else { "a listener" }, node, report)?;
+fn address(
+    name: &'static str,
+    node: &Node,
+    later: &[&'static str],
+    report: &mut Report,
+) -> Option<SocketAddr> {
+    let mut table = Table::new(
+        if name == "admin" {
+            "`admin:`"
+        } else {
+            "a listener"
+        },
+        node,
+        report,
+    )?;
     for field in later {
         table.not_yet(field, report);
     }
@@ -91,11 +118,15 @@ fn upstream(node: &Node, folder: &Path, report: &mut Report) -> Option<UpstreamS
         .and_then(|(text, span)| base_url(text, span, report));
     let ca = table.take("ca").and_then(|node| {
         let mut table = Table::new("`ca:`", node, report)?;
-        let path = table.require_text("file", report).map(|(text, _)| folder.join(text));
+        let path = table
+            .require_text("file", report)
+            .map(|(text, _)| folder.join(text));
         table.finish(report);
         path
     });
-    let token = table.require("token", report).and_then(|node| token(node, folder, report));
+    let token = table
+        .require("token", report)
+        .and_then(|node| token(node, folder, report));
     let timeouts = match table.take("timeouts") {
         Some(node) => timeouts(node, report),
         None => Some(Timeouts::default()),
@@ -119,21 +150,35 @@ fn base_url(text: &str, span: Span, report: &mut Report) -> Option<Pinned> {
         let (scheme, authority) = (parts.scheme?, parts.authority?);
         let is_root = parts.path_and_query.is_none_or(|it| it.as_str() == "/");
         let has_user = authority.as_str().contains('@');
-        (is_root && !has_user && !authority.host().is_empty()).then_some(Pinned { scheme, authority })
+        (is_root && !has_user && !authority.host().is_empty())
+            .then_some(Pinned { scheme, authority })
     });
     let Some(pinned) = found else {
         report
-            .error(span, "`base_url:` must be a scheme and a host, without path, query or user")
+            .error(
+                span,
+                "`base_url:` must be a scheme and a host, without path, query or user",
+            )
             .help("write https://api.devin.ai; the version stands in each request's path");
         return None;
     };
-    let host = pinned.authority.host().trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = host == "localhost" || host.parse().is_ok_and(|it: std::net::IpAddr| it.is_loopback());
+    let host = pinned
+        .authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    let is_loopback = host == "localhost"
+        || host
+            .parse()
+            .is_ok_and(|it: std::net::IpAddr| it.is_loopback());
     if pinned.scheme == Scheme::HTTPS || (pinned.scheme == Scheme::HTTP && is_loopback) {
         return Some(pinned);
     }
     report
-        .error(span, "`base_url:` must be https: the shared token must not cross a network in the clear")
+        .error(
+            span,
+            "`base_url:` must be https: the shared token must not cross a network in the clear",
+        )
         .help("http is accepted for loopback addresses only");
     None
 }
@@ -179,13 +224,24 @@ fn timeouts(node: &Node, report: &mut Report) -> Option<Timeouts> {
 fn duration(name: &str, node: &Node, report: &mut Report) -> Option<Duration> {
     let parsed = match &node.value {
         Value::Text(text) => text.parse::<SignedDuration>().ok(),
-        Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::List(_) | Value::Map(_) => None,
+        Value::Null
+        | Value::Bool(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::List(_)
+        | Value::Map(_) => None,
     };
-    let fits = |it: &Duration| (Duration::from_millis(1)..=Duration::from_secs(86_400)).contains(it);
-    let found = parsed.and_then(|it| Duration::try_from(it).ok()).filter(fits);
+    let fits =
+        |it: &Duration| (Duration::from_millis(1)..=Duration::from_secs(86_400)).contains(it);
+    let found = parsed
+        .and_then(|it| Duration::try_from(it).ok())
+        .filter(fits);
     if found.is_none() {
         report
-            .error(node.span, format!("`{name}:` must be a time from 1ms to 24h"))
+            .error(
+                node.span,
+                format!("`{name}:` must be a time from 1ms to 24h"),
+            )
             .help("write a number with its unit: 500ms, 3s, 5m");
     }
     found
@@ -195,7 +251,9 @@ fn identity(node: &Node, folder: &Path, report: &mut Report) -> Vec<Issuer> {
     let Some(mut table) = Table::new("`identity:`", node, report) else {
         return Vec::new();
     };
-    let items = table.list("issuers", report).map_or(&[][..], |(items, _)| items);
+    let items = table
+        .list("issuers", report)
+        .map_or(&[][..], |(items, _)| items);
     let mut issuers: Vec<(Issuer, Span)> = Vec::new();
     for item in items {
         let Some(issuer) = issuer(item, folder, report) else {
@@ -204,13 +262,25 @@ fn identity(node: &Node, folder: &Path, report: &mut Report) -> Vec<Issuer> {
         for (other, first) in &issuers {
             if other.name == issuer.name {
                 report
-                    .error(item.span, format!("the issuer name `{}` is used twice", issuer.name))
+                    .error(
+                        item.span,
+                        format!("the issuer name `{}` is used twice", issuer.name),
+                    )
                     .also(*first, "first here");
             }
-            let shared = issuer.audiences.iter().any(|it| other.audiences.contains(it));
+            let shared = issuer
+                .audiences
+                .iter()
+                .any(|it| other.audiences.contains(it));
             if other.issuer == issuer.issuer && shared {
                 report
-                    .error(item.span, format!("the issuer `{}` stands twice with a common audience", issuer.issuer))
+                    .error(
+                        item.span,
+                        format!(
+                            "the issuer `{}` stands twice with a common audience",
+                            issuer.issuer
+                        ),
+                    )
                     .also(*first, "first here")
                     .help("a token must be for one of them only: make the audiences disjoint");
             }
@@ -234,7 +304,10 @@ fn issuer(node: &Node, folder: &Path, report: &mut Report) -> Option<Issuer> {
                 let found = Algorithm::named(name);
                 if found.is_none() {
                     report
-                        .error(*span, format!("`{}` is no algorithm for tokens here", name.escape_debug()))
+                        .error(
+                            *span,
+                            format!("`{}` is no algorithm for tokens here", name.escape_debug()),
+                        )
                         .suggest(name, Algorithm::NAMES);
                 }
                 found
@@ -245,7 +318,10 @@ fn issuer(node: &Node, folder: &Path, report: &mut Report) -> Option<Issuer> {
         Some(node) => jwks(node, folder, report),
         None => {
             report
-                .error(node.span, "discovery of an issuer's keys is not supported yet")
+                .error(
+                    node.span,
+                    "discovery of an issuer's keys is not supported yet",
+                )
                 .help("give the keys: jwks: { file: keys.json }");
             None
         }
@@ -261,7 +337,11 @@ fn issuer(node: &Node, folder: &Path, report: &mut Report) -> Option<Issuer> {
 }
 
 /// A list of texts that must be there and must not be empty.
-fn words(table: &mut Table<'_>, name: &'static str, report: &mut Report) -> Option<Vec<(String, Span)>> {
+fn words(
+    table: &mut Table<'_>,
+    name: &'static str,
+    report: &mut Report,
+) -> Option<Vec<(String, Span)>> {
     let Some((items, span)) = table.list(name, report) else {
         report.error(table.span(), format!("an issuer needs a list `{name}:`"));
         return None;
@@ -269,7 +349,10 @@ fn words(table: &mut Table<'_>, name: &'static str, report: &mut Report) -> Opti
     if items.is_empty() {
         report.error(span, format!("`{name}:` is an empty list"));
     }
-    let text = |item: &Node| item.as_text(name, report).map(|text| (text.to_owned(), item.span));
+    let text = |item: &Node| {
+        item.as_text(name, report)
+            .map(|text| (text.to_owned(), item.span))
+    };
     Some(items.iter().filter_map(text).collect())
 }
 
@@ -295,9 +378,13 @@ fn access_log(node: &Node, folder: &Path, report: &mut Report) -> Option<Output>
     let output = match to {
         Some(("stdout", _)) => Some(Output::Stdout),
         Some(("file", _)) => {
-            let path = table.require_text("path", report).map(|(text, _)| folder.join(text));
+            let path = table
+                .require_text("path", report)
+                .map(|(text, _)| folder.join(text));
             let max = table.take("max_mib");
-            let max = max.map_or(Some(100), |node| node.as_whole("max_mib", 1, 1 << 20, report));
+            let max = max.map_or(Some(100), |node| {
+                node.as_whole("max_mib", 1, 1 << 20, report)
+            });
             let keep = table.take("keep");
             let keep = keep.map_or(Some(5), |node| node.as_whole("keep", 0, 1_000, report));
             match (path, max, keep) {
@@ -311,7 +398,10 @@ fn access_log(node: &Node, folder: &Path, report: &mut Report) -> Option<Output>
         }
         Some((other, span)) => {
             report
-                .error(span, format!("the access log cannot go to `{}`", other.escape_debug()))
+                .error(
+                    span,
+                    format!("the access log cannot go to `{}`", other.escape_debug()),
+                )
                 .suggest(other, ["stdout", "file"]);
             None
         }

@@ -190,9 +190,14 @@ def test_cli_session(demo, cli):
     assert (read["session_id"], read["title"]) == (session, "殻")
 
     devin.well("sessions", "message", "go on, please", "--id", session)
-    assert "go on, please" in devin.well("sessions", "messages", session, "--json")
-
+    # devin-cli looks for a member `messages`, which v3 does not have: its list is empty whoever
+    # answers, so what it wrote is read back with a plain request.
+    devin.well("sessions", "messages", session, "--json")
     recorded = demo.upstream()
+    path = f"/v3/organizations/{organization}/sessions/{session}/messages"
+    listed = demo.call("GET", path, demo.everything.key).json()["items"]
+    assert "go on, please" in [entry["message"] for entry in listed]
+
     prefix = f"/v3/organizations/{organization}/sessions"
     assert [request.method for request in recorded] == ["POST", "GET", "GET", "POST", "GET"]
     for request in recorded:

@@ -114,7 +114,9 @@ impl Drop for Line {
     fn drop(&mut self) {
         // A client that left while it waited for its slot is over the queue's bound by its one line.
         let slot = self.slot.take().unwrap_or_else(|| self.sink.extra_slot());
-        slot.write(|line| record::write(line, &self.trail, self.status, self.bytes_out, self.outcome));
+        slot.write(|line| {
+            record::write(line, &self.trail, self.status, self.bytes_out, self.outcome)
+        });
     }
 }
 
@@ -131,7 +133,11 @@ impl LoggedBody {
         if inner.is_end_stream() || expected == Some(0) {
             line.outcome = Outcome::Complete;
         }
-        Self { inner, expected, line }
+        Self {
+            inner,
+            expected,
+            line,
+        }
     }
 }
 
@@ -139,7 +145,10 @@ impl http_body::Body for LoggedBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => {

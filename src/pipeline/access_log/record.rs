@@ -120,7 +120,13 @@ enum Who<'a> {
 }
 
 /// Writes one line.
-pub(super) fn write(line: &mut Vec<u8>, trail: &Trail, status: Option<u16>, bytes_out: u64, outcome: Outcome) {
+pub(super) fn write(
+    line: &mut Vec<u8>,
+    trail: &Trail,
+    status: Option<u16>,
+    bytes_out: u64,
+    outcome: Outcome,
+) {
     let total = trail.started.elapsed();
     let upstream = trail.upstream_head.get().copied();
     // Until the answer's head: before Devin was asked, and where it was not.
@@ -142,7 +148,10 @@ pub(super) fn write(line: &mut Vec<u8>, trail: &Trail, status: Option<u16>, byte
         path: Free(&trail.path),
         organization: trail.organization.get().map(String::as_str),
         session: trail.session.get().map(String::as_str),
-        decision: trail.decided.get().map(|it| if it.allow { "allow" } else { "deny" }),
+        decision: trail
+            .decided
+            .get()
+            .map(|it| if it.allow { "allow" } else { "deny" }),
         rule: trail.decided.get().and_then(|it| it.rule.as_deref()),
         limit: trail.limit.get().map(|it| &**it),
         code: trail.code.get().map(|it| it.name()),
@@ -176,7 +185,10 @@ fn who(identity: &Identity) -> Who<'_> {
             issuer,
             subject: subject.as_deref().map(Free),
             key_id: key_id.as_deref().map(Free),
-            claims: claims.iter().map(|(name, value)| (name.as_str(), Free(value))).collect(),
+            claims: claims
+                .iter()
+                .map(|(name, value)| (name.as_str(), Free(value)))
+                .collect(),
         },
     }
 }
@@ -190,7 +202,12 @@ struct ConnectionRecord<'a> {
 }
 
 /// Writes the line of a connection that the HTTP parser itself refused: there is no request to log.
-pub fn connection_line(line: &mut Vec<u8>, time: jiff::Timestamp, peer: Option<SocketAddr>, error: &str) {
+pub fn connection_line(
+    line: &mut Vec<u8>,
+    time: jiff::Timestamp,
+    peer: Option<SocketAddr>,
+    error: &str,
+) {
     append(
         line,
         &ConnectionRecord {

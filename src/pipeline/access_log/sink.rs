@@ -152,7 +152,11 @@ impl Sink {
         while state.count > 0 || state.writing > 0 {
             state.flushing = true;
             self.0.wake.notify_all();
-            state = self.0.written.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .0
+                .written
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         state.flushing = false;
     }
@@ -201,10 +205,14 @@ fn write_all(shared: &Shared, target: &mut Target) {
                     return;
                 }
                 state.idle = true;
-                state = shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = shared
+                    .wake
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
             state.idle = false;
-            let gathers = |state: &mut State| !state.closed && !state.flushing && state.lines.len() < BATCH;
+            let gathers =
+                |state: &mut State| !state.closed && !state.flushing && state.lines.len() < BATCH;
             state = shared
                 .wake
                 .wait_timeout_while(state, GATHER, gathers)
@@ -250,7 +258,10 @@ fn persist(shared: &Shared, target: &mut Target, batch: &[u8]) {
                     .unwrap_or_else(PoisonError::into_inner)
                     .0;
                 if state.closed {
-                    tracing::error!(bytes = rest.len(), "the access log could not be written to its end");
+                    tracing::error!(
+                        bytes = rest.len(),
+                        "the access log could not be written to its end"
+                    );
                     return;
                 }
             }
@@ -270,7 +281,11 @@ impl Target {
         Ok(match output {
             Output::Stdout => Self::Stdout(io::stdout()),
             Output::Stderr => Self::Stderr(io::stderr()),
-            Output::File { path, max_bytes, keep } => {
+            Output::File {
+                path,
+                max_bytes,
+                keep,
+            } => {
                 let (file, size) = open(&path)?;
                 Self::File(Rotated {
                     path,
@@ -320,7 +335,11 @@ struct Rotated {
 
 fn open(path: &PathBuf) -> io::Result<(File, u64)> {
     use std::os::unix::fs::OpenOptionsExt;
-    let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o640)
+        .open(path)?;
     let size = file.metadata()?.len();
     Ok((file, size))
 }
@@ -374,7 +393,10 @@ mod tests {
         })
         .unwrap();
         for number in 0..20 {
-            sink.write(|line| line.extend_from_slice(format!("line {number:02} {}\n", "x".repeat(30)).as_bytes())).await;
+            sink.write(|line| {
+                line.extend_from_slice(format!("line {number:02} {}\n", "x".repeat(30)).as_bytes())
+            })
+            .await;
             sink.flush();
         }
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
@@ -416,7 +438,10 @@ mod tests {
             let sink = sink.clone();
             writers.push(tokio::spawn(async move {
                 for number in 0..500 {
-                    sink.write(|line| line.extend_from_slice(format!("{writer} {number}\n").as_bytes())).await;
+                    sink.write(|line| {
+                        line.extend_from_slice(format!("{writer} {number}\n").as_bytes())
+                    })
+                    .await;
                 }
             }));
         }

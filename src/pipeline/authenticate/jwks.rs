@@ -108,7 +108,8 @@ impl KeySet {
         if json.len() > MAX_BYTES {
             return Err(KeySetError::TooLarge);
         }
-        let Object(set) = serde_json::from_slice(json).map_err(|error| KeySetError::NotASet(error.to_string()))?;
+        let Object(set) = serde_json::from_slice(json)
+            .map_err(|error| KeySetError::NotASet(error.to_string()))?;
         let keys = set.get("keys").and_then(Value::as_array);
         let keys = keys.ok_or_else(|| KeySetError::NotASet("it has no list `keys`".to_owned()))?;
         if keys.len() > MAX_KEYS {
@@ -117,13 +118,16 @@ impl KeySet {
         let mut by_id = HashMap::new();
         let mut only = None;
         for (at, jwk) in keys.iter().enumerate() {
-            let jwk = jwk.as_object().ok_or(KeySetError::Key(at, "it is no object"))?;
+            let jwk = jwk
+                .as_object()
+                .ok_or(KeySetError::Key(at, "it is no object"))?;
             let key = VerifyingKey::parse(jwk).map_err(|why| KeySetError::Key(at, why))?;
             match jwk.get("kid") {
+                Some(Value::String(id)) if by_id.contains_key(id) => {
+                    return Err(KeySetError::Duplicate(id.clone()));
+                }
                 Some(Value::String(id)) => {
-                    if by_id.insert(id.clone(), key.clone()).is_some() {
-                        return Err(KeySetError::Duplicate(id.clone()));
-                    }
+                    by_id.insert(id.clone(), key.clone());
                 }
                 Some(_) => return Err(KeySetError::Key(at, "its `kid` is no text")),
                 None if keys.len() > 1 => return Err(KeySetError::WithoutId(at)),
@@ -177,36 +181,51 @@ impl VerifyingKey {
 
 fn number(text: Option<&str>) -> Result<Vec<u8>, &'static str> {
     let text = text.ok_or("a number of it is missing")?;
-    BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| "a number of it is no base64url")
+    BASE64_URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| "a number of it is no base64url")
 }
 
 fn rsa(n: Option<&str>, e: Option<&str>) -> Result<DecodingKey, &'static str> {
     let modulus = number(n)?;
     let exponent = number(e)?;
-    let significant: Vec<u8> = modulus.iter().copied().skip_while(|byte| *byte == 0).collect();
-    let bits = significant.len() * 8 - significant.first().map_or(0, |byte| byte.leading_zeros() as usize);
+    let significant: Vec<u8> = modulus
+        .iter()
+        .copied()
+        .skip_while(|byte| *byte == 0)
+        .collect();
+    let bits = significant.len() * 8
+        - significant
+            .first()
+            .map_or(0, |byte| byte.leading_zeros() as usize);
     if !(2048..=8192).contains(&bits) {
         return Err("its modulus has not 2048 to 8192 bits");
     }
-    let exponent = exponent.iter().try_fold(0u64, |sum, byte| sum.checked_mul(256)?.checked_add(u64::from(*byte)));
+    let exponent = exponent.iter().try_fold(0u64, |sum, byte| {
+        sum.checked_mul(256)?.checked_add(u64::from(*byte))
+    });
     if !exponent.is_some_and(|e| e >= 65_537 && e % 2 == 1 && e < 1 << 33) {
         return Err("its exponent is not an odd number from 65537 on");
     }
     if is_roca(&significant) {
         return Err("its modulus has the form of a weak generator (CVE-2017-15361)");
     }
-    let (Some(n), Some(e)) = (n, e) else { return Err("a number of it is missing") };
+    let (Some(n), Some(e)) = (n, e) else {
+        return Err("a number of it is missing");
+    };
     DecodingKey::from_rsa_components(n, e).map_err(|_| "it is no RSA key")
 }
 
 /// The fingerprint of ROCA: modulo each of these primes, the modulus is a power of 65537.
 fn is_roca(modulus: &[u8]) -> bool {
     const PRIMES: [u32; 38] = [
-        3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109,
-        113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+        3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89,
+        97, 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
     ];
     PRIMES.iter().all(|prime| {
-        let rest = modulus.iter().fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % prime);
+        let rest = modulus
+            .iter()
+            .fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % prime);
         let mut power = 1;
         (0..*prime).any(|_| {
             let found = power == rest;
@@ -220,7 +239,9 @@ fn p256(x: Option<&str>, y: Option<&str>) -> Result<DecodingKey, &'static str> {
     if number(x)?.len() != 32 || number(y)?.len() != 32 {
         return Err("its coordinates have not 32 bytes");
     }
-    let (Some(x), Some(y)) = (x, y) else { return Err("a number of it is missing") };
+    let (Some(x), Some(y)) = (x, y) else {
+        return Err("a number of it is missing");
+    };
     DecodingKey::from_ec_components(x, y).map_err(|_| "it is no P-256 key")
 }
 

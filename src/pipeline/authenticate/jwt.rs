@@ -56,11 +56,21 @@ pub enum JwtError {
 ///
 /// # Errors
 /// See [`JwtError`].
-pub(super) fn verify<'a>(issuers: &'a [Issuer], token: &str, now: Timestamp) -> Result<(&'a Issuer, Claims), JwtError> {
+pub(super) fn verify<'a>(
+    issuers: &'a [Issuer],
+    token: &str,
+    now: Timestamp,
+) -> Result<(&'a Issuer, Claims), JwtError> {
     let (header, claims) = read(token).ok_or(JwtError::Invalid)?;
     // Nothing is believed yet: `iss` and `aud` only say whose keys to ask.
-    let issuer = issuers.iter().find(|it| it.is_meant(&claims)).ok_or(JwtError::Invalid)?;
-    let key = issuer.keys.find(header.key_id.as_deref()).ok_or(JwtError::Invalid)?;
+    let issuer = issuers
+        .iter()
+        .find(|it| it.is_meant(&claims))
+        .ok_or(JwtError::Invalid)?;
+    let key = issuer
+        .keys
+        .find(header.key_id.as_deref())
+        .ok_or(JwtError::Invalid)?;
     if header.algorithm != key.algorithm || !issuer.algorithms.contains(&key.algorithm) {
         return Err(JwtError::Invalid);
     }
@@ -69,7 +79,9 @@ pub(super) fn verify<'a>(issuers: &'a [Issuer], token: &str, now: Timestamp) -> 
         return Err(JwtError::Invalid);
     }
     let now = now.as_second();
-    if times.not_before.is_some_and(|it| it > now + LEEWAY) || times.issued_at.is_some_and(|it| it > now + LEEWAY) {
+    if times.not_before.is_some_and(|it| it > now + LEEWAY)
+        || times.issued_at.is_some_and(|it| it > now + LEEWAY)
+    {
         return Err(JwtError::Invalid);
     }
     if times.expires <= now - LEEWAY {
@@ -87,7 +99,13 @@ pub fn check_signature(token: &str, key: &VerifyingKey) -> bool {
     let Some((message, signature)) = token.rsplit_once('.') else {
         return false;
     };
-    jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key.key, key.algorithm.library()).unwrap_or(false)
+    jsonwebtoken::crypto::verify(
+        signature,
+        message.as_bytes(),
+        &key.key,
+        key.algorithm.library(),
+    )
+    .unwrap_or(false)
 }
 
 struct Header {
@@ -122,7 +140,9 @@ impl Header {
         // A nested token or a token of another kind (RFC 8725 section 3.11).
         let is_kind = |value: &Value| {
             let kinds = ["jwt", "at+jwt", "application/at+jwt"];
-            value.as_str().is_some_and(|it| kinds.iter().any(|kind| it.eq_ignore_ascii_case(kind)))
+            value
+                .as_str()
+                .is_some_and(|it| kinds.iter().any(|kind| it.eq_ignore_ascii_case(kind)))
         };
         if !header.get("typ").is_none_or(is_kind) || header.contains_key("cty") {
             return None;
@@ -139,10 +159,15 @@ impl Header {
 
 impl Issuer {
     fn is_meant(&self, claims: &Map<String, Value>) -> bool {
-        let ours = |it: &Value| it.as_str().is_some_and(|it| self.audiences.iter().any(|aud| aud == it));
+        let ours = |it: &Value| {
+            it.as_str()
+                .is_some_and(|it| self.audiences.iter().any(|aud| aud == it))
+        };
         claims.get("iss").and_then(Value::as_str) == Some(&self.issuer)
             && match claims.get("aud") {
-                Some(Value::Array(list)) => list.iter().all(Value::is_string) && list.iter().any(ours),
+                Some(Value::Array(list)) => {
+                    list.iter().all(Value::is_string) && list.iter().any(ours)
+                }
                 Some(one) => ours(one),
                 None => false,
             }
@@ -159,7 +184,10 @@ impl Times {
     /// Whole seconds only: a text or a fraction means something else to every reader.
     fn read(claims: &Map<String, Value>) -> Option<Self> {
         let whole = |name: &str| match claims.get(name) {
-            Some(value) => value.as_i64().filter(|it| (0..=253_402_300_799).contains(it)).map(Some),
+            Some(value) => value
+                .as_i64()
+                .filter(|it| (0..=253_402_300_799).contains(it))
+                .map(Some),
             None => Some(None),
         };
         Some(Self {

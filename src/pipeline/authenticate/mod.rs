@@ -105,7 +105,9 @@ impl Authenticate {
         let nobody = KeyDigest::new([0; 32]);
         let digest = stored.map_or(&nobody, |stored| &stored.digest);
         let equal = verify_slices_are_equal(presented.digest.bytes(), digest.bytes()).is_ok();
-        let stored = stored.filter(|_| equal).ok_or(Rejection::CredentialInvalid)?;
+        let stored = stored
+            .filter(|_| equal)
+            .ok_or(Rejection::CredentialInvalid)?;
         if stored.expires.is_some_and(|end| end <= self.clock.now()) {
             return Err(Rejection::CredentialExpired);
         }
@@ -146,13 +148,19 @@ fn identity(policy: &Policy, issuer: &Issuer, claims: &Claims) -> Identity {
         if let Some(value) = claims.all.get(name)
             && !shown.iter().any(|(it, _)| it == name)
         {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
             shown.push((name.to_owned(), text));
         }
     }
     Identity::Jwt {
         issuer: issuer.name.clone(),
-        subject: claims.all.get("sub").and_then(|it| it.as_str()).map(str::to_owned),
+        subject: claims
+            .all
+            .get("sub")
+            .and_then(|it| it.as_str())
+            .map(str::to_owned),
         key_id: claims.key_id.clone(),
         claims: shown,
     }
@@ -160,7 +168,9 @@ fn identity(policy: &Policy, issuer: &Issuer, claims: &Claims) -> Identity {
 
 /// The token of the one `Authorization` header (RFC 6750 section 2.1). No other place is looked at.
 fn bearer(headers: &HeaderMap) -> Result<&str, Rejection> {
-    let value = headers.get(AUTHORIZATION).ok_or(Rejection::CredentialMissing)?;
+    let value = headers
+        .get(AUTHORIZATION)
+        .ok_or(Rejection::CredentialMissing)?;
     if value.len() > MAX_CREDENTIAL {
         return Err(Rejection::CredentialInvalid);
     }
@@ -194,12 +204,28 @@ mod tests {
         assert_eq!(read("Bearer abc"), "abc");
         assert_eq!(read("bEARER abc="), "abc=");
         for bad in [
-            "Bearer", "Bearer ", "Bearer  a", "Bearer a b", "Bearer a, Bearer b", "Basic YTpi", "abc", "Bearer\ta", " Bearer a",
-            "BearerX a", "Token a", "",
+            "Bearer",
+            "Bearer ",
+            "Bearer  a",
+            "Bearer a b",
+            "Bearer a, Bearer b",
+            "Basic YTpi",
+            "abc",
+            "Bearer\ta",
+            " Bearer a",
+            "BearerX a",
+            "Token a",
+            "",
         ] {
             assert_eq!(read(bad), "credential-invalid", "{bad:?}");
         }
-        assert_eq!(read(&format!("Bearer {}", "a".repeat(MAX_CREDENTIAL))), "credential-invalid");
-        assert!(matches!(bearer(&HeaderMap::new()), Err(Rejection::CredentialMissing)));
+        assert_eq!(
+            read(&format!("Bearer {}", "a".repeat(MAX_CREDENTIAL))),
+            "credential-invalid"
+        );
+        assert!(matches!(
+            bearer(&HeaderMap::new()),
+            Err(Rejection::CredentialMissing)
+        ));
     }
 }

@@ -1,0 +1,255 @@
+//! The codes: one row each, from which both the answers and their pages are made.
+
+use http::StatusCode;
+
+/// The stable name of a refusal or failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// `target-invalid`
+    TargetInvalid,
+    /// `target-too-long`
+    TargetTooLong,
+    /// `headers-too-large`
+    HeadersTooLarge,
+    /// `header-invalid`
+    HeaderInvalid,
+    /// `body-invalid`
+    BodyInvalid,
+    /// `credential-missing`
+    CredentialMissing,
+    /// `credential-invalid`
+    CredentialInvalid,
+    /// `credential-expired`
+    CredentialExpired,
+    /// `caller-unknown`
+    CallerUnknown,
+    /// `caller-ambiguous`
+    CallerAmbiguous,
+    /// `operation-unknown`
+    OperationUnknown,
+    /// `method-unknown`
+    MethodUnknown,
+    /// `operation-denied`
+    OperationDenied,
+    /// `organization-denied`
+    OrganizationDenied,
+    /// `rate-limited`
+    RateLimited,
+    /// `upstream-unreachable`
+    UpstreamUnreachable,
+    /// `upstream-invalid`
+    UpstreamInvalid,
+    /// `upstream-timeout`
+    UpstreamTimeout,
+    /// `upstream-credential-rejected`
+    UpstreamCredentialRejected,
+    /// `internal`
+    Internal,
+}
+
+/// What is said of a code, in answers and on its page.
+#[derive(Clone, Copy, Debug)]
+pub struct CodeRow {
+    /// The name in `type`, logs and pages.
+    pub name: &'static str,
+    /// The usual status.
+    pub status: StatusCode,
+    /// One line.
+    pub title: &'static str,
+    /// What has happened.
+    pub meaning: &'static str,
+    /// What the reader can do about it.
+    pub remedy: &'static str,
+}
+
+impl Code {
+    /// All codes, in the order of the index page.
+    pub const ALL: [Self; 20] = [
+        Self::TargetInvalid,
+        Self::TargetTooLong,
+        Self::HeadersTooLarge,
+        Self::HeaderInvalid,
+        Self::BodyInvalid,
+        Self::CredentialMissing,
+        Self::CredentialInvalid,
+        Self::CredentialExpired,
+        Self::CallerUnknown,
+        Self::CallerAmbiguous,
+        Self::OperationUnknown,
+        Self::MethodUnknown,
+        Self::OperationDenied,
+        Self::OrganizationDenied,
+        Self::RateLimited,
+        Self::UpstreamUnreachable,
+        Self::UpstreamInvalid,
+        Self::UpstreamTimeout,
+        Self::UpstreamCredentialRejected,
+        Self::Internal,
+    ];
+
+    /// The code's name.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// Everything that is said of this code.
+    pub fn row(self) -> CodeRow {
+        let row = |name, status, title, meaning, remedy| CodeRow {
+            name,
+            status,
+            title,
+            meaning,
+            remedy,
+        };
+        match self {
+            Self::TargetInvalid => row(
+                "target-invalid",
+                StatusCode::BAD_REQUEST,
+                "The request target cannot be read",
+                "The path or query could be read in more than one way, or is not a path at all. Tollgate refuses \
+                 dot segments, empty segments, double encoding, encoded slashes in ids and similar forms instead of \
+                 repairing them, so that the policy and Devin always see the same path.",
+                "Send the plain path of Devin's API reference, such as /v3/organizations/ORG/sessions, with ids \
+                 unencoded and without a slash at the end.",
+            ),
+            Self::TargetTooLong => row(
+                "target-too-long",
+                StatusCode::URI_TOO_LONG,
+                "The request target is too long",
+                "Path and query together may have 8192 bytes.",
+                "Ask for less at once, for instance with fewer ids in a filter.",
+            ),
+            Self::HeadersTooLarge => row(
+                "headers-too-large",
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "The request has too many or too large headers",
+                "A request may have 64 headers with 32768 bytes in all.",
+                "Send fewer headers. A credential of this size is none of ours.",
+            ),
+            Self::HeaderInvalid => row(
+                "header-invalid",
+                StatusCode::BAD_REQUEST,
+                "A header is not acceptable",
+                "A header that must stand once stands more than once, or in a form that is not served.",
+                "Send the named header once.",
+            ),
+            Self::BodyInvalid => row(
+                "body-invalid",
+                StatusCode::BAD_REQUEST,
+                "The request body is broken",
+                "The body ended early, or was not what its framing said. Nothing complete was sent on.",
+                "Send the request again, whole.",
+            ),
+            Self::CredentialMissing => row(
+                "credential-missing",
+                StatusCode::UNAUTHORIZED,
+                "No credential was sent",
+                "Every request needs the caller's own credential in the Authorization header.",
+                "Send `Authorization: Bearer` with your Tollgate key (tg_…) or your token. It replaces Devin's token: \
+                 that one is put on by the gateway.",
+            ),
+            Self::CredentialInvalid => row(
+                "credential-invalid",
+                StatusCode::UNAUTHORIZED,
+                "The credential is not valid",
+                "The credential is nobody's here: an unknown or mistyped key, another scheme than Bearer, or a token \
+                 that does not verify. Which of these it is is not said on purpose.",
+                "Check that the whole key was copied and that the token is for this gateway's audience. A Devin token \
+                 (cog_…) is not accepted here. Your platform team can make a new key with `tollgate keys new`.",
+            ),
+            Self::CredentialExpired => row(
+                "credential-expired",
+                StatusCode::UNAUTHORIZED,
+                "The credential has expired",
+                "The key or token was valid once and is past its end.",
+                "Get a fresh token, or ask your platform team for a new key.",
+            ),
+            Self::CallerUnknown => row(
+                "caller-unknown",
+                StatusCode::FORBIDDEN,
+                "The token is valid, and no caller's",
+                "The issuer is trusted and the token verifies, but no caller in the policies has these claims.",
+                "Ask your platform team to add a caller whose `jwt:` claims match your token.",
+            ),
+            Self::CallerAmbiguous => row(
+                "caller-ambiguous",
+                StatusCode::FORBIDDEN,
+                "The token is several callers'",
+                "More than one caller in the policies matches the token's claims, so nobody can say who is calling.",
+                "Ask your platform team to make the callers' claims distinct.",
+            ),
+            Self::OperationUnknown => row(
+                "operation-unknown",
+                StatusCode::NOT_FOUND,
+                "There is no such operation",
+                "The path is no operation that Tollgate knows. What it does not know it never forwards, /v1, /v2 and \
+                 /opbeta included.",
+                "Check the path against Devin's API reference; the organization id must stand in it. If Devin has \
+                 a new operation, Tollgate needs a new line in its catalogue.",
+            ),
+            Self::MethodUnknown => row(
+                "method-unknown",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "The path does not have this method",
+                "The path is known, but not with this method.",
+                "Use one of the methods in the Allow header.",
+            ),
+            Self::OperationDenied => row(
+                "operation-denied",
+                StatusCode::FORBIDDEN,
+                "The policy does not allow this operation",
+                "A deny rule forbids it, or no allow rule grants it. What nothing allows is denied.",
+                "Ask the owner of your team's policy, naming the operation and the rule in this answer.",
+            ),
+            Self::OrganizationDenied => row(
+                "organization-denied",
+                StatusCode::FORBIDDEN,
+                "The policy does not allow this organization",
+                "The operation is granted to you, for other organizations only.",
+                "Check the organization id in the path, or ask the owner of your team's policy.",
+            ),
+            Self::RateLimited => row(
+                "rate-limited",
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many requests",
+                "The limit that the policy sets for this caller is used up. Devin saw nothing of this request.",
+                "Wait for the seconds in Retry-After, then send it again.",
+            ),
+            Self::UpstreamUnreachable => row(
+                "upstream-unreachable",
+                StatusCode::BAD_GATEWAY,
+                "Devin cannot be reached",
+                "No connection to Devin could be made, or it broke before an answer.",
+                "Try again later. If it lasts, the people who run this gateway should look at its log.",
+            ),
+            Self::UpstreamInvalid => row(
+                "upstream-invalid",
+                StatusCode::BAD_GATEWAY,
+                "Devin's answer cannot be used",
+                "Something came back that is no complete HTTP answer.",
+                "Try again later. A request that changes something may have been carried out: look before you repeat it.",
+            ),
+            Self::UpstreamTimeout => row(
+                "upstream-timeout",
+                StatusCode::GATEWAY_TIMEOUT,
+                "Devin did not answer in time",
+                "The time that this gateway waits for Devin is over.",
+                "Try again later. A request that changes something may have been carried out: look before you repeat it.",
+            ),
+            Self::UpstreamCredentialRejected => row(
+                "upstream-credential-rejected",
+                StatusCode::BAD_GATEWAY,
+                "Devin refused the gateway's own credential",
+                "Your credential was fine. Devin does not accept the shared service-user token at present.",
+                "The people who run this gateway must renew the token; nothing is wrong with your request.",
+            ),
+            Self::Internal => row(
+                "internal",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The gateway failed",
+                "A bug of the gateway's own. It is counted and logged under the request id.",
+                "Report the request id in `instance` to the people who run this gateway.",
+            ),
+        }
+    }
+}

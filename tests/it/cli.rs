@@ -1,0 +1,378 @@
+//! The binary itself, as an operator runs it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tollgate::api_key::ApiKey;
+
+fn tollgate() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    command.env_clear().env("RUST_LOG", "trace");
+    command
+}
+
+fn run(arguments: &[&str], folder: &Path) -> Output {
+    tollgate()
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+const CONFIG: &str = "
+listen: [{ tcp: \"127.0.0.1:0\" }]
+admin: { tcp: \"127.0.0.1:0\" }
+upstream: { base_url: \"http://127.0.0.1:1\", token: { env: DEVIN_SERVICE_USER_TOKEN } }
+policies: policies/
+access_log: { to: file, path: access.log }
+";
+
+fn folder(config: &str, policies: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tollgate.yaml"), config).unwrap();
+    std::fs::create_dir(folder.path().join("policies")).unwrap();
+    for (name, text) in policies {
+        std::fs::write(folder.path().join("policies").join(name), text).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn check_lists_every_mistake_and_says_1() {
+    let one = "team: a\ncallers: { same: {} }\nallow:\n  - { name: x, operatons: [self.get], organizations: any }\n  - { name: y, operations: [sessions.creat], organizations: any }\n";
+    let two = "team: b\ncallers: { same: {} }\n";
+    let folder = folder(
+        CONFIG,
+        &[
+            ("one.yaml", one),
+            ("two.yaml", two),
+            ("x.test.yaml", "nonsense: ["),
+            (".hidden.yaml", "nonsense: ["),
+        ],
+    );
+    let output = run(&["check"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    let shown = text(&output.stderr);
+    for wanted in [
+        "did you mean `operations`?",
+        "did you mean `sessions.create`?",
+        "the caller `same` is defined twice",
+        "one.yaml:4:16",
+        "first here",
+    ] {
+        assert!(shown.contains(wanted), "{wanted}: {shown}");
+    }
+    let output = run(&["check", "--output", "json"], folder.path());
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (output.status.code(), &json["ok"]),
+        (Some(1), &false.into())
+    );
+    let mistakes = json["mistakes"].as_array().unwrap();
+    assert_eq!(mistakes.len(), 4, "{json:#}");
+    assert!(
+        mistakes
+            .iter()
+            .all(|it| it["line"].as_u64().unwrap() > 0 && it["file"].is_string())
+    );
+    // The same mistakes stop the start.
+    let output = tollgate()
+        .args(["serve"])
+        .env("DEVIN_SERVICE_USER_TOKEN", "x")
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("nothing was started"));
+}
+
+#[test]
+fn the_sample_policies_and_the_sample_configuration_are_fine() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = run(&["check", "--policies", "policies"], root);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let output = run(
+        &[
+            "check",
+            "--config",
+            "deploy/tollgate.yaml",
+            "--set",
+            "policies=../policies",
+        ],
+        root,
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[test]
+fn no_token_a_bad_call_a_missing_file_and_a_port_in_use() {
+    let policy = [("a.yaml", "team: a\ncallers: { x: {} }\n")];
+    let folder = folder(CONFIG, &policy);
+    let output = run(&["serve"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr)
+            .contains("`DEVIN_SERVICE_USER_TOKEN`, which `upstream.token` names, is not set")
+    );
+    assert_eq!(
+        run(&["serve", "--set", "nonsense"], folder.path())
+            .status
+            .code(),
+        Some(2)
+    );
+    assert_eq!(run(&["serv"], folder.path()).status.code(), Some(2));
+    let output = run(&["serve", "--config", "nowhere.yaml"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("nowhere.yaml:1:1")
+            || text(&output.stderr).contains("the file cannot be read")
+    );
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let output = tollgate()
+        .args([
+            "serve",
+            "--set",
+            &format!("listen=[{{tcp: \"{address}\"}}]"),
+        ])
+        .env("DEVIN_SERVICE_USER_TOKEN", "canary-token-value")
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let shown = text(&output.stderr);
+    assert!(
+        shown.contains(&format!("cannot listen on {address}")),
+        "{shown}"
+    );
+    assert!(!shown.contains("canary"), "{shown}");
+    assert!(
+        !folder.path().join("access.log").exists(),
+        "a start that failed leaves nothing"
+    );
+}
+
+#[test]
+fn an_override_by_variable_that_matches_nothing_is_an_error() {
+    let folder = folder(CONFIG, &[("a.yaml", "team: a\ncallers: { x: {} }\n")]);
+    let check = |name: &str, value: &str| {
+        tollgate()
+            .arg("check")
+            .env(name, value)
+            .current_dir(folder.path())
+            .output()
+            .unwrap()
+    };
+    assert_eq!(
+        check("TOLLGATE__UPSTREAM__BASE_URL", "https://x.example")
+            .status
+            .code(),
+        Some(0)
+    );
+    assert_eq!(
+        check("TOLLGATE_SERVICE_HOST", "10.0.0.1").status.code(),
+        Some(0),
+        "what Kubernetes sets is nobody's override"
+    );
+    let output = check("TOLLGATE__UPSTREAM__BASE_URI", "x");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("did you mean `base_url`?"));
+}
+
+#[test]
+fn keys_new_prints_a_key_once_and_the_line_to_paste() {
+    let here = Path::new(".");
+    let output = run(
+        &[
+            "keys",
+            "new",
+            "ds1",
+            "--expires",
+            "2027-02-01",
+            "--output",
+            "json",
+        ],
+        here,
+    );
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let presented = tollgate::api_key::parse(json["key"].as_str().unwrap()).unwrap();
+    assert_eq!(presented.id, "ds1");
+    let yaml = json["yaml"].as_str().unwrap();
+    let policy = format!("team: a\ncallers:\n  x:\n    keys:\n      {yaml}\n");
+    let folder = folder(CONFIG, &[("a.yaml", &policy)]);
+    assert_eq!(
+        run(&["check"], folder.path()).status.code(),
+        Some(0),
+        "{policy}"
+    );
+    assert!(!text(&output.stderr).contains(json["key"].as_str().unwrap()));
+    let shown = text(&run(&["keys", "new", "ds1"], here).stdout);
+    assert!(
+        shown.contains("tg_ds1_") && shown.contains("sha256:"),
+        "{shown}"
+    );
+    for bad in ["DS", "", "a_b", &"a".repeat(33)] {
+        assert_eq!(
+            run(&["keys", "new", bad], here).status.code(),
+            Some(1),
+            "{bad}"
+        );
+    }
+    assert_eq!(
+        run(&["keys", "new", "a", "--expires", "soon"], here)
+            .status
+            .code(),
+        Some(2)
+    );
+}
+
+/// A gateway of the binary's own, from its files.
+struct Served {
+    child: Child,
+    callers: SocketAddr,
+    admin: SocketAddr,
+    log: std::thread::JoinHandle<String>,
+}
+
+fn serve(folder: &Path, extra: &[&str]) -> Served {
+    let mut child = tollgate()
+        .arg("serve")
+        .args(extra)
+        .env("DEVIN_SERVICE_USER_TOKEN", "canary-token-value")
+        .current_dir(folder)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut reader = BufReader::new(child.stderr.take().unwrap());
+    let mut before = String::new();
+    let ready = loop {
+        let mut line = String::new();
+        assert!(
+            reader.read_line(&mut line).unwrap() > 0,
+            "it did not start: {before}"
+        );
+        before += &line;
+        if line.contains(" ready ") {
+            break line;
+        }
+    };
+    let address = |name: &str| {
+        let rest = ready
+            .split(&format!("{name}="))
+            .nth(1)
+            .unwrap()
+            .trim_start_matches('[');
+        rest.split([']', ' ']).next().unwrap().parse().unwrap()
+    };
+    let (callers, admin) = (address("callers"), address("admin"));
+    let log = std::thread::spawn(move || {
+        reader.read_to_string(&mut before).unwrap();
+        before
+    });
+    Served {
+        child,
+        callers,
+        admin,
+        log,
+    }
+}
+
+impl Served {
+    fn get(&self, path: &str, key: &str) -> String {
+        let mut stream = TcpStream::connect(self.callers).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Sends SIGTERM; returns the process's own log.
+    fn stop(mut self) -> String {
+        let killed = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
+        assert!(killed.success());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        self.log.join().unwrap()
+    }
+}
+
+#[test]
+fn serve_works_stops_and_starts_again() {
+    let key = ApiKey::generate("x1").unwrap();
+    let policy = format!(
+        "team: a\ncallers: {{ x: {{ keys: [{{ id: x1, sha256: \"{}\" }}] }} }}\nallow: [{{ name: self, operations: [self.get], organizations: any }}]\n",
+        key.digest_hex()
+    );
+    let folder = folder(CONFIG, &[("a.yaml", &policy)]);
+    for round in 1..=2 {
+        let served = serve(folder.path(), &[]);
+        // Nothing listens upstream: an honest 502, and the caller is known.
+        let answer = served.get("/v3/self", key.expose());
+        assert!(
+            answer.starts_with("HTTP/1.1 502") && answer.contains("upstream-unreachable"),
+            "{answer}"
+        );
+        assert!(
+            served
+                .get("/v3/enterprise/queue", key.expose())
+                .starts_with("HTTP/1.1 403")
+        );
+        let health = tollgate()
+            .args([
+                "health",
+                "--ready",
+                "--admin",
+                &format!("http://{}", served.admin),
+            ])
+            .output()
+            .unwrap();
+        assert_eq!(
+            (health.status.code(), text(&health.stdout).trim()),
+            (Some(0), "ok")
+        );
+        let own = served.stop();
+        let log = std::fs::read_to_string(folder.path().join("access.log")).unwrap();
+        let lines: Vec<Value> = log
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(
+            lines.len(),
+            2 * round,
+            "every line is there at the end, and the file goes on after a restart"
+        );
+        assert!(lines.iter().all(|line| line["caller"] == "x"));
+        for text in [&own, &log] {
+            assert!(
+                !text.contains("canary-token") && !text.contains(&key.expose()[6..]),
+                "{text}"
+            );
+        }
+    }
+    let health = tollgate()
+        .args(["health", "--admin", "http://127.0.0.1:1"])
+        .output()
+        .unwrap();
+    assert_eq!(health.status.code(), Some(1));
+}
+
+#[test]
+fn the_tour_goes_as_it_should() {
+    let output = run(&["demo", "--tour"], Path::new("."));
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    assert!(shown.contains("Every step went as it should."));
+    let output = run(&["demo", "--tour", "--output", "json"], Path::new("."));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["ok"], true);
+    assert_eq!(json["steps"].as_array().unwrap().len(), 9);
+}

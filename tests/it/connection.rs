@@ -1,0 +1,119 @@
+//! Connections: what hyper's parser refuses, what happens at the end, and the operator's port.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn g4_what_the_parser_refuses_has_a_line_of_its_own() {
+    let world = World::start().await;
+    let answer = world
+        .raw(b"GET /v3/self HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n")
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let mut lines = Vec::new();
+    for _ in 0..100 {
+        lines = world.lines().await;
+        if !lines.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["kind"], "connection");
+    assert!(lines[0]["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn f15_each_request_of_a_connection_is_judged_on_its_own() {
+    let world = World::start().await;
+    let request = |caller: &str| {
+        let authorization = if caller.is_empty() {
+            String::new()
+        } else {
+            format!("Authorization: Bearer {}\r\n", world.key(caller))
+        };
+        format!("GET /v3/self HTTP/1.1\r\nHost: x\r\n{authorization}\r\n")
+    };
+    world.sent(3);
+    let answer = world
+        .raw(
+            [request("one"), request(""), request("other")]
+                .concat()
+                .as_bytes(),
+        )
+        .await;
+    let statuses: Vec<&str> = answer
+        .match_indices("HTTP/1.1 ")
+        .map(|(at, _)| &answer[at + 9..at + 12])
+        .collect();
+    assert_eq!(statuses, ["200", "401", "403"]);
+    assert_eq!(world.upstream().len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a10_probes_ask_nobody_and_say_little() {
+    let world = World::start().await;
+    let client: hyper_util::client::legacy::Client<_, http_body_util::Full<bytes::Bytes>> =
+        hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+            .build_http();
+    for (path, status) in [
+        ("/healthz", 200),
+        ("/readyz", 200),
+        ("/metrics", 404),
+        ("/", 404),
+        ("/v3/self", 404),
+    ] {
+        let answer = client
+            .get(format!("http://{}{path}", world.admin).parse().unwrap())
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+        let body = http_body_util::BodyExt::collect(answer.into_body())
+            .await
+            .unwrap()
+            .to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        if path == "/readyz" {
+            assert_eq!(
+                (&body["ready"], &body["policy"]["callers"]),
+                (&true.into(), &3.into())
+            );
+        }
+    }
+    world
+        .get("one", "/healthz")
+        .await
+        .is_problem(404, "operation-unknown");
+    assert!(world.upstream().is_empty());
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_request_in_flight_is_finished_when_the_process_stops() {
+    use tollgate::fake_devin::{Fault, FaultKind};
+    let world = World::start().await;
+    world
+        .fake
+        .inject(Fault::next(FaultKind::Latency(Duration::from_millis(400))));
+    let world = std::sync::Arc::new(world);
+    let asking = {
+        let world = world.clone();
+        tokio::spawn(async move {
+            world.get("one", "/v3/self").await.is_upstream(200);
+        })
+    };
+    while world.upstream().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // `finish` stops the gateway first; the answer must still come whole.
+    let finishing = tokio::spawn(async move {
+        asking.await.unwrap();
+        std::sync::Arc::into_inner(world).unwrap().finish().await;
+    });
+    finishing.await.unwrap();
+}

@@ -1,0 +1,26 @@
+//! The one integration binary: real sockets, the real stack, the fake Devin.
+//!
+//! Every test ends with [`world::World::finish`], which checks the invariants
+//! G1 to G5 and G7 of the threat model over all that was sent, answered and logged.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking"
+)]
+
+mod world;
+
+mod cli;
+mod connection;
+mod corpora;
+mod forward;
+mod jwt;
+mod keys;
+mod refusals;
+mod upstream;

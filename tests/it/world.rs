@@ -1,0 +1,590 @@
+//! A gateway, a fake Devin and a client, and the invariants that hold at the end of every test.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tollgate::Parts;
+use tollgate::api_key::ApiKey;
+use tollgate::body::Body;
+use tollgate::clock::{Clock, SystemClock};
+use tollgate::document::Report;
+use tollgate::exchange::Exchange;
+use tollgate::fake_devin::{self, FakeDevin, Recorded};
+use tollgate::pipeline::access_log::{MemoryLog, Output, Sink};
+use tollgate::pipeline::authenticate::Issuer;
+use tollgate::pipeline::credential::{Outbound, Pinned};
+use tollgate::pipeline::limit::Limiters;
+use tollgate::pipeline::upstream::{Timeouts, Upstream};
+use tollgate::policy::{Current, PolicyFiles, compile};
+use tollgate::rejection::Rejection;
+use tollgate::serve::{Bound, Running, start};
+use tollgate::telemetry;
+use tollgate::token::ServiceToken;
+use tower::Service;
+
+/// Two teams; `one` may do what tests need in `org-ds`, `other` next to nothing.
+pub(crate) const POLICY: &str = r#"
+team: t
+owner: t@acme.example
+callers: { one: {}, other: {}, slow: {} }
+allow:
+  - { name: sessions, operations: ["sessions.**", "attachments.*"], organizations: [org-ds] }
+  - { name: self, callers: [one, slow], operations: [enterprise.self.get, self.get, organizations.list], organizations: any }
+deny:
+  - { name: no end, operations: [sessions.terminate] }
+limits:
+  - { name: trickle, per: caller, callers: [slow], rate: 2/min, burst: 2 }
+"#;
+
+/// The response headers that a caller may ever see.
+const ANSWER_HEADERS: [&str; 20] = [
+    "allow",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-length",
+    "content-security-policy",
+    "content-type",
+    "connection",
+    "date",
+    "etag",
+    "location",
+    "retry-after",
+    "tollgate-answered-by",
+    "transfer-encoding",
+    "vary",
+    "via",
+    "www-authenticate",
+    "x-content-type-options",
+    "x-request-id",
+    "x-should-retry",
+];
+
+/// What a test may choose.
+pub(crate) struct Setup {
+    pub(crate) policy: String,
+    pub(crate) issuers: Vec<Issuer>,
+    pub(crate) issuer_names: Vec<&'static str>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) roots: Vec<rustls::pki_types::CertificateDer<'static>>,
+    /// Where Devin is, if not at the fake's own address.
+    pub(crate) pinned: Option<Pinned>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            policy: POLICY.to_owned(),
+            issuers: Vec::new(),
+            issuer_names: Vec::new(),
+            timeouts: Timeouts {
+                connect: Duration::from_secs(2),
+                first_byte: Duration::from_secs(20),
+                total: Duration::from_secs(20),
+            },
+            clock: Arc::new(SystemClock),
+            roots: Vec::new(),
+            pinned: None,
+        }
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) fake: FakeDevin,
+    pub(crate) fake_address: SocketAddr,
+    pub(crate) gateway: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) token: String,
+    keys: HashMap<String, String>,
+    /// Every credential that was ever sent; none may be found anywhere.
+    pub(crate) canaries: Mutex<Vec<String>>,
+    client: Client<HttpConnector, Full<Bytes>>,
+    sent: Mutex<usize>,
+    answers: Mutex<Vec<u8>>,
+    log: MemoryLog,
+    sink: Sink,
+    running: Option<Running>,
+    stop_fake: CancellationToken,
+    internal: usize,
+    faulty: bool,
+}
+
+/// An answer, whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// Fails unless this is the gateway's own refusal with this status and code.
+    #[track_caller]
+    pub(crate) fn is_problem(&self, status: u16, code: &str) -> &Self {
+        assert_eq!(self.status.as_u16(), status, "{:?}", self.body);
+        let body = self.json();
+        assert_eq!(
+            body["type"],
+            format!("/.tollgate/problems/{code}"),
+            "{body}"
+        );
+        assert_eq!(body["status"], status);
+        assert!(
+            body["detail"].as_str().is_some_and(|it| it.len() > 20),
+            "{body}"
+        );
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json")
+        );
+        assert_eq!(self.header("tollgate-answered-by"), Some("gateway"));
+        let instance = format!("urn:uuid:{}", self.header("x-request-id").unwrap());
+        assert_eq!(body["instance"], instance);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn is_upstream(&self, status: u16) -> &Self {
+        assert_eq!(self.status.as_u16(), status, "{:?}", self.body);
+        assert_eq!(self.header("tollgate-answered-by"), Some("upstream"));
+        self
+    }
+}
+
+/// Everything that the process logs at trace level, for all tests of this process.
+fn trace() -> &'static Mutex<Vec<u8>> {
+    static TRACE: OnceLock<Mutex<Vec<u8>>> = OnceLock::new();
+    TRACE.get_or_init(|| {
+        struct Writer;
+        impl io::Write for Writer {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                trace().lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        tracing::subscriber::set_global_default(telemetry::subscriber("trace", || Writer)).unwrap();
+        Mutex::default()
+    })
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    pub(crate) async fn with(setup: Setup) -> Self {
+        Self::around(setup, |upstream| upstream).await
+    }
+
+    /// With a service of the test's own between the stack and the client.
+    pub(crate) async fn around<U>(setup: Setup, wrap: impl FnOnce(Upstream) -> U) -> Self
+    where
+        U: Service<Exchange<Outbound>, Response = Response<Body>, Error = Rejection>
+            + Clone
+            + Send
+            + 'static,
+        U::Future: Send,
+    {
+        drop(trace().lock().unwrap());
+        let secret = ApiKey::generate("service-token").unwrap();
+        let token = format!("cog_{}", secret.digest_hex());
+        let fake = FakeDevin::new(fake_devin::Options {
+            token: token.clone(),
+            speed: 0.0,
+            ..fake_devin::Options::default()
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let fake_address = listener.local_addr().unwrap();
+        let stop_fake = CancellationToken::new();
+        let (serving, stopped) = (fake.clone(), stop_fake.clone().cancelled_owned());
+        tokio::spawn(async move { serving.serve(listener, stopped).await });
+
+        let mut report = Report::default();
+        let files = PolicyFiles::from_texts([("policy.yaml", setup.policy.as_str())], &mut report);
+        let mut policy = compile(&files, &setup.issuer_names, &mut report)
+            .unwrap_or_else(|| panic!("{}", report.plain()));
+        let mut keys = HashMap::new();
+        let names: Vec<String> = policy.callers().map(|it| it.name().to_string()).collect();
+        for name in names {
+            let key = ApiKey::generate(&name).unwrap();
+            assert!(policy.add_key(&name, &name, key.digest().clone()));
+            keys.insert(name, key.expose().to_owned());
+        }
+        let log = MemoryLog::default();
+        let sink = Sink::open(Output::Memory(log.clone())).unwrap();
+        let parts = Parts {
+            limiters: Arc::new(Limiters::new(&policy)),
+            policies: Current::new(policy),
+            issuers: setup.issuers.into(),
+            token: ServiceToken::new(&token.clone().into()).unwrap(),
+            pinned: setup.pinned.unwrap_or_else(|| at(fake_address)),
+            log: sink.clone(),
+            clock: setup.clock,
+        };
+        let bound = Bound {
+            callers: vec![TcpListener::bind("127.0.0.1:0").await.unwrap()],
+            admin: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        };
+        let upstream = wrap(Upstream::new(&setup.roots, setup.timeouts).unwrap());
+        let running = start(bound, &parts, upstream).unwrap();
+        Self {
+            fake,
+            fake_address,
+            gateway: running.callers[0],
+            admin: running.admin,
+            canaries: Mutex::new(keys.values().cloned().collect()),
+            token,
+            keys,
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            sent: Mutex::new(0),
+            answers: Mutex::default(),
+            log,
+            sink,
+            running: Some(running),
+            stop_fake,
+            internal: 0,
+            faulty: false,
+        }
+    }
+
+    /// This many answers of 500 are made by the test itself.
+    pub(crate) fn expect_internal(&mut self, count: usize) {
+        self.internal = count;
+    }
+
+    /// The test makes the upstream fail: 502 and 504 are its doing.
+    pub(crate) fn upstream_faulty(&mut self) {
+        self.faulty = true;
+    }
+
+    pub(crate) fn key(&self, caller: &str) -> String {
+        self.keys[caller].clone()
+    }
+
+    pub(crate) async fn get(&self, caller: &str, path: &str) -> Answer {
+        self.call(caller, Method::GET, path, "").await
+    }
+
+    pub(crate) async fn post(&self, caller: &str, path: &str, body: &str) -> Answer {
+        self.call(caller, Method::POST, path, body).await
+    }
+
+    pub(crate) async fn call(
+        &self,
+        caller: &str,
+        method: Method,
+        path: &str,
+        body: &str,
+    ) -> Answer {
+        let authorization = format!("Bearer {}", self.key(caller));
+        let mut request = Request::builder()
+            .method(method)
+            .header("authorization", authorization);
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        self.send(path, request, body).await
+    }
+
+    /// Sends a request that is otherwise as the test built it, and reads the whole answer.
+    pub(crate) async fn send(
+        &self,
+        path: &str,
+        request: http::request::Builder,
+        body: &str,
+    ) -> Answer {
+        let request = request.uri(format!("http://{}{path}", self.gateway));
+        let request = request
+            .body(Full::new(Bytes::from(body.to_owned())))
+            .unwrap();
+        let answer = self.begin(request).await;
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await.expect("a whole answer").to_bytes();
+        self.answered(&body);
+        Answer {
+            status: head.status,
+            headers: head.headers,
+            body,
+        }
+    }
+
+    /// Sends a request and hands out the answer before its body has come.
+    pub(crate) async fn begin(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Response<hyper::body::Incoming> {
+        *self.sent.lock().unwrap() += 1;
+        let answer = self.client.request(request).await.expect("an answer");
+        self.check_headers(answer.headers());
+        answer
+    }
+
+    /// Notes requests that went another way than through [`World::begin`].
+    pub(crate) fn sent(&self, count: usize) {
+        *self.sent.lock().unwrap() += count;
+    }
+
+    pub(crate) fn answered(&self, bytes: &[u8]) {
+        self.answers.lock().unwrap().extend_from_slice(bytes);
+    }
+
+    pub(crate) fn check_headers(&self, headers: &HeaderMap) {
+        for (name, value) in headers {
+            assert!(
+                ANSWER_HEADERS.contains(&name.as_str()),
+                "an answer has the header {name}: {value:?}"
+            );
+            self.answered(value.as_bytes());
+            self.answered(b"\n");
+        }
+    }
+
+    /// Writes these bytes to the caller port and reads until the gateway closes or is silent.
+    pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.gateway).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Ok(Ok(length)) =
+            tokio::time::timeout(Duration::from_millis(400), stream.read(&mut buffer)).await
+        {
+            if length == 0 {
+                break;
+            }
+            answer.extend_from_slice(&buffer[..length]);
+        }
+        self.answered(&answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// What the fake was sent.
+    pub(crate) fn upstream(&self) -> Vec<Recorded> {
+        self.fake.requests()
+    }
+
+    /// The log's lines so far, once there are as many requests as were sent.
+    pub(crate) async fn lines(&self) -> Vec<Value> {
+        let wanted = *self.sent.lock().unwrap();
+        for _ in 0..200 {
+            let sink = self.sink.clone();
+            tokio::task::spawn_blocking(move || sink.flush())
+                .await
+                .unwrap();
+            let lines = parse(&self.log.text());
+            if lines
+                .iter()
+                .filter(|line| line["kind"] == "request")
+                .count()
+                >= wanted
+            {
+                return lines;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!(
+            "{wanted} requests were sent, the log says:\n{}",
+            self.log.text()
+        );
+    }
+
+    pub(crate) async fn last_line(&self) -> Value {
+        self.lines().await.pop().expect("a line")
+    }
+
+    /// Stops everything and checks the invariants.
+    pub(crate) async fn finish(mut self) {
+        let lines = self.lines().await;
+        self.running.take().unwrap().stop().await;
+        let at_end = parse(&self.log.text());
+        assert_eq!(lines.len(), at_end.len(), "G4: lines after the end");
+        let requests: Vec<&Value> = at_end
+            .iter()
+            .filter(|line| line["kind"] == "request")
+            .collect();
+        assert_eq!(
+            requests.len(),
+            *self.sent.lock().unwrap(),
+            "G4: one line for each request"
+        );
+        let upstream = self.fake.requests();
+        self.stop_fake.cancel();
+        self.check_upstream(&upstream);
+        check_join(&requests, &upstream);
+        let internal = requests
+            .iter()
+            .filter(|line| line["code"] == "internal")
+            .count();
+        assert_eq!(internal, self.internal, "G5: bugs");
+        let panics = String::from_utf8_lossy(&trace().lock().unwrap())
+            .matches(" panic at=")
+            .count();
+        assert!(panics <= self.internal, "G5: panics");
+        let is_bad_gateway = |line: &&&Value| line["status"] == 502 || line["status"] == 504;
+        if !self.faulty {
+            assert_eq!(
+                requests.iter().filter(is_bad_gateway).count(),
+                0,
+                "G5: a 502 that the upstream did not cause"
+            );
+        }
+        self.check_secrets();
+    }
+
+    /// G1: one `Authorization`, the service token's, and nothing of the caller's.
+    fn check_upstream(&self, upstream: &[Recorded]) {
+        let expected = format!("Bearer {}", self.token);
+        let never = [
+            "cookie",
+            "proxy-authorization",
+            "x-forwarded-client-cert",
+            "x-forwarded-for",
+            "forwarded",
+        ];
+        for request in upstream {
+            let mut authorizations = 0;
+            for (name, value) in &request.headers {
+                if name == "authorization" {
+                    authorizations += 1;
+                    assert_eq!(value.as_bytes(), expected.as_bytes(), "G1");
+                }
+                assert!(
+                    !never.contains(&name.as_str()) && !name.as_str().starts_with("tollgate-"),
+                    "G1: {name}"
+                );
+                for canary in self.canaries.lock().unwrap().iter() {
+                    assert!(!contains(value.as_bytes(), canary.as_bytes()), "G1: {name}");
+                }
+            }
+            assert_eq!(
+                authorizations, 1,
+                "G1: {} {}",
+                request.method, request.target
+            );
+        }
+    }
+
+    /// G3, and the same for callers' credentials: in no answer, log line or trace.
+    fn check_secrets(&self) {
+        let trace = trace().lock().unwrap();
+        let log = self.log.text();
+        let places: [(&str, &[u8]); 3] = [
+            ("an answer", &self.answers.lock().unwrap()),
+            ("the access log", log.as_bytes()),
+            ("the trace", &trace),
+        ];
+        for (place, bytes) in places {
+            for piece in self.token.as_bytes().windows(12) {
+                assert!(
+                    !contains(bytes, piece),
+                    "G3: a piece of the token is in {place}"
+                );
+            }
+            for shifted in 0..3 {
+                use base64::Engine;
+                let text = &self.token.as_bytes()[shifted..];
+                let encoded =
+                    base64::prelude::BASE64_STANDARD_NO_PAD.encode(&text[..text.len() / 3 * 3]);
+                assert!(
+                    !contains(bytes, &encoded.as_bytes()[..16]),
+                    "G3: the token is in {place}, in base64"
+                );
+            }
+            for canary in self.canaries.lock().unwrap().iter() {
+                // The secret half of a key; all of a token but its well-known beginning.
+                let secret = canary.rsplit(['_', '.']).next().unwrap();
+                assert!(
+                    secret.len() < 12 || !contains(bytes, secret.as_bytes()),
+                    "a credential is in {place}"
+                );
+            }
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if self.running.is_some() && !std::thread::panicking() {
+            panic!("a test must end with finish()");
+        }
+    }
+}
+
+/// G2 and G7: what the fake saw is exactly what the log says was allowed and sent.
+fn check_join(lines: &[&Value], upstream: &[Recorded]) {
+    let mut seen: HashMap<&str, &Recorded> = HashMap::new();
+    for request in upstream {
+        let id = request
+            .header("x-request-id")
+            .expect("G2: our id goes along");
+        assert!(seen.insert(id, request).is_none(), "G2: sent twice");
+    }
+    for line in lines {
+        let id = line["request_id"].as_str().unwrap();
+        let attempts = line["upstream_attempts"].as_u64().unwrap();
+        match seen.remove(id) {
+            Some(request) => {
+                assert_eq!(line["decision"], "allow", "G2: {line}");
+                assert!(attempts > 0, "G2: {line}");
+                assert_eq!(line["method"], request.method.as_str(), "G2: {line}");
+                assert_eq!(line["path"], request.path, "G2: {line}");
+                assert!(line["operation"].is_string(), "G2: {line}");
+            }
+            None => {
+                let left = line["code"]
+                    .as_str()
+                    .is_some_and(|code| code.starts_with("upstream-"))
+                    || line["outcome"] == "client-gone";
+                assert!(attempts == 0 || left, "G2: {line}");
+            }
+        }
+    }
+    assert!(
+        seen.is_empty(),
+        "G7: the fake saw what no line says was sent"
+    );
+}
+
+fn parse(log: &str) -> Vec<Value> {
+    log.lines()
+        .map(|line| {
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("G4: {error}: {line}"))
+        })
+        .collect()
+}
+
+fn contains(bytes: &[u8], piece: &[u8]) -> bool {
+    bytes.windows(piece.len()).any(|window| window == piece)
+}
+
+pub(crate) fn at(address: SocketAddr) -> Pinned {
+    Pinned {
+        scheme: http::uri::Scheme::HTTP,
+        authority: address.to_string().parse().unwrap(),
+    }
+}
