@@ -14,6 +14,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod invariants;
 mod world;
 
 mod cli;
@@ -23,4 +24,5 @@ mod forward;
 mod jwt;
 mod keys;
 mod refusals;
+mod tidy;
 mod upstream;

@@ -23,6 +23,7 @@ use tollgate::clock::{Clock, SystemClock};
 use tollgate::document::Report;
 use tollgate::exchange::Exchange;
 use tollgate::fake_devin::{self, FakeDevin, Recorded};
+
 use tollgate::pipeline::access_log::{MemoryLog, Output, Sink};
 use tollgate::pipeline::authenticate::Issuer;
 use tollgate::pipeline::credential::{Outbound, Pinned};
@@ -34,6 +35,8 @@ use tollgate::serve::{Bound, Running, start};
 use tollgate::telemetry;
 use tollgate::token::ServiceToken;
 use tower::Service;
+
+use crate::invariants;
 
 /// Two teams; `one` may do what tests need in `org-ds`, `other` next to nothing.
 pub(crate) const POLICY: &str = r#"
@@ -114,9 +117,9 @@ pub(crate) struct World {
     pub(crate) canaries: Mutex<Vec<String>>,
     client: Client<HttpConnector, Full<Bytes>>,
     sent: Mutex<usize>,
-    answers: Mutex<Vec<u8>>,
-    log: MemoryLog,
-    sink: Sink,
+    pub(crate) answers: Mutex<Vec<u8>>,
+    pub(crate) log: MemoryLog,
+    pub(crate) sink: Sink,
     running: Option<Running>,
     stop_fake: CancellationToken,
     internal: usize,
@@ -175,7 +178,7 @@ impl Answer {
 }
 
 /// Everything that the process logs at trace level, for all tests of this process.
-fn trace() -> &'static Mutex<Vec<u8>> {
+pub(crate) fn trace() -> &'static Mutex<Vec<u8>> {
     static TRACE: OnceLock<Mutex<Vec<u8>>> = OnceLock::new();
     TRACE.get_or_init(|| {
         struct Writer;
@@ -396,7 +399,7 @@ impl World {
             tokio::task::spawn_blocking(move || sink.flush())
                 .await
                 .unwrap();
-            let lines = parse(&self.log.text());
+            let lines = invariants::parse(&self.log.text());
             if lines
                 .iter()
                 .filter(|line| line["kind"] == "request")
@@ -421,7 +424,7 @@ impl World {
     pub(crate) async fn finish(mut self) {
         let lines = self.lines().await;
         self.running.take().unwrap().stop().await;
-        let at_end = parse(&self.log.text());
+        let at_end = invariants::parse(&self.log.text());
         assert_eq!(lines.len(), at_end.len(), "G4: lines after the end");
         let requests: Vec<&Value> = at_end
             .iter()
@@ -435,7 +438,7 @@ impl World {
         let upstream = self.fake.requests();
         self.stop_fake.cancel();
         self.check_upstream(&upstream);
-        check_join(&requests, &upstream);
+        invariants::check_join(&requests, &upstream);
         let internal = requests
             .iter()
             .filter(|line| line["code"] == "internal")
@@ -455,76 +458,6 @@ impl World {
         }
         self.check_secrets();
     }
-
-    /// G1: one `Authorization`, the service token's, and nothing of the caller's.
-    fn check_upstream(&self, upstream: &[Recorded]) {
-        let expected = format!("Bearer {}", self.token);
-        let never = [
-            "cookie",
-            "proxy-authorization",
-            "x-forwarded-client-cert",
-            "x-forwarded-for",
-            "forwarded",
-        ];
-        for request in upstream {
-            let mut authorizations = 0;
-            for (name, value) in &request.headers {
-                if name == "authorization" {
-                    authorizations += 1;
-                    assert_eq!(value.as_bytes(), expected.as_bytes(), "G1");
-                }
-                assert!(
-                    !never.contains(&name.as_str()) && !name.as_str().starts_with("tollgate-"),
-                    "G1: {name}"
-                );
-                for canary in self.canaries.lock().unwrap().iter() {
-                    assert!(!contains(value.as_bytes(), canary.as_bytes()), "G1: {name}");
-                }
-            }
-            assert_eq!(
-                authorizations, 1,
-                "G1: {} {}",
-                request.method, request.target
-            );
-        }
-    }
-
-    /// G3, and the same for callers' credentials: in no answer, log line or trace.
-    fn check_secrets(&self) {
-        let trace = trace().lock().unwrap();
-        let log = self.log.text();
-        let places: [(&str, &[u8]); 3] = [
-            ("an answer", &self.answers.lock().unwrap()),
-            ("the access log", log.as_bytes()),
-            ("the trace", &trace),
-        ];
-        for (place, bytes) in places {
-            for piece in self.token.as_bytes().windows(12) {
-                assert!(
-                    !contains(bytes, piece),
-                    "G3: a piece of the token is in {place}"
-                );
-            }
-            for shifted in 0..3 {
-                use base64::Engine;
-                let text = &self.token.as_bytes()[shifted..];
-                let encoded =
-                    base64::prelude::BASE64_STANDARD_NO_PAD.encode(&text[..text.len() / 3 * 3]);
-                assert!(
-                    !contains(bytes, &encoded.as_bytes()[..16]),
-                    "G3: the token is in {place}, in base64"
-                );
-            }
-            for canary in self.canaries.lock().unwrap().iter() {
-                // The secret half of a key; all of a token but its well-known beginning.
-                let secret = canary.rsplit(['_', '.']).next().unwrap();
-                assert!(
-                    secret.len() < 12 || !contains(bytes, secret.as_bytes()),
-                    "a credential is in {place}"
-                );
-            }
-        }
-    }
 }
 
 impl Drop for World {
@@ -533,53 +466,6 @@ impl Drop for World {
             panic!("a test must end with finish()");
         }
     }
-}
-
-/// G2 and G7: what the fake saw is exactly what the log says was allowed and sent.
-fn check_join(lines: &[&Value], upstream: &[Recorded]) {
-    let mut seen: HashMap<&str, &Recorded> = HashMap::new();
-    for request in upstream {
-        let id = request
-            .header("x-request-id")
-            .expect("G2: our id goes along");
-        assert!(seen.insert(id, request).is_none(), "G2: sent twice");
-    }
-    for line in lines {
-        let id = line["request_id"].as_str().unwrap();
-        let attempts = line["upstream_attempts"].as_u64().unwrap();
-        match seen.remove(id) {
-            Some(request) => {
-                assert_eq!(line["decision"], "allow", "G2: {line}");
-                assert!(attempts > 0, "G2: {line}");
-                assert_eq!(line["method"], request.method.as_str(), "G2: {line}");
-                assert_eq!(line["path"], request.path, "G2: {line}");
-                assert!(line["operation"].is_string(), "G2: {line}");
-            }
-            None => {
-                let left = line["code"]
-                    .as_str()
-                    .is_some_and(|code| code.starts_with("upstream-"))
-                    || line["outcome"] == "client-gone";
-                assert!(attempts == 0 || left, "G2: {line}");
-            }
-        }
-    }
-    assert!(
-        seen.is_empty(),
-        "G7: the fake saw what no line says was sent"
-    );
-}
-
-fn parse(log: &str) -> Vec<Value> {
-    log.lines()
-        .map(|line| {
-            serde_json::from_str(line).unwrap_or_else(|error| panic!("G4: {error}: {line}"))
-        })
-        .collect()
-}
-
-fn contains(bytes: &[u8], piece: &[u8]) -> bool {
-    bytes.windows(piece.len()).any(|window| window == piece)
 }
 
 pub(crate) fn at(address: SocketAddr) -> Pinned {

@@ -1,0 +1,127 @@
+//! The invariants G1 to G5 and G7 of the threat model, as far as they are seen from outside.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use tollgate::fake_devin::Recorded;
+
+use crate::world::{World, trace};
+
+impl World {
+    /// G1: one `Authorization`, the service token's, and nothing of the caller's.
+    pub(crate) fn check_upstream(&self, upstream: &[Recorded]) {
+        let expected = format!("Bearer {}", self.token);
+        let never = [
+            "cookie",
+            "proxy-authorization",
+            "x-forwarded-client-cert",
+            "x-forwarded-for",
+            "forwarded",
+        ];
+        for request in upstream {
+            let mut authorizations = 0;
+            for (name, value) in &request.headers {
+                if name == "authorization" {
+                    authorizations += 1;
+                    assert_eq!(value.as_bytes(), expected.as_bytes(), "G1");
+                }
+                assert!(
+                    !never.contains(&name.as_str()) && !name.as_str().starts_with("tollgate-"),
+                    "G1: {name}"
+                );
+                for canary in self.canaries.lock().unwrap().iter() {
+                    assert!(!contains(value.as_bytes(), canary.as_bytes()), "G1: {name}");
+                }
+            }
+            assert_eq!(
+                authorizations, 1,
+                "G1: {} {}",
+                request.method, request.target
+            );
+        }
+    }
+
+    /// G3, and the same for callers' credentials: in no answer, log line or trace.
+    pub(crate) fn check_secrets(&self) {
+        let trace = trace().lock().unwrap();
+        let log = self.log.text();
+        let places: [(&str, &[u8]); 3] = [
+            ("an answer", &self.answers.lock().unwrap()),
+            ("the access log", log.as_bytes()),
+            ("the trace", &trace),
+        ];
+        for (place, bytes) in places {
+            for piece in self.token.as_bytes().windows(12) {
+                assert!(
+                    !contains(bytes, piece),
+                    "G3: a piece of the token is in {place}"
+                );
+            }
+            for shifted in 0..3 {
+                use base64::Engine;
+                let text = &self.token.as_bytes()[shifted..];
+                let encoded =
+                    base64::prelude::BASE64_STANDARD_NO_PAD.encode(&text[..text.len() / 3 * 3]);
+                assert!(
+                    !contains(bytes, &encoded.as_bytes()[..16]),
+                    "G3: the token is in {place}, in base64"
+                );
+            }
+            for canary in self.canaries.lock().unwrap().iter() {
+                // The secret half of a key; all of a token but its well-known beginning.
+                let secret = canary.rsplit(['_', '.']).next().unwrap();
+                assert!(
+                    secret.len() < 12 || !contains(bytes, secret.as_bytes()),
+                    "a credential is in {place}"
+                );
+            }
+        }
+    }
+}
+
+/// G2 and G7: what the fake saw is exactly what the log says was allowed and sent.
+pub(crate) fn check_join(lines: &[&Value], upstream: &[Recorded]) {
+    let mut seen: HashMap<&str, &Recorded> = HashMap::new();
+    for request in upstream {
+        let id = request
+            .header("x-request-id")
+            .expect("G2: our id goes along");
+        assert!(seen.insert(id, request).is_none(), "G2: sent twice");
+    }
+    for line in lines {
+        let id = line["request_id"].as_str().unwrap();
+        let attempts = line["upstream_attempts"].as_u64().unwrap();
+        match seen.remove(id) {
+            Some(request) => {
+                assert_eq!(line["decision"], "allow", "G2: {line}");
+                assert!(attempts > 0, "G2: {line}");
+                assert_eq!(line["method"], request.method.as_str(), "G2: {line}");
+                assert_eq!(line["path"], request.path, "G2: {line}");
+                assert!(line["operation"].is_string(), "G2: {line}");
+            }
+            None => {
+                let left = line["code"]
+                    .as_str()
+                    .is_some_and(|code| code.starts_with("upstream-"))
+                    || line["outcome"] == "client-gone";
+                assert!(attempts == 0 || left, "G2: {line}");
+            }
+        }
+    }
+    assert!(
+        seen.is_empty(),
+        "G7: the fake saw what no line says was sent"
+    );
+}
+
+pub(crate) fn parse(log: &str) -> Vec<Value> {
+    log.lines()
+        .map(|line| {
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("G4: {error}: {line}"))
+        })
+        .collect()
+}
+
+fn contains(bytes: &[u8], piece: &[u8]) -> bool {
+    bytes.windows(piece.len()).any(|window| window == piece)
+}
