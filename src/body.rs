@@ -1,5 +1,6 @@
 //! Message bodies: always streamed, never collected.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
+use tokio::time::{Instant, Sleep};
 
 /// An error from somewhere below.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -35,6 +37,11 @@ impl<B> WithoutTrailers<B>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
+    /// Wraps.
+    pub fn new(inner: B) -> Self {
+        Self(inner)
+    }
+
     /// Wraps and boxes.
     pub fn boxed(inner: B) -> Body {
         Self(inner).boxed_unsync()
@@ -65,5 +72,106 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.0.size_hint()
+    }
+}
+
+/// The time for an answer is over.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the time for the whole answer is over")]
+pub struct DeadlineExceeded;
+
+/// A body that must have gone by an instant.
+///
+/// Unlike tower-http's it takes over the timer that the head was waited for with, and asks it only while the
+/// body has nothing: of a body that is there at once, no timer hears.
+#[derive(Debug)]
+pub struct Until<B> {
+    inner: B,
+    deadline: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl<B> Until<B>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
+    /// Wraps and boxes.
+    pub fn boxed(inner: B, deadline: Instant, timer: Pin<Box<Sleep>>) -> Body {
+        let body = Self {
+            inner,
+            deadline,
+            timer,
+        };
+        body.boxed_unsync()
+    }
+}
+
+impl<B> http_body::Body for Until<B>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let deadline = self.deadline;
+        if self.timer.deadline() != deadline {
+            self.timer.as_mut().reset(deadline);
+        }
+        ready!(self.timer.as_mut().poll(cx));
+        Poll::Ready(Some(Err(DeadlineExceeded.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A body that never has anything.
+    #[derive(Debug)]
+    struct Silent;
+
+    impl http_body::Body for Silent {
+        type Data = Bytes;
+        type Error = BoxError;
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_ends_at_its_deadline_and_not_before() {
+        let begun = Instant::now();
+        let timer = Box::pin(tokio::time::sleep(Duration::from_secs(1)));
+        let body = Until::boxed(Silent, begun + Duration::from_secs(5), timer);
+        let error = body.collect().await.unwrap_err();
+        assert!(error.is::<DeadlineExceeded>());
+        assert_eq!(begun.elapsed(), Duration::from_secs(5));
+        let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
+        let body = Until::boxed(full("x"), begun, timer);
+        assert_eq!(
+            body.collect().await.unwrap().to_bytes(),
+            "x",
+            "what is there is given"
+        );
     }
 }

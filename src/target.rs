@@ -8,6 +8,8 @@
 //! Deliberately absent: normalization. `//`, `.` and `..` are not repaired but
 //! refused, since whoever repairs them differently sees another path.
 
+use std::ops::Range;
+
 use percent_encoding::percent_decode_str;
 
 /// The longest target, path and query together, in bytes.
@@ -18,26 +20,34 @@ const MAX_SEGMENTS: usize = 32;
 /// A target that has exactly one reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    segments: Vec<Segment>,
+    path: String,
+    segments: Vec<Piece>,
     query: Option<String>,
 }
 
-/// One segment of the path.
+/// Where a segment stands in the path, and what it says if that is not what it looks like.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Segment {
-    raw: String,
-    decoded: String,
+struct Piece {
+    at: Range<usize>,
+    decoded: Option<String>,
 }
 
-impl Segment {
+/// One segment of the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment<'a> {
+    raw: &'a str,
+    decoded: &'a str,
+}
+
+impl<'a> Segment<'a> {
     /// As it was received; this is what is forwarded.
-    pub fn raw(&self) -> &str {
-        &self.raw
+    pub fn raw(self) -> &'a str {
+        self.raw
     }
 
     /// With percent-encoding undone, once.
-    pub fn decoded(&self) -> &str {
-        &self.decoded
+    pub fn decoded(self) -> &'a str {
+        self.decoded
     }
 }
 
@@ -84,22 +94,33 @@ impl Target {
         }
         let rest = path.strip_prefix('/').ok_or(TargetError::NotAPath)?;
         let mut segments = Vec::with_capacity(8);
+        let mut start = 1;
         // `/` alone has no segment; it is a path all the same, and no operation's.
         for raw in rest.split('/').filter(|_| !rest.is_empty()) {
             if segments.len() == MAX_SEGMENTS {
                 return Err(TargetError::TooDeep);
             }
-            segments.push(Segment::parse(raw)?);
+            let at = start..start + raw.len();
+            start = at.end + 1;
+            segments.push(Piece {
+                at,
+                decoded: decode(raw)?,
+            });
         }
         Ok(Self {
+            path: path.to_owned(),
             segments,
             query: query.map(str::to_owned),
         })
     }
 
     /// The segments of the path; `/` has none.
-    pub fn segments(&self) -> &[Segment] {
-        &self.segments
+    pub fn segments(&self) -> impl ExactSizeIterator<Item = Segment<'_>> {
+        self.segments.iter().map(|piece| {
+            let raw = self.path.get(piece.at.clone()).unwrap_or_default();
+            let decoded = piece.decoded.as_deref().unwrap_or(raw);
+            Segment { raw, decoded }
+        })
     }
 
     /// The query without its `?`, as received.
@@ -107,64 +128,52 @@ impl Target {
         self.query.as_deref()
     }
 
-    /// The path, rebuilt from its segments.
-    pub fn path(&self) -> String {
-        let mut path = String::with_capacity(128);
-        for segment in &self.segments {
-            path.push('/');
-            path.push_str(&segment.raw);
-        }
-        if path.is_empty() {
-            path.push('/');
-        }
-        path
+    /// The path: nothing but its segments, as they were received.
+    pub fn path(&self) -> &str {
+        &self.path
     }
 
-    /// Path and query, rebuilt: what is forwarded.
+    /// Path and query: what is forwarded.
     pub fn path_and_query(&self) -> String {
-        let mut whole = self.path();
-        if let Some(query) = &self.query {
-            whole.push('?');
-            whole.push_str(query);
+        match &self.query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.clone(),
         }
-        whole
     }
 }
 
-impl Segment {
-    fn parse(raw: &str) -> Result<Self, TargetError> {
-        if raw.is_empty() {
-            return Err(TargetError::EmptySegment);
-        }
-        if !raw.bytes().all(is_segment_byte) {
-            return Err(TargetError::Character);
-        }
-        let decoded = if raw.contains('%') {
-            if !well_encoded(raw) {
-                return Err(TargetError::Encoding);
-            }
-            percent_decode_str(raw)
-                .decode_utf8()
-                .map_err(|_| TargetError::Encoding)?
-                .into_owned()
-        } else {
-            raw.to_owned()
-        };
-        // An encoded slash can be a repository's or a branch's: each of its pieces is held to the same rules.
-        // Everywhere else the catalogue refuses it, since no other parameter may hold a slash.
-        for piece in decoded.split('/') {
-            match piece {
-                "" => return Err(TargetError::EmptySegment),
-                "." | ".." => return Err(TargetError::DotSegment),
-                _ if piece.chars().any(is_ambiguous) => return Err(TargetError::Ambiguous),
-                _ => {}
-            }
-        }
-        Ok(Self {
-            raw: raw.to_owned(),
-            decoded,
-        })
+/// Checks a segment, and undoes its percent-encoding if it has any.
+fn decode(raw: &str) -> Result<Option<String>, TargetError> {
+    if raw.is_empty() {
+        return Err(TargetError::EmptySegment);
     }
+    if !raw.bytes().all(is_segment_byte) {
+        return Err(TargetError::Character);
+    }
+    if !raw.contains('%') {
+        // Of the ambiguous characters, none is allowed bare.
+        return match raw {
+            "." | ".." => Err(TargetError::DotSegment),
+            _ => Ok(None),
+        };
+    }
+    if !well_encoded(raw) {
+        return Err(TargetError::Encoding);
+    }
+    let decoded = percent_decode_str(raw)
+        .decode_utf8()
+        .map_err(|_| TargetError::Encoding)?;
+    // An encoded slash can be a repository's or a branch's: each of its pieces is held to the same rules.
+    // Everywhere else the catalogue refuses it, since no other parameter may hold a slash.
+    for piece in decoded.split('/') {
+        match piece {
+            "" => return Err(TargetError::EmptySegment),
+            "." | ".." => return Err(TargetError::DotSegment),
+            _ if piece.chars().any(is_ambiguous) => return Err(TargetError::Ambiguous),
+            _ => {}
+        }
+    }
+    Ok(Some(decoded.into_owned()))
 }
 
 fn well_encoded(raw: &str) -> bool {
@@ -300,15 +309,17 @@ mod tests {
             target.path_and_query(),
             "/v3/organizations/o/repositories/a%2Fb/indexing?a=1&b=%20;x"
         );
-        assert_eq!(target.segments()[4].decoded(), "a/b");
+        assert_eq!(target.segments().nth(4).unwrap().decoded(), "a/b");
     }
 
     proptest! {
         #[test]
         fn g10_every_accepted_target_rebuilds_to_itself(path in "/[a-z/.%2eEfF0;\\\\]{0,40}", query in proptest::option::of("[ -~]{0,20}")) {
             if let Ok(target) = Target::parse(&path, query.as_deref()) {
-                prop_assert_eq!(target.path(), path.clone());
-                let again = Target::parse(&target.path(), target.query()).unwrap();
+                prop_assert_eq!(target.path(), path.as_str());
+                let rebuilt: String = target.segments().map(|segment| format!("/{}", segment.raw())).collect();
+                prop_assert!(rebuilt == path || path == "/");
+                let again = Target::parse(target.path(), target.query()).unwrap();
                 prop_assert_eq!(again, target.clone());
                 for segment in target.segments() {
                     for piece in segment.decoded().split('/') {

@@ -10,7 +10,7 @@ mod router;
 
 use std::fmt;
 
-pub use router::{Catalogue, Found, Missed};
+pub use router::{Catalogue, Found, Missed, Parameters};
 
 /// The methods that operations use. Nothing else is ever forwarded: a HEAD or an OPTIONS is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -47,6 +47,9 @@ enum Part {
     Slashed(&'static str),
 }
 
+/// Parameter names and decoded values, in the order of the path.
+pub type Parameters = Vec<(&'static str, String)>;
+
 /// An operation, and what its path named.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -55,7 +58,7 @@ pub struct Found {
     /// The version prefix it was called under.
     pub version: Version,
     /// Parameter names and decoded values, in the order of the path.
-    pub parameters: Vec<(&'static str, String)>,
+    pub parameters: Parameters,
 }
 
 impl Found {
@@ -130,7 +133,8 @@ impl Catalogue {
     /// # Errors
     /// See [`Missed`]; every one of them is a refusal.
     pub fn find(&self, method: &http::Method, target: &Target) -> Result<Found, Missed> {
-        let Some((prefix, tail)) = target.segments().split_first() else {
+        let segments: Vec<Segment<'_>> = target.segments().collect();
+        let Some((prefix, tail)) = segments.split_first() else {
             return Err(Missed::Path);
         };
         let version = match prefix.raw() {
@@ -139,64 +143,34 @@ impl Catalogue {
             "opbeta" => Version::Opbeta,
             _ => return Err(Missed::Path),
         };
-        let candidates = self.candidates(tail)?;
-        if version == Version::Opbeta {
-            let known = candidates
-                .iter()
-                .find(|it| it.operation.row().versions.has(version));
-            return Err(known.map_or(Missed::Path, |it| Missed::Refused(it.operation.row().id)));
+        let path = target
+            .path()
+            .strip_prefix('/')
+            .and_then(|path| path.strip_prefix(prefix.raw()));
+        if let Ok(matched) = self.paths.at(path.unwrap_or_default()) {
+            let rows = self.rows.get(*matched.value).map_or(&[][..], Vec::as_slice);
+            let fitting: Vec<&Row> = rows.iter().filter(|row| row.fits(tail)).collect();
+            if fitting.is_empty() && tail.iter().any(|segment| segment.decoded().contains('/')) {
+                return Err(Missed::Ambiguous);
+            }
+            let ix = choose(fitting.iter().map(|row| row.operation), method, version)?;
+            let chosen = fitting.iter().find(|row| row.operation == ix);
+            return Ok(Found {
+                operation: ix,
+                version,
+                parameters: chosen.map_or_else(Vec::new, |row| row.read(tail)),
+            });
         }
-        let here: Vec<&Candidate> = candidates
-            .iter()
-            .filter(|it| it.operation.row().versions.has(version))
-            .collect();
-        if here.is_empty() {
-            return Err(
-                if candidates.iter().any(|it| it.operation.row().is_served()) {
-                    Missed::Version
-                } else {
-                    Missed::Path
-                },
-            );
-        }
-        let Some(found) = here
-            .iter()
-            .find(|it| it.operation.row().verb.method() == *method)
-        else {
-            return Err(Missed::Method(
-                here.iter().map(|it| it.operation.row().verb).collect(),
-            ));
-        };
+        let (operations, parameters) = self.slashed(tail)?;
         Ok(Found {
-            operation: found.operation,
+            operation: choose(operations.into_iter(), method, version)?,
             version,
-            parameters: found.parameters.clone(),
+            parameters,
         })
     }
 
-    /// All operations with this path, whatever their version and method.
-    fn candidates(&self, tail: &[Segment]) -> Result<Vec<Candidate>, Missed> {
-        let mut path = String::with_capacity(96);
-        for segment in tail {
-            path.push('/');
-            path.push_str(segment.raw());
-        }
-        if let Ok(matched) = self.paths.at(&path) {
-            let rows = self.rows.get(*matched.value).map_or(&[][..], Vec::as_slice);
-            let found: Vec<Candidate> = rows.iter().filter_map(|row| row.read(tail)).collect();
-            return if !found.is_empty() {
-                Ok(found)
-            } else if tail.iter().any(|segment| segment.decoded().contains('/')) {
-                Err(Missed::Ambiguous)
-            } else {
-                Err(Missed::Path)
-            };
-        }
-        self.slashed(tail)
-    }
-
     /// The repository rows. Every way to read the path is tried; two readings are none.
-    fn slashed(&self, tail: &[Segment]) -> Result<Vec<Candidate>, Missed> {
+    fn slashed(&self, tail: &[Segment<'_>]) -> Result<(Vec<OperationIx>, Parameters), Missed> {
         let [organizations, org, repositories, rest @ ..] = tail else {
             return Err(Missed::Path);
         };
@@ -206,27 +180,52 @@ impl Catalogue {
         {
             return Err(Missed::Path);
         }
-        let mut readings: Vec<Vec<(&'static str, String)>> = Vec::new();
-        let mut found: Vec<Candidate> = Vec::new();
+        let mut readings: Vec<Parameters> = Vec::new();
+        let mut operations = Vec::new();
         for (parts, operation) in &self.slashed {
             for reading in read_slashed(parts, rest) {
+                operations.push(*operation);
                 if !readings.contains(&reading) {
-                    readings.push(reading.clone());
+                    readings.push(reading);
                 }
-                let mut parameters = vec![("org_id", org.decoded().to_owned())];
-                parameters.extend(reading);
-                found.push(Candidate {
-                    operation: *operation,
-                    parameters,
-                });
             }
         }
-        match readings.len() {
-            0 => Err(Missed::Path),
-            1 => Ok(found),
-            _ => Err(Missed::Ambiguous),
+        match (readings.pop(), readings.is_empty()) {
+            (None, _) => Err(Missed::Path),
+            (Some(mut parameters), true) => {
+                parameters.insert(0, ("org_id", org.decoded().to_owned()));
+                Ok((operations, parameters))
+            }
+            (Some(_), false) => Err(Missed::Ambiguous),
         }
     }
+}
+
+/// Of the operations with this path, the one with this method and version.
+fn choose(
+    operations: impl Iterator<Item = OperationIx> + Clone,
+    method: &http::Method,
+    version: Version,
+) -> Result<OperationIx, Missed> {
+    let here = operations
+        .clone()
+        .filter(|ix| ix.row().versions.has(version));
+    if version == Version::Opbeta {
+        let known = here.clone().next();
+        return Err(known.map_or(Missed::Path, |ix| Missed::Refused(ix.row().id)));
+    }
+    if let Some(found) = here.clone().find(|ix| ix.row().verb.method() == *method) {
+        return Ok(found);
+    }
+    let verbs: Vec<Verb> = here.map(|ix| ix.row().verb).collect();
+    if !verbs.is_empty() {
+        return Err(Missed::Method(verbs));
+    }
+    Err(if operations.clone().any(|ix| ix.row().is_served()) {
+        Missed::Version
+    } else {
+        Missed::Path
+    })
 }
 
 impl Default for Catalogue {
@@ -235,26 +234,26 @@ impl Default for Catalogue {
     }
 }
 
-#[derive(Debug)]
-struct Candidate {
-    operation: OperationIx,
-    parameters: Vec<(&'static str, String)>,
-}
-
 impl Row {
-    fn read(&self, tail: &[Segment]) -> Option<Candidate> {
-        let mut parameters = Vec::with_capacity(self.parameters.len());
-        for parameter in &self.parameters {
-            let value = tail.get(parameter.at)?.decoded();
-            if parameter.siblings.contains(&value) || !has_shape(parameter.name, value) {
-                return None;
-            }
-            parameters.push((parameter.name, value.to_owned()));
-        }
-        Some(Candidate {
-            operation: self.operation,
-            parameters,
+    /// Whether every parameter has its shape, and is no literal of a sibling's.
+    fn fits(&self, tail: &[Segment<'_>]) -> bool {
+        self.parameters.iter().all(|parameter| {
+            tail.get(parameter.at).is_some_and(|segment| {
+                let value = segment.decoded();
+                !parameter.siblings.contains(&value) && has_shape(parameter.name, value)
+            })
         })
+    }
+
+    fn read(&self, tail: &[Segment<'_>]) -> Parameters {
+        let value = |at: usize| {
+            tail.get(at)
+                .map_or_else(String::new, |segment| segment.decoded().to_owned())
+        };
+        self.parameters
+            .iter()
+            .map(|it| (it.name, value(it.at)))
+            .collect()
     }
 }
 
@@ -338,7 +337,7 @@ fn parts(tail: &'static str) -> Vec<Part> {
 }
 
 /// Every way in which these segments fit these parts.
-fn read_slashed(parts: &[Part], rest: &[Segment]) -> Vec<Vec<(&'static str, String)>> {
+fn read_slashed(parts: &[Part], rest: &[Segment<'_>]) -> Vec<Parameters> {
     let Some((part, later)) = parts.split_first() else {
         return if rest.is_empty() {
             vec![Vec::new()]
@@ -357,7 +356,7 @@ fn read_slashed(parts: &[Part], rest: &[Segment]) -> Vec<Vec<(&'static str, Stri
                 let (mine, rest) = rest.split_at(length);
                 let value = mine
                     .iter()
-                    .map(Segment::decoded)
+                    .map(|segment| segment.decoded())
                     .collect::<Vec<_>>()
                     .join("/");
                 if value.len() > MAX_NAME {

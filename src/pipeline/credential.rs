@@ -85,10 +85,10 @@ impl Stage<Permitted> for Credential {
     type Out = Outbound;
 
     fn judge(&self, mut exchange: Exchange<Permitted>) -> Result<Exchange<Outbound>, Rejection> {
-        let mut headers = HeaderMap::with_capacity(FORWARDED.len() + 3);
-        for name in &FORWARDED {
-            for value in exchange.request.headers().get_all(name) {
-                headers.append(name.clone(), value.clone());
+        let mut headers = HeaderMap::with_capacity(16);
+        for (name, value) in exchange.request.headers() {
+            if FORWARDED.contains(name) {
+                headers.append(name, value.clone());
             }
         }
         headers.insert(REQUEST_ID, exchange.trail.request_id_header.clone());

@@ -91,14 +91,14 @@ where
             trail: Arc::clone(&trail),
             proof: Arrived { policy },
         };
-        // The copy that was polled ready goes into the future; the fresh one stays here.
-        let fresh = self.inner.clone();
-        let mut ready = std::mem::replace(&mut self.inner, fresh);
+        // The call itself is guarded as well: a stage decides in it, and may panic there.
+        let called = std::panic::catch_unwind(AssertUnwindSafe(|| self.inner.call(exchange)));
         Box::pin(async move {
-            // The call itself is inside as well: a stage decides in `call`, and may panic there.
-            let guarded =
-                AssertUnwindSafe(async move { ready.call(exchange).await }).catch_unwind();
-            let rejection = match guarded.await {
+            let outcome = match called {
+                Ok(answering) => AssertUnwindSafe(answering).catch_unwind().await,
+                Err(panic) => Err(panic),
+            };
+            let rejection = match outcome {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(rejection)) => rejection,
                 Err(_panic) => Rejection::Internal,

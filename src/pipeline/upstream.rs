@@ -8,6 +8,7 @@
 //! Devin's headers come back through an allow-list too; its 401 is about our
 //! token and never shown as if it were about the caller's.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -21,21 +22,18 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
-use tower::timeout::Timeout;
-use tower::util::BoxCloneSyncService;
-use tower_http::timeout::DeadlineBody;
 
 use super::BoxFuture;
 use super::credential::Outbound;
-use crate::body::{Body, BoxError, WithoutTrailers};
+use crate::body::{Body, BoxError, Until, WithoutTrailers};
 use crate::catalogue::Operation;
 use crate::exchange::Exchange;
 use crate::problem::{ANSWERED_BY, SHOULD_RETRY};
@@ -101,13 +99,34 @@ pub enum ClientBuildError {
     Tls(rustls::Error),
 }
 
-/// Opens connections, TLS included, within their time.
-type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
+/// Opens connections, TLS included, within their time. Cheap to clone, since the client does so for each request.
+#[derive(Clone, Debug)]
+struct Connector {
+    inner: Arc<HttpsConnector<HttpConnector>>,
+    within: Duration,
+}
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = BoxError;
+    type Future = BoxFuture<Self::Response, BoxError>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        // As the connector itself: it resolves and connects in the call.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = HttpsConnector::clone(&self.inner).call(uri);
+        let within = self.within;
+        Box::pin(async move { tokio::time::timeout(within, connecting).await? })
+    }
+}
 
 /// The client.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    client: Client<Connector, Body>,
+    client: Arc<Client<Connector, Body>>,
     timeouts: Timeouts,
 }
 
@@ -157,8 +176,14 @@ impl Upstream {
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .http2_max_header_list_size(64 * 1024)
-            .build(Connector::new(Timeout::new(connector, timeouts.connect)));
-        Ok(Self { client, timeouts })
+            .build(Connector {
+                inner: Arc::new(connector),
+                within: timeouts.connect,
+            });
+        Ok(Self {
+            client: Arc::new(client),
+            timeouts,
+        })
     }
 }
 
@@ -191,30 +216,27 @@ impl Service<Exchange<Outbound>> for Upstream {
             } else {
                 timeouts.first_byte.min(timeouts.total)
             };
-            let answer = match timeout_at(started + first_byte, answer).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(error)) => {
-                    return Err(failed(
-                        error,
-                        operation,
-                        caller_broke_off.load(Ordering::Relaxed),
-                    ));
-                }
-                Err(_) => {
+            let mut timer = Box::pin(sleep_until(started + first_byte));
+            let answer = tokio::select! {
+                biased;
+                answer = answer => answer,
+                () = &mut timer => {
                     return Err(Rejection::UpstreamTimeout {
                         phase: "no answer began in time",
                         may_have_acted: operation.mutates,
                     });
                 }
             };
+            let answer = answer.map_err(|error| {
+                failed(error, operation, caller_broke_off.load(Ordering::Relaxed))
+            })?;
             let _ = trail.upstream_head.set(started.elapsed());
             let _ = trail.upstream_status.set(answer.status().as_u16());
             if answer.status() == StatusCode::UNAUTHORIZED {
                 return Err(Rejection::UpstreamCredentialRejected);
             }
             trail.upstream_answered.store(true, Ordering::Relaxed);
-            let left = timeouts.total.saturating_sub(started.elapsed());
-            Ok(returned(answer, left))
+            Ok(returned(answer, started + timeouts.total, timer))
         })
     }
 }
@@ -249,7 +271,7 @@ fn failed(error: ClientError, operation: &Operation, caller_broke_off: bool) -> 
         return Rejection::BodyBroken;
     }
     if error.is_connect() {
-        let is_timeout = caused_by::<tower::timeout::error::Elapsed>(&error).is_some();
+        let is_timeout = caused_by::<tokio::time::error::Elapsed>(&error).is_some();
         return if is_timeout {
             Rejection::UpstreamTimeout {
                 phase: "no connection in time",
@@ -289,19 +311,23 @@ fn caused_by<E: std::error::Error + 'static>(error: &ClientError) -> Option<&E> 
     None
 }
 
-fn returned(answer: Response<Incoming>, left: Duration) -> Response<Body> {
+fn returned(
+    answer: Response<Incoming>,
+    deadline: Instant,
+    timer: Pin<Box<Sleep>>,
+) -> Response<Body> {
     let (parts, body) = answer.into_parts();
-    let mut headers = HeaderMap::with_capacity(parts.headers.len() + 4);
-    for name in &RETURNED {
-        for value in parts.headers.get_all(name) {
-            headers.append(name.clone(), value.clone());
+    let mut headers = HeaderMap::with_capacity(16);
+    for (name, value) in &parts.headers {
+        if RETURNED.contains(name) {
+            headers.append(name, value.clone());
         }
     }
     headers.insert(ANSWERED_BY, HeaderValue::from_static("upstream"));
     let body = if http_body::Body::is_end_stream(&body) {
         crate::body::empty()
     } else {
-        DeadlineBody::new(left, WithoutTrailers::boxed(body)).boxed_unsync()
+        Until::boxed(WithoutTrailers::new(body), deadline, timer)
     };
     let mut response = Response::new(body);
     *response.status_mut() = parts.status;

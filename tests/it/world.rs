@@ -212,7 +212,7 @@ impl World {
             + Clone
             + Send
             + 'static,
-        U::Future: Send,
+        U::Future: Send + 'static,
     {
         drop(trace().lock().unwrap());
         let secret = ApiKey::generate("service-token").unwrap();

@@ -24,7 +24,7 @@ use tower::{Layer, Service};
 use super::BoxFuture;
 use super::credential::REQUEST_ID;
 use super::trace::Traced;
-use crate::body::{Body, BoxError};
+use crate::body::{Body, BoxError, DeadlineExceeded};
 use crate::trail::Trail;
 
 pub use record::{Outcome, connection_line};
@@ -64,7 +64,7 @@ pub struct AccessLog<S> {
 impl<S> Service<Traced> for AccessLog<S>
 where
     S: Service<Traced, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
+    S::Future: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = Infallible;
@@ -75,27 +75,25 @@ where
     }
 
     fn call(&mut self, traced: Traced) -> Self::Future {
-        let sink = self.sink.clone();
-        // The copy that was polled ready goes into the future; the fresh one stays here.
-        let fresh = self.inner.clone();
-        let mut ready = std::mem::replace(&mut self.inner, fresh);
         // The guard is made here and not in the future, which may be dropped before it is ever polled.
         let mut line = Line {
             trail: Arc::clone(&traced.trail),
-            sink,
-            slot: None,
+            sink: self.sink.clone(),
+            slot: self.sink.try_slot(),
             status: None,
             bytes_out: 0,
             outcome: Outcome::ClientGone,
         };
+        if line.slot.is_some() {
+            let answering = self.inner.call(traced);
+            return Box::pin(async move { Ok(line.follow(answering.await?)) });
+        }
+        // The copy that was polled ready goes into the future; the fresh one stays here.
+        let fresh = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, fresh);
         Box::pin(async move {
             line.slot = Some(line.sink.slot().await);
-            let mut response = ready.call(traced).await?;
-            response
-                .headers_mut()
-                .insert(REQUEST_ID, line.trail.request_id_header.clone());
-            line.status = Some(response.status().as_u16());
-            Ok(response.map(|body| LoggedBody::new(body, line).boxed_unsync()))
+            Ok(line.follow(ready.call(traced).await?))
         })
     }
 }
@@ -108,6 +106,16 @@ struct Line {
     status: Option<u16>,
     bytes_out: u64,
     outcome: Outcome,
+}
+
+impl Line {
+    /// Goes along with the answer to its end.
+    fn follow(mut self, mut response: Response<Body>) -> Response<Body> {
+        let id = self.trail.request_id_header.clone();
+        response.headers_mut().insert(REQUEST_ID, id);
+        self.status = Some(response.status().as_u16());
+        response.map(|body| LoggedBody::new(body, self).boxed_unsync())
+    }
 }
 
 impl Drop for Line {
@@ -159,7 +167,7 @@ impl http_body::Body for LoggedBody {
                 }
             }
             Some(Err(error)) => {
-                self.line.outcome = if error.is::<tower_http::timeout::TimeoutError>() {
+                self.line.outcome = if error.is::<DeadlineExceeded>() {
                     Outcome::TimedOut
                 } else {
                     Outcome::UpstreamAborted

@@ -117,6 +117,16 @@ impl Sink {
         if let Ok(permit) = self.0.slots.acquire().await {
             permit.forget();
         }
+        self.counted()
+    }
+
+    /// A place for one line, if there is one without waiting.
+    pub(super) fn try_slot(&self) -> Option<Slot> {
+        self.0.slots.try_acquire().ok()?.forget();
+        Some(self.counted())
+    }
+
+    fn counted(&self) -> Slot {
         Slot {
             queue: Arc::clone(&self.0),
             counted: true,
@@ -183,8 +193,11 @@ pub struct Slot {
 impl Slot {
     /// Puts the line there.
     pub fn write(self, line: impl FnOnce(&mut Vec<u8>)) {
+        // Written outside of the lock: other threads only wait for a copy.
+        let mut text = Vec::with_capacity(1024);
+        line(&mut text);
         let mut state = lock(&self.queue.state);
-        line(&mut state.lines);
+        state.lines.extend_from_slice(&text);
         state.count += 1;
         state.slots += usize::from(self.counted);
         if state.idle || state.lines.len() >= BATCH {
