@@ -100,6 +100,7 @@ impl Catalogue {
             rows: Vec::new(),
             slashed: Vec::new(),
         };
+        let literals = literals();
         let mut known: HashMap<String, usize> = HashMap::new();
         for ix in OperationIx::all() {
             let row = ix.row();
@@ -121,7 +122,7 @@ impl Catalogue {
                 }
                 rows.push(Row {
                     operation: ix,
-                    parameters: parameters(row),
+                    parameters: parameters(row, &literals),
                 });
             }
         }
@@ -285,42 +286,45 @@ fn anonymous(path: &str) -> String {
     out
 }
 
-fn parameters(row: &Operation) -> Vec<Parameter> {
-    let named = segments(row.path).enumerate();
-    let named = named.filter_map(|(at, segment)| parameter_name(segment).map(|name| (at, name)));
-    named
-        .map(|(at, name)| Parameter {
-            at,
-            name,
-            siblings: siblings(row.path, at),
-        })
-        .collect()
-}
-
-/// The literals at place `at` of every row whose path is the same up to there.
-fn siblings(path: &str, at: usize) -> Vec<&'static str> {
-    let shape = |path: &str| -> Vec<Option<String>> {
-        let up_to = segments(path).take(at);
-        up_to
-            .map(|segment| {
-                parameter_name(segment)
-                    .is_none()
-                    .then(|| segment.to_owned())
-            })
-            .collect()
-    };
-    let mine = shape(path);
-    let mut found: HashSet<&'static str> = HashSet::new();
-    for ix in OperationIx::all() {
-        let other = ix.row().path;
-        if let Some(literal) = segments(other).nth(at)
-            && parameter_name(literal).is_none()
-            && shape(other) == mine
-        {
-            found.insert(literal);
+fn parameters(
+    row: &Operation,
+    literals: &HashMap<String, HashSet<&'static str>>,
+) -> Vec<Parameter> {
+    let mut found = Vec::new();
+    let mut beginning = String::new();
+    for (at, segment) in segments(row.path).enumerate() {
+        if let Some(name) = parameter_name(segment) {
+            let siblings = literals.get(&beginning);
+            found.push(Parameter {
+                at,
+                name,
+                siblings: siblings.into_iter().flatten().copied().collect(),
+            });
+            beginning.push_str("/{}");
+        } else {
+            beginning.push('/');
+            beginning.push_str(segment);
         }
     }
-    found.into_iter().collect()
+    found
+}
+
+/// The literals that stand behind each beginning of a path, parameters taken as equal.
+fn literals() -> HashMap<String, HashSet<&'static str>> {
+    let mut found: HashMap<String, HashSet<&'static str>> = HashMap::new();
+    for ix in OperationIx::all() {
+        let mut beginning = String::new();
+        for segment in segments(ix.row().path) {
+            if parameter_name(segment).is_some() {
+                beginning.push_str("/{}");
+            } else {
+                found.entry(beginning.clone()).or_default().insert(segment);
+                beginning.push('/');
+                beginning.push_str(segment);
+            }
+        }
+    }
+    found
 }
 
 fn segments(path: &str) -> impl Iterator<Item = &str> {

@@ -74,34 +74,48 @@ struct Record<'a> {
     trace_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     team: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     identity: Option<Who<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     operation: Option<&'a str>,
     method: Free<'a>,
     path: Free<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     organization: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     session: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<Free<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     answered_by: &'static str,
     outcome: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
     upstream_status: Option<u16>,
     upstream_attempts: u64,
     bytes_in: u64,
     bytes_out: u64,
     duration_ms: Millis,
+    #[serde(skip_serializing_if = "Option::is_none")]
     upstream_ms: Option<Millis>,
     own_ms: Millis,
+    #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<Free<'a>>,
 }
 
