@@ -75,6 +75,52 @@ where
     }
 }
 
+/// Tells somebody of each frame and of a failure, and changes nothing: the size that is known stays known.
+#[derive(Debug)]
+pub struct Watched<B, F> {
+    inner: B,
+    tell: F,
+}
+
+impl<B, F> Watched<B, F>
+where
+    B: http_body::Body<Data = Bytes, Error = BoxError> + Send + Unpin + 'static,
+    F: FnMut(Result<&Frame<Bytes>, &BoxError>) + Send + Unpin + 'static,
+{
+    /// Wraps and boxes.
+    pub fn boxed(inner: B, tell: F) -> Body {
+        Self { inner, tell }.boxed_unsync()
+    }
+}
+
+impl<B, F> http_body::Body for Watched<B, F>
+where
+    B: http_body::Body<Data = Bytes, Error = BoxError> + Unpin,
+    F: FnMut(Result<&Frame<Bytes>, &BoxError>) + Unpin,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if let Some(frame) = &frame {
+            (self.tell)(frame.as_ref());
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
 /// The time for an answer is over.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the time for the whole answer is over")]

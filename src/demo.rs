@@ -30,7 +30,7 @@ use crate::pipeline::credential::Pinned;
 use crate::pipeline::limit::Limiters;
 use crate::pipeline::upstream::{Timeouts, Upstream};
 use crate::policy::{Current, Decision, Policy, PolicyFiles, compile};
-use crate::serve::{Bound, Running, start, told_to_stop};
+use crate::serve::{Bound, Running, start, stop_or_leave, told_to_stop};
 use crate::token::ServiceToken;
 
 /// The sample policies, as they stand in `policies/`.
@@ -95,10 +95,11 @@ impl Demo {
         self.callers.iter().find(|it| it.name == name)
     }
 
-    async fn stop(self) {
-        self.running.stop().await;
+    async fn stop(self) -> Result<(), BoxError> {
+        let stopped = self.running.stop().await;
         self.stop_fake.cancel();
         let _ = self.fake.await;
+        stopped
     }
 }
 
@@ -122,7 +123,7 @@ pub(crate) async fn run(options: Options, format: Format) -> Result<(), Failure>
         Format::Text => print(&welcome(&demo))?,
     }
     told_to_stop().await?;
-    demo.stop().await;
+    stop_or_leave(demo.stop()).await?;
     Ok(())
 }
 

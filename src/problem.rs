@@ -10,7 +10,7 @@ mod codes;
 
 use std::time::Duration;
 
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
@@ -264,6 +264,7 @@ impl Rejection {
             CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(ANSWERED_BY, HeaderValue::from_static("gateway"));
         if let Some(seconds) = facts.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -15,13 +15,14 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::Service as HyperService;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use crate::admin::{self, Health};
@@ -35,6 +36,8 @@ use crate::{Parts, gateway};
 
 /// How long requests in flight may take after the process was told to stop.
 const DRAIN: Duration = Duration::from_secs(30);
+/// How long the tasks of connections that were cut then may take to end.
+const CUT: Duration = Duration::from_secs(2);
 /// The time for a request's head, and between requests on a connection.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// hyper's buffer per connection: above our own limit on heads, so that ours answers with a reason.
@@ -94,14 +97,20 @@ pub struct Running {
 
 impl Running {
     /// Stops: readiness off, listeners closed, requests in flight finished, the log written to its end.
-    pub async fn stop(self) {
+    ///
+    /// # Errors
+    /// The log takes nothing, and its last lines are lost.
+    pub async fn stop(self) -> Result<(), BoxError> {
         self.health.stopping();
         self.stop.cancel();
         for task in self.tasks {
             let _ = task.await;
         }
         let log = self.log;
-        let _ = tokio::task::spawn_blocking(move || log.close()).await;
+        match tokio::task::spawn_blocking(move || log.close()).await? {
+            true => Ok(()),
+            false => Err("the access log takes nothing; its last lines are lost".into()),
+        }
     }
 }
 
@@ -160,6 +169,19 @@ where
     })
 }
 
+/// Spawns what hyper runs for a connection (its HTTP/2 streams) where the end can wait for it.
+#[derive(Clone, Debug)]
+struct Spawner(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for Spawner
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    fn execute(&self, work: F) {
+        self.0.spawn(work);
+    }
+}
+
 /// Accepts until told to stop, then waits for the connections, but not for ever.
 async fn accept<M, H, R, F>(listener: TcpListener, stop: CancellationToken, make: M, refused: R)
 where
@@ -172,6 +194,8 @@ where
     F: Future<Output = ()> + Send,
 {
     let connections = GracefulShutdown::new();
+    let tasks = TaskTracker::new();
+    let cut = CancellationToken::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -179,10 +203,15 @@ where
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = connections.watch(connection(stream, make(peer)));
-                let refused = refused.clone();
-                tokio::spawn(async move {
-                    if let Err(error) = connection.await
+                let connection = connection(stream, make(peer), Spawner(tasks.clone()));
+                let connection = connections.watch(connection);
+                let (refused, cut) = (refused.clone(), cut.clone());
+                tasks.spawn(async move {
+                    let ended = tokio::select! {
+                        ended = connection => ended,
+                        () = cut.cancelled() => return,
+                    };
+                    if let Err(error) = ended
                         && let Some(why) = parser_refusal(&*error)
                     {
                         refused(peer, why).await;
@@ -197,18 +226,23 @@ where
         }
     }
     drop(listener);
+    tasks.close();
     if tokio::time::timeout(DRAIN, connections.shutdown())
         .await
         .is_err()
     {
-        tracing::warn!("connections were still open at the end of the drain");
+        tracing::warn!("connections were still open at the end of the drain, and are cut");
     }
+    // A request that is cut has its log line all the same: its task has ended when the log is closed.
+    cut.cancel();
+    let _ = tokio::time::timeout(CUT, tasks.wait()).await;
 }
 
 fn connection<H>(
     stream: TcpStream,
     service: H,
-) -> auto::UpgradeableConnection<'static, TokioIo<TcpStream>, H, TokioExecutor>
+    spawner: Spawner,
+) -> auto::UpgradeableConnection<'static, TokioIo<TcpStream>, H, Spawner>
 where
     H: HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible>
         + Send
@@ -218,13 +252,13 @@ where
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
-    builder()
+    builder(spawner)
         .serve_connection_with_upgrades(TokioIo::new(stream), service)
         .into_owned()
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn builder(spawner: Spawner) -> auto::Builder<Spawner> {
+    let mut builder = auto::Builder::new(spawner);
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -260,6 +294,22 @@ pub async fn told_to_stop() -> Result<(), BoxError> {
         _ = int.recv() => {}
     }
     Ok(())
+}
+
+/// Stops, unless a second signal says to leave at once.
+///
+/// # Errors
+/// The second signal came, or stopping failed.
+pub async fn stop_or_leave(
+    stopping: impl Future<Output = Result<(), BoxError>>,
+) -> Result<(), BoxError> {
+    tokio::select! {
+        stopped = stopping => stopped,
+        told = told_to_stop() => {
+            told?;
+            Err("told twice to stop: requests in flight were given up".into())
+        }
+    }
 }
 
 /// Opens the log anew at each SIGUSR1, for the whole life of the process.

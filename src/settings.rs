@@ -111,8 +111,11 @@ impl Override {
             clippy::disallowed_methods,
             reason = "overrides by environment are read here alone"
         )]
-        let all = std::env::vars();
+        let all = std::env::vars_os();
         all.filter_map(|(name, value)| {
+            // Other programs' variables may hold any bytes; one of ours that does is an error like any other.
+            let name = name.into_string().ok()?;
+            let value = value.to_string_lossy().into_owned();
             let path = name
                 .strip_prefix(ENV_PREFIX)?
                 .to_ascii_lowercase()

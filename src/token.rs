@@ -97,12 +97,21 @@ impl ServiceToken {
 }
 
 fn read(path: &Path) -> Result<SecretString, TokenError> {
-    std::fs::read_to_string(path)
-        .map(SecretString::from)
-        .map_err(|source| TokenError::File {
-            path: path.to_owned(),
-            source,
-        })
+    use std::io::Read;
+    let failed = |source| TokenError::File {
+        path: path.to_owned(),
+        source,
+    };
+    // A pipe or a device would never end.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(failed(std::io::Error::other("it is no regular file")));
+    }
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(MAX_TOKEN as u64 * 2)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    Ok(text.into())
 }
 
 fn header_of(text: &SecretString) -> Result<HeaderValue, TokenError> {

@@ -7,6 +7,7 @@
 
 mod operations;
 mod router;
+mod slashed;
 
 use std::fmt;
 
@@ -324,7 +325,7 @@ impl OperationSet {
 }
 
 /// The operations that a policy's pattern names: an id, `group.*` for one further segment, `group.**` for
-/// all below, or `**` for everything. `None` if it matches nothing.
+/// the group and all below, or `**` for everything. `None` if it matches nothing.
 pub fn expand(pattern: &str) -> Option<OperationSet> {
     let mut set = OperationSet::default();
     for ix in OperationIx::served() {
@@ -340,7 +341,8 @@ fn covers(pattern: &str, id: &str) -> bool {
         return true;
     }
     if let Some(group) = pattern.strip_suffix(".**") {
-        return below(group, id).is_some();
+        // Some ids are groups as well: whoever denies all of a group means them too.
+        return id == group || below(group, id).is_some();
     }
     if let Some(group) = pattern.strip_suffix(".*") {
         return below(group, id).is_some_and(|rest| !rest.contains('.'));
@@ -400,6 +402,8 @@ mod tests {
         assert!(has("sessions.**", "sessions.messages.send"));
         assert!(!has("sessions.**", "enterprise.sessions.list"));
         assert!(!has("session.**", "sessions.create"));
+        assert!(has("consumption.daily.**", "consumption.daily"));
+        assert!(!has("consumption.daily.*", "consumption.daily"));
         assert!(has("**", "self.get"));
         assert!(!has("*", "self.get"));
         assert_eq!(expand("sessions.creat"), None);

@@ -7,13 +7,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::slashed::Slashed;
 use super::{Operation, OperationIx, OrgAt, Verb, Version};
 use crate::target::{Segment, Target};
 
 /// The longest id in a path, in bytes.
 const MAX_ID: usize = 128;
 /// The longest free parameter (a file's, group's, tag's, repository's or branch's name), in bytes.
-const MAX_NAME: usize = 1024;
+pub(super) const MAX_NAME: usize = 1024;
 /// The path below which parameters may hold slashes.
 const SLASHED: &str = "/organizations/{org_id}/repositories/";
 
@@ -22,7 +23,7 @@ const SLASHED: &str = "/organizations/{org_id}/repositories/";
 pub struct Catalogue {
     paths: matchit::Router<usize>,
     rows: Vec<Vec<Row>>,
-    slashed: Vec<(Vec<Part>, OperationIx)>,
+    slashed: Slashed,
 }
 
 #[derive(Debug)]
@@ -38,13 +39,6 @@ struct Parameter {
     name: &'static str,
     /// The literals that stand at the same place in other rows: none of them is an id.
     siblings: Vec<&'static str>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Literal(&'static str),
-    /// One or more segments.
-    Slashed(&'static str),
 }
 
 /// Parameter names and decoded values, in the order of the path.
@@ -98,7 +92,7 @@ impl Catalogue {
         let mut catalogue = Self {
             paths: matchit::Router::new(),
             rows: Vec::new(),
-            slashed: Vec::new(),
+            slashed: Slashed::default(),
         };
         let literals = literals();
         let mut known: HashMap<String, usize> = HashMap::new();
@@ -107,7 +101,7 @@ impl Catalogue {
             if let Some(tail) = row.path.strip_prefix(SLASHED)
                 && tail.contains('{')
             {
-                catalogue.slashed.push((parts(tail), ix));
+                catalogue.slashed.add(tail, ix);
                 continue;
             }
             let pattern = anonymous(row.path);
@@ -162,43 +156,12 @@ impl Catalogue {
                 parameters: chosen.map_or_else(Vec::new, |row| row.read(tail)),
             });
         }
-        let (operations, parameters) = self.slashed(tail)?;
+        let (operations, parameters) = self.slashed.read(tail)?;
         Ok(Found {
             operation: choose(operations.into_iter(), method, version)?,
             version,
             parameters,
         })
-    }
-
-    /// The repository rows. Every way to read the path is tried; two readings are none.
-    fn slashed(&self, tail: &[Segment<'_>]) -> Result<(Vec<OperationIx>, Parameters), Missed> {
-        let [organizations, org, repositories, rest @ ..] = tail else {
-            return Err(Missed::Path);
-        };
-        if organizations.raw() != "organizations"
-            || repositories.raw() != "repositories"
-            || !is_id(org.decoded())
-        {
-            return Err(Missed::Path);
-        }
-        let mut readings: Vec<Parameters> = Vec::new();
-        let mut operations = Vec::new();
-        for (parts, operation) in &self.slashed {
-            for reading in read_slashed(parts, rest) {
-                operations.push(*operation);
-                if !readings.contains(&reading) {
-                    readings.push(reading);
-                }
-            }
-        }
-        match (readings.pop(), readings.is_empty()) {
-            (None, _) => Err(Missed::Path),
-            (Some(mut parameters), true) => {
-                parameters.insert(0, ("org_id", org.decoded().to_owned()));
-                Ok((operations, parameters))
-            }
-            (Some(_), false) => Err(Missed::Ambiguous),
-        }
     }
 }
 
@@ -266,7 +229,7 @@ fn has_shape(name: &str, value: &str) -> bool {
 }
 
 /// Ids have had several prefixes over the years, and one alphabet.
-fn is_id(value: &str) -> bool {
+pub(super) fn is_id(value: &str) -> bool {
     (1..=MAX_ID).contains(&value.len())
         && value
             .bytes()
@@ -331,49 +294,8 @@ fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').skip(1)
 }
 
-fn parameter_name(segment: &str) -> Option<&str> {
+pub(super) fn parameter_name(segment: &str) -> Option<&str> {
     segment.strip_prefix('{')?.strip_suffix('}')
-}
-
-fn parts(tail: &'static str) -> Vec<Part> {
-    let part = |segment| parameter_name(segment).map_or(Part::Literal(segment), Part::Slashed);
-    tail.split('/').map(part).collect()
-}
-
-/// Every way in which these segments fit these parts.
-fn read_slashed(parts: &[Part], rest: &[Segment<'_>]) -> Vec<Parameters> {
-    let Some((part, later)) = parts.split_first() else {
-        return if rest.is_empty() {
-            vec![Vec::new()]
-        } else {
-            Vec::new()
-        };
-    };
-    match part {
-        Part::Literal(literal) => match rest.split_first() {
-            Some((first, rest)) if first.raw() == *literal => read_slashed(later, rest),
-            Some(_) | None => Vec::new(),
-        },
-        Part::Slashed(name) => {
-            let mut found = Vec::new();
-            for length in 1..=rest.len() {
-                let (mine, rest) = rest.split_at(length);
-                let value = mine
-                    .iter()
-                    .map(|segment| segment.decoded())
-                    .collect::<Vec<_>>()
-                    .join("/");
-                if value.len() > MAX_NAME {
-                    break;
-                }
-                for mut reading in read_slashed(later, rest) {
-                    reading.insert(0, (*name, value.clone()));
-                    found.push(reading);
-                }
-            }
-            found
-        }
-    }
 }
 
 impl Operation {
@@ -488,6 +410,18 @@ mod tests {
             "Ambiguous"
         );
         assert_eq!(id("GET", &format!("{base}/acme/web")), "Path");
+        // An encoded slash cannot hide a second reading, nor an encoded letter a literal.
+        let hidden = format!("{base}/acme%2Fweb%2Findexing%2Fbranches%2Frel/indexing");
+        assert_eq!(id("DELETE", &hidden), "Ambiguous");
+        assert_eq!(
+            id(
+                "DELETE",
+                &format!("{base}/acme/indexing/branches/b%2Findexing")
+            ),
+            "Ambiguous"
+        );
+        assert_eq!(id("GET", &format!("{base}/acme/web/%69ndexing")), "Path");
+        assert_eq!(id("GET", &format!("{base}/acme/web%2Findexing")), "Path");
         assert_eq!(id("GET", "/v3/organizations/o%2Fp/sessions"), "Ambiguous");
         assert_eq!(id("GET", "/v3/organizations/o/sessions/a%2Fb"), "Ambiguous");
     }

@@ -15,7 +15,7 @@ use crate::pipeline::access_log::Sink;
 use crate::pipeline::limit::Limiters;
 use crate::pipeline::upstream::Upstream;
 use crate::policy::{Current, Policy, PolicyFiles, compile};
-use crate::serve::{bind, reopen_log_on_signal, start, told_to_stop};
+use crate::serve::{bind, reopen_log_on_signal, start, stop_or_leave, told_to_stop};
 use crate::settings::{Settings, TokenSource, load};
 
 pub(super) async fn run(config: Config) -> Result<(), Failure> {
@@ -57,7 +57,7 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
     tracing::info!(callers = ?running.callers, admin = %running.admin, policy = hash, "ready");
     told_to_stop().await?;
     tracing::info!("stopping");
-    running.stop().await;
+    stop_or_leave(running.stop()).await?;
     Ok(())
 }
 

@@ -46,7 +46,7 @@ pub(super) async fn run(demo: Demo, log: MemoryLog, format: Format) -> Result<()
         answers.push(ask(&client, &demo.base_url, step).await?);
     }
     // Stopping writes the log to its end.
-    demo.stop().await;
+    demo.stop().await?;
     let text = log.text();
     let lines: Vec<(&str, Value)> = text
         .lines()

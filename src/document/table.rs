@@ -12,6 +12,8 @@ pub struct Table<'a> {
     what: &'static str,
     span: Span,
     entries: Vec<(&'a str, &'a Node, &'a Node)>,
+    /// The fields without a value: reported already.
+    empty: Vec<&'a str>,
     asked: Vec<&'static str>,
 }
 
@@ -26,8 +28,16 @@ impl<'a> Table<'a> {
             return None;
         };
         let mut entries = Vec::with_capacity(pairs.len());
+        let mut empty = Vec::new();
         for (key, value) in pairs {
             match &key.value {
+                // Not the same as absent: an empty `callers:` must not come to mean every caller.
+                Value::Text(name) if matches!(value.value, Value::Null) => {
+                    report
+                        .error(key.span, format!("`{name}:` has no value"))
+                        .help("give it one, or take the line out");
+                    empty.push(name.as_str());
+                }
                 Value::Text(name) => entries.push((name.as_str(), key, value)),
                 Value::Null
                 | Value::Bool(_)
@@ -46,6 +56,7 @@ impl<'a> Table<'a> {
             what,
             span: node.span,
             entries,
+            empty,
             asked: Vec::new(),
         })
     }
@@ -60,7 +71,7 @@ impl<'a> Table<'a> {
         self.entries.into_iter()
     }
 
-    /// The field of this name; an explicit null counts as absent.
+    /// The field of this name.
     pub fn take(&mut self, name: &'static str) -> Option<&'a Node> {
         self.take_entry(name).map(|(_, value)| value)
     }
@@ -69,13 +80,13 @@ impl<'a> Table<'a> {
         self.asked.push(name);
         let at = self.entries.iter().position(|(key, _, _)| *key == name)?;
         let (_, key, value) = self.entries.remove(at);
-        (!matches!(value.value, Value::Null)).then_some((key, value))
+        Some((key, value))
     }
 
     /// The field of this name, or an error that it is missing.
     pub fn require(&mut self, name: &'static str, report: &mut Report) -> Option<&'a Node> {
         let found = self.take(name);
-        if found.is_none() {
+        if found.is_none() && !self.empty.contains(&name) {
             report.error(self.span, format!("{} needs `{name}:`", self.what));
         }
         found
@@ -120,6 +131,11 @@ impl<'a> Table<'a> {
             format!("`{name}:` must be a list, not {}", node.value.kind()),
         );
         None
+    }
+
+    /// Whether the field of this name stands there without a value, which was reported.
+    pub fn is_empty(&self, name: &str) -> bool {
+        self.empty.contains(&name)
     }
 
     /// Reports every field that nobody asked for.

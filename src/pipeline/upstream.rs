@@ -14,13 +14,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE,
-    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, EXPIRES, LAST_MODIFIED, LINK,
-    LOCATION, RETRY_AFTER, VARY,
+    CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, EXPIRES, LAST_MODIFIED, LINK, LOCATION, RETRY_AFTER,
+    VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
-use http_body_util::BodyExt;
+use http_body::Frame;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -33,22 +34,21 @@ use tower::Service;
 
 use super::BoxFuture;
 use super::credential::Outbound;
-use crate::body::{Body, BoxError, Until, WithoutTrailers};
+use crate::body::{Body, BoxError, Until, Watched, WithoutTrailers};
 use crate::catalogue::Operation;
 use crate::exchange::Exchange;
 use crate::problem::{ANSWERED_BY, SHOULD_RETRY};
 use crate::rejection::Rejection;
 use crate::trail::Trail;
 
-/// What of Devin's headers goes to a caller.
-const RETURNED: [HeaderName; 18] = [
+/// What of Devin's headers goes to a caller. Framing is our own: two lengths of Devin's cannot become the caller's.
+const RETURNED: [HeaderName; 17] = [
     ACCEPT_RANGES,
     AGE,
     CACHE_CONTROL,
     CONTENT_DISPOSITION,
     CONTENT_ENCODING,
     CONTENT_LANGUAGE,
-    CONTENT_LENGTH,
     CONTENT_RANGE,
     CONTENT_TYPE,
     DATE,
@@ -232,6 +232,12 @@ impl Service<Exchange<Outbound>> for Upstream {
             })?;
             let _ = trail.upstream_head.set(started.elapsed());
             let _ = trail.upstream_status.set(answer.status().as_u16());
+            if answer.status().is_informational() {
+                return Err(Rejection::UpstreamInvalid {
+                    source: "an answer that switches protocols, unasked".into(),
+                    may_have_acted: operation.mutates,
+                });
+            }
             if answer.status() == StatusCode::UNAUTHORIZED {
                 return Err(Rejection::UpstreamCredentialRejected);
             }
@@ -252,18 +258,14 @@ fn watched(
     }
     let trail = Arc::clone(trail);
     let broke_off = Arc::clone(broke_off);
-    request.map(|body| {
-        body.map_frame(move |frame| {
-            let length = frame.data_ref().map_or(0, bytes::Bytes::len);
+    let tell = move |frame: Result<&Frame<Bytes>, &BoxError>| match frame {
+        Ok(frame) => {
+            let length = frame.data_ref().map_or(0, Bytes::len);
             trail.bytes_in.fetch_add(length as u64, Ordering::Relaxed);
-            frame
-        })
-        .map_err(move |error| {
-            broke_off.store(true, Ordering::Relaxed);
-            error
-        })
-        .boxed_unsync()
-    })
+        }
+        Err(_) => broke_off.store(true, Ordering::Relaxed),
+    };
+    request.map(|body| Watched::boxed(body, tell))
 }
 
 fn failed(error: ClientError, operation: &Operation, caller_broke_off: bool) -> Rejection {

@@ -155,15 +155,18 @@ impl Compiler<'_> {
                 .suggest(issuer, self.issuers.iter().copied());
             return;
         }
-        let same = self
-            .subjects
-            .iter()
-            .find(|(name, claims, _)| name == issuer && *claims == jwt.claims);
+        // Whatever has all claims of the longer has all of the shorter, and would be both callers.
+        let within = |some: &[(String, ClaimValue)], all: &[(String, ClaimValue)]| {
+            some.iter().all(|it| all.contains(it))
+        };
+        let same = self.subjects.iter().find(|(name, claims, _)| {
+            name == issuer && (within(claims, &jwt.claims) || within(&jwt.claims, claims))
+        });
         if let Some((_, _, first)) = same {
             self.report
-                .error(jwt.span, "two callers have the same issuer and claims")
+                .error(jwt.span, "every token of one of two callers would be the other's too")
                 .also(*first, "first here")
-                .help("an identity maps to exactly one caller");
+                .help("an identity maps to exactly one caller: make each set of claims say something that the other does not");
             return;
         }
         self.subjects
@@ -437,10 +440,29 @@ mod tests {
     }
 
     #[test]
+    fn a_field_without_a_value_is_never_the_widest_reading() {
+        let digest = "0".repeat(64);
+        for (text, field) in [
+            ("team:\nallow: [{ name: x, operations: ['**'], organizations: any }]\n".to_owned(), "team"),
+            ("team: a\ncallers: { x: {} }\nallow: [{ name: x, callers: , operations: ['**'], organizations: any }]\n".to_owned(), "callers"),
+            ("team: a\ncallers: { x: {} }\nallow: [{ name: x, operations: ['**'], organizations: }]\n".to_owned(), "organizations"),
+            (format!("team: a\ncallers: {{ x: {{ keys: [{{ id: k, sha256: \"{digest}\", expires: }}] }} }}\n"), "expires"),
+            ("team: a\nbudgets: ~\n".to_owned(), "budgets"),
+        ] {
+            let error = check(&[("a.yaml", &text)]).unwrap_err();
+            assert!(error.contains(&format!("`{field}:` has no value")), "{error}");
+        }
+    }
+
+    #[test]
     fn c10_one_identity_is_one_caller() {
         let text = "team: a\ncallers:\n  one: { jwt: { issuer: github, claims: { sub: x, n: 1 } } }\n  two: { jwt: { issuer: github, claims: { n: 1, sub: x } } }\n";
         let error = check(&[("a.yaml", text)]).unwrap_err();
-        assert!(error.contains("same issuer and claims"), "{error}");
+        assert!(error.contains("would be the other's too"), "{error}");
+        let nested = text.replace("{ sub: x, n: 1 }", "{ sub: x }");
+        assert!(check(&[("a.yaml", &nested)]).is_err());
+        let apart = text.replace("{ sub: x, n: 1 }", "{ sub: y }");
+        check(&[("a.yaml", &apart)]).unwrap();
     }
 
     #[test]

@@ -86,10 +86,12 @@ fn collect(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> io::Result<
     }
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or("");
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            return Err(io::Error::other(format!(
+                "{} is not named in UTF-8",
+                path.display()
+            )));
+        };
         if name.starts_with('.') {
             continue;
         }
@@ -97,7 +99,23 @@ fn collect(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> io::Result<
         let kind = fs::metadata(&path)?;
         if kind.is_dir() {
             collect(&path, depth - 1, paths)?;
-        } else if kind.is_file() && is_policy(name) {
+            continue;
+        }
+        let Some(is_test) = yaml(name) else { continue };
+        if !kind.is_file() {
+            return Err(io::Error::other(format!(
+                "{} is no regular file",
+                path.display()
+            )));
+        }
+        if name != name.to_ascii_lowercase() && yaml(name) != yaml_exactly(name) {
+            let message = format!(
+                "{} must end in .yaml or .yml, in lower case",
+                path.display()
+            );
+            return Err(io::Error::other(message));
+        }
+        if !is_test {
             if paths.len() == MAX_FILES {
                 return Err(io::Error::other(format!("more than {MAX_FILES} files")));
             }
@@ -107,9 +125,45 @@ fn collect(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> io::Result<
     Ok(())
 }
 
-fn is_policy(name: &str) -> bool {
-    let yaml = |ending: &str| {
-        name.ends_with(&format!("{ending}yaml")) || name.ends_with(&format!("{ending}yml"))
-    };
-    yaml(".") && !yaml(".test.")
+/// Whether a name is one of a policy (`false`) or of a test (`true`), in whatever case.
+fn yaml(name: &str) -> Option<bool> {
+    yaml_exactly(&name.to_ascii_lowercase())
+}
+
+fn yaml_exactly(name: &str) -> Option<bool> {
+    let stem = name.strip_suffix(".yaml").or(name.strip_suffix(".yml"))?;
+    Some(stem.ends_with(".test"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_never_skipped_in_silence() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = || {
+            let mut report = Report::default();
+            let files = PolicyFiles::read(folder.path(), &mut report);
+            (files.files.len(), report.plain())
+        };
+        assert!(read().1.contains("no policy file"));
+        for (name, text) in [
+            ("a.yaml", "team: a"),
+            ("b.yml", "x"),
+            ("c.test.yaml", "x"),
+            ("README.md", "x"),
+            (".d.yaml", "x"),
+        ] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        assert_eq!(read(), (2, String::new()));
+        for name in ["guard.YAML", "guard.Yml"] {
+            fs::write(folder.path().join(name), "x").unwrap();
+            assert!(read().1.contains("in lower case"), "{}", read().1);
+            fs::remove_file(folder.path().join(name)).unwrap();
+        }
+        std::os::unix::fs::symlink("/dev/null", folder.path().join("guard.yaml")).unwrap();
+        assert!(read().1.contains("no regular file"), "{}", read().1);
+    }
 }

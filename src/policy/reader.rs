@@ -297,6 +297,7 @@ fn rule(effect: super::Effect, node: &Node, report: &mut Report) -> Option<RuleE
         .map(|(items, span)| texts("callers", items, span, report));
     let operations = match table.list("operations", report) {
         Some((items, span)) => texts("operations", items, span, report),
+        None if table.is_empty("operations") => Vec::new(),
         None => {
             report.error(table.span(), format!("{what} needs `operations:`"));
             Vec::new()
@@ -308,6 +309,7 @@ fn rule(effect: super::Effect, node: &Node, report: &mut Report) -> Option<RuleE
     let organizations = match (organizations, effect) {
         (Some(found), _) => found,
         (None, super::Effect::Deny) => Some(super::Organizations::Any),
+        (None, super::Effect::Allow) if table.is_empty("organizations") => None,
         (None, super::Effect::Allow) => {
             report
                 .error(table.span(), "an allow rule needs `organizations:`")

@@ -326,6 +326,14 @@ fn issuer(node: &Node, folder: &Path, report: &mut Report) -> Option<Issuer> {
             None
         }
     };
+    if let (Some(algorithms), Some(keys)) = (&algorithms, &keys)
+        && !algorithms.iter().any(|it| keys.has(*it))
+    {
+        report.error(
+            node.span,
+            "no key of this issuer is for one of its `algorithms:`",
+        );
+    }
     table.finish(report);
     Some(Issuer {
         name: name?.0.to_owned(),

@@ -247,6 +247,7 @@ fn serve(folder: &Path, extra: &[&str]) -> Served {
         .args(extra)
         .env("DEVIN_SERVICE_USER_TOKEN", "canary-token-value")
         .current_dir(folder)
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -294,13 +295,17 @@ impl Served {
     }
 
     /// Sends SIGTERM; returns the process's own log.
-    fn stop(mut self) -> String {
+    fn stop(self) -> String {
+        self.stop_with(0)
+    }
+
+    fn stop_with(mut self, code: i32) -> String {
         let killed = Command::new("kill")
             .arg(self.child.id().to_string())
             .status()
             .unwrap();
         assert!(killed.success());
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        assert_eq!(self.child.wait().unwrap().code(), Some(code));
         self.log.join().unwrap()
     }
 }
@@ -363,6 +368,55 @@ fn serve_works_stops_and_starts_again() {
         .output()
         .unwrap();
     assert_eq!(health.status.code(), Some(1));
+}
+
+#[test]
+fn u8_a_key_in_odd_places_is_not_logged() {
+    let key = ApiKey::generate("x1").unwrap();
+    let folder = folder(CONFIG, &[("a.yaml", "team: a\ncallers: { x: {} }\n")]);
+    let served = serve(folder.path(), &[]);
+    served.get(
+        &format!("/v3/organizations/{}/sessions", key.expose()),
+        "none",
+    );
+    served.get(
+        "/v3/self",
+        &format!("x\r\nX-Request-Id: {0}\r\nUser-Agent: a/{0}", key.expose()),
+    );
+    let own = served.stop();
+    let log = std::fs::read_to_string(folder.path().join("access.log")).unwrap();
+    assert_eq!(log.matches("[redacted]").count(), 4, "{log}");
+    let secret = key.expose().rsplit('_').next().unwrap();
+    assert!(!log.contains(secret) && !own.contains(secret));
+}
+
+#[test]
+fn a11_an_output_that_takes_nothing_does_not_hold_the_end() {
+    let folder = folder(
+        &CONFIG.replace("{ to: file, path: access.log }", "{ to: stdout }"),
+        &[("a.yaml", "team: a\ncallers: { x: {} }\n")],
+    );
+    // Standard output is a pipe that nobody reads, and more is written than it holds.
+    let served = serve(folder.path(), &[]);
+    for _ in 0..120 {
+        served.get(&format!("/v3/self/{}", "x".repeat(7_000)), "none");
+    }
+    let own = served.stop_with(1);
+    assert!(own.contains("its last lines are lost"), "{own}");
+}
+
+#[test]
+fn other_programs_variables_may_hold_any_bytes() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = folder(CONFIG, &[("a.yaml", "team: a\ncallers: { x: {} }\n")]);
+    let odd = std::ffi::OsStr::from_bytes(b"\xff");
+    let output = tollgate()
+        .arg("check")
+        .env("OTHER", odd)
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }
 
 #[test]

@@ -18,6 +18,11 @@ async fn g10_a_session_is_created_with_the_callers_own_bytes() {
     answer.is_upstream(200);
     let id = answer.json()["session_id"].as_str().unwrap().to_owned();
     assert_eq!(world.upstream()[0].body, body);
+    // Its length is known, and stays known.
+    assert_eq!(
+        world.upstream()[0].header("content-length"),
+        Some(body.len().to_string().as_str())
+    );
     let read = world.get("one", &format!("{SESSIONS}/{id}?x=%20y;z")).await;
     assert_eq!(read.is_upstream(200).json()["title"], "ab");
     assert_eq!(

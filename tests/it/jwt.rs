@@ -122,7 +122,7 @@ team: t
 callers:
   pipeline: { jwt: { issuer: ci, claims: { repository: acme/ds, protected: true, run: 7 } } }
   broad: { jwt: { issuer: ci, claims: { team: b } } }
-  narrow: { jwt: { issuer: ci, claims: { team: b, sub: both } } }
+  narrow: { jwt: { issuer: ci, claims: { sub: both } } }
 allow: [{ name: self, operations: [self.get], organizations: any }]
 "#;
 

@@ -133,6 +133,22 @@ async fn f18_nonsense_from_devin() {
         let answer = world.get("one", SESSIONS).await;
         answer.is_problem(502, "upstream-invalid");
     }
+    let switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    world
+        .fake
+        .inject(Fault::next(FaultKind::Raw(switching.into())));
+    world
+        .get("one", SESSIONS)
+        .await
+        .is_problem(502, "upstream-invalid");
+    // Two framings of Devin's become one of ours.
+    let both = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    world.fake.inject(Fault::next(FaultKind::Raw(both.into())));
+    let answer = world.get("one", SESSIONS).await;
+    assert_eq!(
+        (&answer.body[..], answer.header("content-length")),
+        (&b"hello"[..], None)
+    );
     world.get("one", SESSIONS).await.is_upstream(200);
     world.finish().await;
 }

@@ -423,7 +423,7 @@ impl World {
     /// Stops everything and checks the invariants.
     pub(crate) async fn finish(mut self) {
         let lines = self.lines().await;
-        self.running.take().unwrap().stop().await;
+        self.running.take().unwrap().stop().await.unwrap();
         let at_end = invariants::parse(&self.log.text());
         assert_eq!(lines.len(), at_end.len(), "G4: lines after the end");
         let requests: Vec<&Value> = at_end

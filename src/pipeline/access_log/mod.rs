@@ -120,11 +120,11 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        // A client that left while it waited for its slot is over the queue's bound by its one line.
-        let slot = self.slot.take().unwrap_or_else(|| self.sink.extra_slot());
-        slot.write(|line| {
-            record::write(line, &self.trail, self.status, self.bytes_out, self.outcome)
-        });
+        if let Some(slot) = self.slot.take().or_else(|| self.sink.extra_slot()) {
+            slot.write(|line| {
+                record::write(line, &self.trail, self.status, self.bytes_out, self.outcome)
+            });
+        }
     }
 }
 

@@ -4,12 +4,15 @@
 //! user agents, claims) is cut at 512 bytes, with a mark, and JSON escaping
 //! keeps a line one line whatever it says.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
+use serde_json::ser::Formatter;
 
 use super::answered_by;
 use crate::trail::{Identity, Trail};
@@ -31,20 +34,75 @@ pub enum Outcome {
     TimedOut,
 }
 
-/// Text that is not ours, cut to size.
+/// Text that is not ours: without credentials, and cut to size.
 struct Free<'a>(&'a str);
 
 impl Serialize for Free<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.0.len() <= MAX_FREE {
-            return serializer.serialize_str(self.0);
+        let text = redact(self.0);
+        if text.len() <= MAX_FREE {
+            return serializer.serialize_str(&text);
         }
         let mut end = MAX_FREE;
-        while !self.0.is_char_boundary(end) {
+        while !text.is_char_boundary(end) {
             end -= 1;
         }
-        let kept = self.0.get(..end).unwrap_or("");
-        serializer.collect_str(&format_args!("{kept}…[{} more bytes]", self.0.len() - end))
+        let kept = text.get(..end).unwrap_or("");
+        serializer.collect_str(&format_args!("{kept}…[{} more bytes]", text.len() - end))
+    }
+}
+
+/// Callers put their credentials in odd places: in paths, ids and user agents. What looks like a key of ours, a
+/// token of Devin's or a JWT is not written.
+fn redact(text: &str) -> Cow<'_, str> {
+    const BEGINNINGS: [&str; 3] = ["tg_", "cog_", "eyJ"];
+    const SHORTEST: usize = 20;
+    if !BEGINNINGS.iter().any(|it| text.contains(it)) {
+        return Cow::Borrowed(text);
+    }
+    let is_of_one = |it: char| it.is_ascii_alphanumeric() || matches!(it, '_' | '-' | '.');
+    let mut out = String::with_capacity(text.len());
+    for word in text.split_inclusive(|it| !is_of_one(it)) {
+        let body = word.trim_end_matches(|it| !is_of_one(it));
+        let at = BEGINNINGS.iter().filter_map(|it| body.find(it)).min();
+        match at.filter(|at| body.len() - at >= SHORTEST) {
+            Some(at) => {
+                out.push_str(body.get(..at).unwrap_or(""));
+                out.push_str("[redacted]");
+                out.push_str(word.get(body.len()..).unwrap_or(""));
+            }
+            None => out.push_str(word),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// JSON in which a line is a line for every reader: also what Unicode takes for a line's end, what terminals take
+/// for an order, and what changes the direction of text is escaped (`threats.md` R9).
+struct OneLine;
+
+impl Formatter for OneLine {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let is_odd = |it: char| {
+            matches!(it, '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+        };
+        let mut rest = fragment;
+        while let Some(at) = rest.find(is_odd) {
+            let (plain, odd) = rest.split_at_checked(at).unwrap_or((rest, ""));
+            writer.write_all(plain.as_bytes())?;
+            let mut letters = odd.chars();
+            if let Some(letter) = letters.next() {
+                // All of them have four digits.
+                write!(writer, "\\u{:04x}", u32::from(letter))?;
+            }
+            rest = letters.as_str();
+        }
+        writer.write_all(rest.as_bytes())
     }
 }
 
@@ -73,7 +131,7 @@ struct Record<'a> {
     request_id: Shown<uuid::Uuid>,
     trace_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    client_request_id: Option<&'a str>,
+    client_request_id: Option<Free<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,9 +143,9 @@ struct Record<'a> {
     method: Free<'a>,
     path: Free<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    organization: Option<&'a str>,
+    organization: Option<Free<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    session: Option<&'a str>,
+    session: Option<Free<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,15 +211,15 @@ pub(super) fn write(
         time: Shown(trail.at),
         request_id: Shown(trail.request_id),
         trace_id: &trail.trace_id,
-        client_request_id: trail.client_request_id.as_deref(),
+        client_request_id: trail.client_request_id.as_deref().map(Free),
         caller: trail.caller.get().map(|it| &*it.name),
         team: trail.caller.get().map(|it| &*it.team),
         identity: trail.identity.get().map(who),
         operation: trail.operation.get().map(|it| it.row().id),
         method: Free(trail.method.as_str()),
         path: Free(&trail.path),
-        organization: trail.organization.get().map(String::as_str),
-        session: trail.session.get().map(String::as_str),
+        organization: trail.organization.get().map(|it| Free(it)),
+        session: trail.session.get().map(|it| Free(it)),
         decision: trail
             .decided
             .get()
@@ -235,7 +293,8 @@ pub fn connection_line(
 
 fn append(line: &mut Vec<u8>, record: &impl Serialize) {
     let start = line.len();
-    if serde_json::to_writer(&mut *line, record).is_err() {
+    let mut json = serde_json::Serializer::with_formatter(&mut *line, OneLine);
+    if record.serialize(&mut json).is_err() {
         // Writing strings and numbers to memory cannot fail; a line must stay a line all the same.
         line.truncate(start);
         line.extend_from_slice(b"{\"kind\":\"unwritable\"}");
@@ -247,14 +306,51 @@ fn append(line: &mut Vec<u8>, record: &impl Serialize) {
 mod tests {
     use super::*;
 
+    fn written(text: &str) -> String {
+        let mut line = Vec::new();
+        append(&mut line, &Free(text));
+        String::from_utf8(line).unwrap()
+    }
+
     #[test]
     fn r9_free_fields_are_cut_and_stay_one_line() {
-        for text in ["a\r\nb", "\u{1b}[31m\"", &"ü".repeat(5_000), "\u{202e}x"] {
-            let mut line = Vec::new();
-            append(&mut line, &Free(text));
-            assert_eq!(line.iter().filter(|it| **it == b'\n').count(), 1);
+        for text in [
+            "a\r\nb",
+            "\u{1b}[31m\"",
+            &"ü".repeat(5_000),
+            "\u{202e}x",
+            "a\u{2028}b\u{85}c\u{9b}31m\u{7f}",
+        ] {
+            let line = written(text);
+            let body = line.trim_end();
+            assert!(
+                !body.contains(|it: char| it.is_control() || matches!(it, '\u{2028}'..='\u{202e}')),
+                "{line}"
+            );
             assert!(line.len() < 1_100, "{}", line.len());
-            assert!(serde_json::from_slice::<String>(&line).is_ok());
+            let read: String = serde_json::from_str(&line).unwrap();
+            assert!(text.len() > 600 || read == text);
         }
+    }
+
+    #[test]
+    fn u8_credentials_in_odd_places_are_not_written() {
+        let key = crate::api_key::ApiKey::generate("a-b").unwrap();
+        let secret = key.expose().rsplit('_').next().unwrap();
+        for text in [
+            key.expose().to_owned(),
+            format!("/v3/{}/x", key.expose()),
+            format!("client/1.0 ({})", key.expose()),
+            format!("x{}", key.expose()),
+        ] {
+            let line = written(&text);
+            assert!(
+                !line.contains(secret) && line.contains("[redacted]"),
+                "{line}"
+            );
+        }
+        let jwt = format!("eyJ{}.eyJ{}.sig", "a".repeat(40), "b".repeat(40));
+        assert_eq!(written(&format!("/v3/{jwt}/x")), "\"/v3/[redacted]/x\"\n");
+        assert_eq!(written("/v3/tg_/eyJ/cog_x"), "\"/v3/tg_/eyJ/cog_x\"\n");
     }
 }

@@ -8,10 +8,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -24,6 +24,10 @@ const BATCH: usize = 64 * 1024;
 const GATHER: Duration = Duration::from_millis(50);
 /// How long it waits after a failed write.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long it waits for a pipe that is full.
+const FULL: Duration = Duration::from_millis(10);
+/// How long the end of the process waits for it.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Where a log is written to.
 #[derive(Debug)]
@@ -68,7 +72,6 @@ struct Shared {
     slots: Semaphore,
     healthy: AtomicBool,
     reopen: AtomicBool,
-    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug, Default)]
@@ -81,9 +84,13 @@ struct State {
     writing: usize,
     /// The writer sleeps until there is a line.
     idle: bool,
+    /// Lines beside the queue for which there was no room: said in one line of their own.
+    abandoned: u64,
     /// Somebody waits for everything to be written.
     flushing: bool,
     closed: bool,
+    /// The writer has ended.
+    finished: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -104,11 +111,14 @@ impl Sink {
             slots: Semaphore::new(SLOTS),
             healthy: AtomicBool::new(true),
             reopen: AtomicBool::new(false),
-            writer: Mutex::new(None),
         });
         let writer = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("access-log".to_owned());
-        *lock(&shared.writer) = Some(thread.spawn(move || write_all(&writer, &mut target))?);
+        thread.spawn(move || {
+            write_all(&writer, &mut target);
+            lock(&writer.state).finished = true;
+            writer.written.notify_all();
+        })?;
         Ok(Self(shared))
     }
 
@@ -133,12 +143,18 @@ impl Sink {
         }
     }
 
-    /// A place beside the queue, for a line whose request is over already.
-    pub(super) fn extra_slot(&self) -> Slot {
-        Slot {
+    /// A place beside the queue, for a line whose request is over already: its client left while it waited for a
+    /// place. There are as many of these as there are places, then such requests are only counted.
+    pub(super) fn extra_slot(&self) -> Option<Slot> {
+        let mut state = lock(&self.0.state);
+        if state.count.saturating_sub(state.slots) >= SLOTS {
+            state.abandoned += 1;
+            return None;
+        }
+        Some(Slot {
             queue: Arc::clone(&self.0),
             counted: false,
-        }
+        })
     }
 
     /// Writes a line that is no request's.
@@ -159,7 +175,7 @@ impl Sink {
     /// Waits until every line so far is written. Blocks; not for request paths.
     pub fn flush(&self) {
         let mut state = lock(&self.0.state);
-        while state.count > 0 || state.writing > 0 {
+        while (state.count > 0 || state.writing > 0) && !state.finished {
             state.flushing = true;
             self.0.wake.notify_all();
             state = self
@@ -172,12 +188,17 @@ impl Sink {
     }
 
     /// Writes what is left and ends the writer. Lines that come later are written to nobody.
-    pub fn close(&self) {
-        lock(&self.0.state).closed = true;
+    ///
+    /// An output that takes nothing is given up after a while (`false`): a process that is told to stop stops.
+    pub fn close(&self) -> bool {
+        let mut state = lock(&self.0.state);
+        state.closed = true;
         self.0.wake.notify_all();
-        if let Some(writer) = lock(&self.0.writer).take() {
-            let _ = writer.join();
-        }
+        let waited = self
+            .0
+            .written
+            .wait_timeout_while(state, LAST_WORDS, |state| !state.finished);
+        waited.unwrap_or_else(PoisonError::into_inner).0.finished
     }
 }
 
@@ -232,14 +253,15 @@ fn write_all(shared: &Shared, target: &mut Target) {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
             std::mem::swap(&mut batch, &mut state.lines);
+            let abandoned = std::mem::take(&mut state.abandoned);
+            if abandoned > 0 {
+                batch.extend_from_slice(
+                    format!("{{\"kind\":\"abandoned\",\"requests\":{abandoned}}}\n").as_bytes(),
+                );
+            }
             state.writing = std::mem::take(&mut state.count);
             std::mem::take(&mut state.slots)
         };
-        if shared.reopen.swap(false, Ordering::Relaxed)
-            && let Err(error) = target.reopen()
-        {
-            tracing::error!(%error, "the access log cannot be opened anew");
-        }
         persist(shared, target, &batch);
         batch.clear();
         batch.shrink_to(4 * BATCH);
@@ -254,37 +276,43 @@ fn write_all(shared: &Shared, target: &mut Target) {
 fn persist(shared: &Shared, target: &mut Target, batch: &[u8]) {
     let mut rest = batch;
     while !rest.is_empty() {
-        match target.write(rest) {
+        if shared.reopen.swap(false, Ordering::Relaxed)
+            && let Err(error) = target.reopen()
+        {
+            tracing::error!(%error, "the access log cannot be opened anew; the open file stays");
+        }
+        let pause = match target.write(rest) {
             Ok(written) if written > 0 => {
                 shared.healthy.store(true, Ordering::Relaxed);
                 rest = rest.get(written..).unwrap_or(&[]);
+                continue;
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => FULL,
             failed => {
                 if shared.healthy.swap(false, Ordering::Relaxed) {
                     tracing::error!(?failed, "the access log cannot be written; requests wait");
                 }
-                let state = lock(&shared.state);
-                let state = shared
-                    .wake
-                    .wait_timeout_while(state, RETRY, |state| !state.closed)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0;
-                if state.closed {
-                    tracing::error!(
-                        bytes = rest.len(),
-                        "the access log could not be written to its end"
-                    );
-                    return;
-                }
+                RETRY
             }
+        };
+        let state = lock(&shared.state);
+        let waited = shared
+            .wake
+            .wait_timeout_while(state, pause, |state| !state.closed);
+        if waited.unwrap_or_else(PoisonError::into_inner).0.closed && pause == RETRY {
+            tracing::error!(
+                bytes = rest.len(),
+                "the access log could not be written to its end"
+            );
+            return;
         }
     }
 }
 
 enum Target {
-    Stdout(io::Stdout),
-    Stderr(io::Stderr),
+    /// Standard output or error, without the buffer of the standard library: what was written is known exactly.
+    Standard(File),
     File(Rotated),
     Memory(MemoryLog),
 }
@@ -292,8 +320,8 @@ enum Target {
 impl Target {
     fn open(output: Output) -> io::Result<Self> {
         Ok(match output {
-            Output::Stdout => Self::Stdout(io::stdout()),
-            Output::Stderr => Self::Stderr(io::stderr()),
+            Output::Stdout => Self::Standard(io::stdout().as_fd().try_clone_to_owned()?.into()),
+            Output::Stderr => Self::Standard(io::stderr().as_fd().try_clone_to_owned()?.into()),
             Output::File {
                 path,
                 max_bytes,
@@ -315,12 +343,7 @@ impl Target {
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Stdout(out) => {
-                let written = out.write(bytes)?;
-                out.flush()?;
-                Ok(written)
-            }
-            Self::Stderr(out) => out.write(bytes),
+            Self::Standard(out) => out.write(bytes),
             Self::File(file) => file.write(bytes),
             Self::Memory(memory) => {
                 lock(&memory.0).extend_from_slice(bytes);
@@ -332,7 +355,7 @@ impl Target {
     fn reopen(&mut self) -> io::Result<()> {
         match self {
             Self::File(file) => file.reopen(),
-            Self::Stdout(_) | Self::Stderr(_) | Self::Memory(_) => Ok(()),
+            Self::Standard(_) | Self::Memory(_) => Ok(()),
         }
     }
 }
@@ -359,8 +382,14 @@ fn open(path: &PathBuf) -> io::Result<(File, u64)> {
 
 impl Rotated {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.at_line_end && self.size > 0 && self.size + bytes.len() as u64 > self.max_bytes {
-            self.rotate()?;
+        if self.at_line_end
+            && self.size > 0
+            && self.size + bytes.len() as u64 > self.max_bytes
+            && let Err(error) = self.rotate()
+        {
+            // The open file takes lines all the same; it is tried again when as much has come once more.
+            tracing::error!(%error, "the access log cannot be rotated");
+            self.size = 0;
         }
         let written = self.file.write(bytes)?;
         self.size += written as u64;
@@ -369,17 +398,24 @@ impl Rotated {
     }
 
     fn rotate(&mut self) -> io::Result<()> {
-        let old = |number: u32| PathBuf::from(format!("{}.{number}", self.path.display()));
-        for number in (1..self.keep).rev() {
-            match fs::rename(old(number), old(number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+        let old =
+            |name: &dyn std::fmt::Display| PathBuf::from(format!("{}.{name}", self.path.display()));
+        let rename = |from: &Path, to: &Path| match fs::rename(from, to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Err(_) => Ok(false),
+            Ok(()) => Ok(true),
+        };
+        // The file itself first: if somebody else has taken it away, no old one may be shifted for it.
+        let aside = old(&"rotating");
+        if rename(&self.path, &aside)? {
+            for number in (1..self.keep).rev() {
+                rename(&old(&number), &old(&(number + 1)))?;
             }
-        }
-        if self.keep > 0 {
-            fs::rename(&self.path, old(1))?;
-        } else {
-            fs::remove_file(&self.path)?;
+            if self.keep > 0 {
+                rename(&aside, &old(&1))?;
+            } else {
+                fs::remove_file(&aside)?;
+            }
         }
         self.reopen()
     }
@@ -420,8 +456,41 @@ mod tests {
         fs::rename(&path, folder.path().join("taken")).unwrap();
         sink.reopen();
         sink.write(|line| line.extend_from_slice(b"after\n")).await;
-        sink.close();
+        assert!(sink.close());
         assert_eq!(read("access.log"), "after\n");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_somebody_took_away_costs_no_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        let old = |number: u32| folder.path().join(format!("access.log.{number}"));
+        for number in 1..=3 {
+            fs::write(old(number), format!("old {number}\n")).unwrap();
+        }
+        let sink = Sink::open(Output::File {
+            path: path.clone(),
+            max_bytes: 20,
+            keep: 3,
+        })
+        .unwrap();
+        let write = async |text: &str| {
+            sink.write(|line| line.extend_from_slice(text.as_bytes()))
+                .await;
+            sink.flush();
+        };
+        write("a first line\n").await;
+        fs::remove_file(&path).unwrap();
+        write("a second line\n").await;
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a second line\n");
+        for number in 1..=3 {
+            assert_eq!(
+                fs::read_to_string(old(number)).unwrap(),
+                format!("old {number}\n")
+            );
+        }
+        assert!(sink.is_healthy());
+        let _ = sink.close();
     }
 
     #[tokio::test]
@@ -439,7 +508,13 @@ mod tests {
         }
         // The slots of unwritten lines do not come back: in the end, requests wait.
         assert_eq!(sink.0.slots.available_permits(), SLOTS - 1);
-        sink.close();
+        // Requests whose clients leave while they wait are bounded as well.
+        for _ in 0..SLOTS {
+            sink.extra_slot().unwrap().write(|line| line.push(b'\n'));
+        }
+        assert!(sink.extra_slot().is_none());
+        assert_eq!(lock(&sink.0.state).abandoned, 1);
+        let _ = sink.close();
     }
 
     #[tokio::test]
@@ -461,7 +536,7 @@ mod tests {
         for writer in writers {
             writer.await.unwrap();
         }
-        sink.close();
+        let _ = sink.close();
         let text = memory.text();
         let lines: std::collections::HashSet<&str> = text.lines().collect();
         assert_eq!((lines.len(), text.lines().count()), (4_000, 4_000));

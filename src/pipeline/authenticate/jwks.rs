@@ -141,6 +141,12 @@ impl KeySet {
         Ok(Self { by_id, only })
     }
 
+    /// Whether a key of the set is for this algorithm.
+    pub fn has(&self, algorithm: Algorithm) -> bool {
+        let all = self.by_id.values().chain(&self.only);
+        all.into_iter().any(|key| key.algorithm == algorithm)
+    }
+
     /// The key for a token that names this id, or names none.
     pub fn find(&self, id: Option<&str>) -> Option<&VerifyingKey> {
         match id {
@@ -250,15 +256,64 @@ fn ed25519(x: Option<&str>) -> Result<DecodingKey, &'static str> {
     if bytes.len() != 32 {
         return Err("its key has not 32 bytes");
     }
-    // Points of small order verify signatures that nobody made.
-    const SMALL: [&str; 3] = [
-        "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-        "7P______________________________________38",
-    ];
-    let text = x.unwrap_or("");
-    if SMALL.contains(&text) {
-        return Err("its key is a point of small order");
+    if !is_sound_point(&bytes) {
+        return Err("its key is a point of small order, or in no canonical form");
     }
+    let text = x.unwrap_or_default();
     DecodingKey::from_ed_components(text).map_err(|_| "it is no Ed25519 key")
+}
+
+/// Points of small order verify signatures that nobody made: their y coordinates, in hex, little-endian, whatever
+/// the sign of x. A y that is not below 2^255 - 19 is another spelling of one that is (RFC 8032 section 5.1.3).
+fn is_sound_point(bytes: &[u8]) -> bool {
+    const SMALL: [&str; 5] = [
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    ];
+    let mut y = bytes.to_vec();
+    if let Some(last) = y.last_mut() {
+        *last &= 0x7f;
+    }
+    let is_below_p = match y.as_slice() {
+        [first, middle @ .., last] => {
+            *first < 0xed || *last < 0x7f || middle.iter().any(|byte| *byte != 0xff)
+        }
+        _ => false,
+    };
+    let hex: String = y.iter().map(|byte| format!("{byte:02x}")).collect();
+    is_below_p && !SMALL.contains(&hex.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn j11_points_of_small_order_are_refused_in_every_spelling() {
+        let bytes = |hex: &str| -> Vec<u8> {
+            (0..32)
+                .map(|at| u8::from_str_radix(hex.get(at * 2..at * 2 + 2).unwrap(), 16).unwrap())
+                .collect()
+        };
+        for hex in [
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "0000000000000000000000000000000000000000000000000000000000000080",
+            "0100000000000000000000000000000000000000000000000000000000000080",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+            "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        ] {
+            assert!(!is_sound_point(&bytes(hex)), "{hex}");
+        }
+        // RFC 8032 section 7.1, test 1.
+        assert!(is_sound_point(&bytes(
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+        )));
+    }
 }
