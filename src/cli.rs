@@ -4,6 +4,7 @@
 mod check;
 mod health;
 mod keys;
+mod operations;
 mod serve;
 mod upstream;
 
@@ -56,6 +57,8 @@ enum Command {
     Demo(demo::Options),
     /// Check the configuration and all policies, and list every mistake.
     Check(check::Options),
+    /// List the operations that policies can name.
+    Operations,
     /// Make API keys.
     Keys {
         #[command(subcommand)]
@@ -111,9 +114,10 @@ pub fn main() -> ExitCode {
     telemetry::start(&call.log);
     let format = call.output;
     let result = match call.command {
-        Command::Serve(config) => on_runtime(serve::run(config)),
+        Command::Serve(config) => on_runtime(serve::run(config, format)),
         Command::Demo(options) => on_runtime(demo::run(options, format)),
         Command::Check(options) => check::run(&options, format),
+        Command::Operations => operations::run(format),
         Command::Keys { command } => keys::run(&command, format),
         Command::Health(options) => on_runtime(health::run(options, format)),
         Command::FakeDevin(options) => on_runtime(upstream::run(options, format)),

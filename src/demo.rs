@@ -8,7 +8,7 @@ mod tour;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -120,7 +120,7 @@ pub(crate) async fn run(options: Options, format: Format) -> Result<(), Failure>
     let demo = begin(&options, output).await?;
     match format {
         Format::Json => print(&describe(&demo).to_string())?,
-        Format::Text => print(&welcome(&demo))?,
+        Format::Text => print(&welcome(&demo, options.access_log.as_deref()))?,
     }
     told_to_stop().await?;
     stop_or_leave(demo.stop()).await?;
@@ -249,7 +249,7 @@ fn describe(demo: &Demo) -> serde_json::Value {
     })
 }
 
-fn welcome(demo: &Demo) -> String {
+fn welcome(demo: &Demo, log: Option<&Path>) -> String {
     let mut text = String::new();
     for (wanted, instead) in &demo.replaced {
         text += &format!("Port {wanted} is taken; {instead} is used instead.\n");
@@ -277,8 +277,11 @@ fn welcome(demo: &Demo) -> String {
          curl -s -X POST {base}/v3beta1/organizations/{organization}/sessions \\\n    -H 'Authorization: Bearer {key}' \
          \\\n    -H 'Content-Type: application/json' -d '{{\"prompt\": \"Fix the login test\"}}'\n\nOr with Python:\n\n  \
          import requests\n  answer = requests.get(\"{base}/v3beta1/organizations/{organization}/sessions\",\n      \
-         headers={{\"Authorization\": \"Bearer {key}\"}})\n  print(answer.json())\n\nThe access log follows on standard \
-         error. Ctrl-C ends it all.",
+         headers={{\"Authorization\": \"Bearer {key}\"}})\n  print(answer.json())\n\nThe access log {log}. Ctrl-C ends it all.",
+        log = log.map_or_else(
+            || "follows on standard error".to_owned(),
+            |path| format!("goes to {}", path.display())
+        ),
         base = demo.base_url,
         key = first.key,
     );

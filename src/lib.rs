@@ -73,6 +73,7 @@ pub mod trail;
 pub mod api_key;
 pub mod catalogue;
 pub mod policy;
+pub mod redact;
 pub mod strict_json;
 pub mod target;
 // What it is made of, and its edges.

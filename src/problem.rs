@@ -125,9 +125,10 @@ impl Rejection {
             Self::Header(what) => Facts::of(Code::HeaderInvalid).says((*what).to_owned()),
             // A request without a credential gets no error code.
             Self::CredentialMissing => Facts::of(Code::CredentialMissing).challenges("Bearer realm=\"tollgate\""),
-            Self::CredentialInvalid => {
-                Facts::of(Code::CredentialInvalid).challenges("Bearer realm=\"tollgate\", error=\"invalid_token\"")
-            }
+            Self::CredentialInvalid { cause } => Facts {
+                cause: Some((*cause).to_owned()),
+                ..Facts::of(Code::CredentialInvalid).challenges("Bearer realm=\"tollgate\", error=\"invalid_token\"")
+            },
             Self::CredentialExpired => Facts::of(Code::CredentialExpired).challenges(
                 "Bearer realm=\"tollgate\", error=\"invalid_token\", error_description=\"the credential has expired\"",
             ),
@@ -226,7 +227,10 @@ impl Rejection {
             Self::UpstreamTimeout { phase, may_have_acted } => {
                 Facts::of(Code::UpstreamTimeout).upstream((*phase).to_owned(), *may_have_acted)
             }
-            Self::UpstreamCredentialRejected => Facts::of(Code::UpstreamCredentialRejected),
+            Self::UpstreamCredentialRejected => Facts {
+                cause: Some("Devin answered 401 to the service-user token: it must be renewed".to_owned()),
+                ..Facts::of(Code::UpstreamCredentialRejected)
+            },
             Self::Internal => Facts::of(Code::Internal),
         }
     }

@@ -26,7 +26,10 @@ pub enum Rejection {
     /// No `Authorization` header.
     CredentialMissing,
     /// A credential that is nobody's. Which check failed is not said.
-    CredentialInvalid,
+    CredentialInvalid {
+        /// Which check it was: for the log only.
+        cause: &'static str,
+    },
     /// A credential that was good once.
     CredentialExpired,
     /// A token is genuine, and no caller's.

@@ -56,7 +56,9 @@ pub struct Bound {
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
+#[error(
+    "cannot listen on {address}: {source} (`listen:` and `admin:` in the configuration say where)"
+)]
 pub struct BindError {
     address: SocketAddr,
     source: io::Error,
@@ -90,8 +92,11 @@ pub struct Running {
     /// Where the operator reaches it.
     pub admin: SocketAddr,
     health: Health,
+    /// Ends the callers' listeners, then the operator's.
     stop: CancellationToken,
+    stop_admin: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
+    admin_task: JoinHandle<()>,
     log: Sink,
 }
 
@@ -106,6 +111,9 @@ impl Running {
         for task in self.tasks {
             let _ = task.await;
         }
+        // Until here a probe is told that the process stops, and not that it is gone.
+        self.stop_admin.cancel();
+        let _ = self.admin_task.await;
         let log = self.log;
         match tokio::task::spawn_blocking(move || log.close()).await? {
             true => Ok(()),
@@ -153,18 +161,16 @@ where
     let service = admin::Admin::new(health.clone(), admin_address.ip().is_loopback());
     let make = move |_| service.clone();
     let ignore = |peer, error| async move { tracing::debug!(%peer, error, "admin connection") };
-    tasks.push(tokio::spawn(accept(
-        bound.admin,
-        stop.clone(),
-        make,
-        ignore,
-    )));
+    let stop_admin = CancellationToken::new();
+    let admin_task = tokio::spawn(accept(bound.admin, stop_admin.clone(), make, ignore));
     Ok(Running {
         callers,
         admin: admin_address,
         health,
         stop,
+        stop_admin,
         tasks,
+        admin_task,
         log: parts.log.clone(),
     })
 }
@@ -277,8 +283,8 @@ fn builder(spawner: Spawner) -> auto::Builder<Spawner> {
 /// Whether the HTTP parser refused what came: then there was no request, and nobody has logged it.
 fn parser_refusal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
     let error = error.downcast_ref::<hyper::Error>()?;
-    (error.is_parse() || error.is_parse_too_large() || error.is_timeout())
-        .then(|| error.to_string())
+    // A time-out is none: an idle connection ends with one as well.
+    (error.is_parse() || error.is_parse_too_large()).then(|| error.to_string())
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -9,6 +9,8 @@ mod reader;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use rustls::pki_types::CertificateDer;
+
 use crate::document::{Node, Report, Value, parse};
 use crate::pipeline::access_log::Output;
 use crate::pipeline::authenticate::Issuer;
@@ -31,8 +33,8 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// Devin's address.
     pub pinned: Pinned,
-    /// A certificate authority to trust beside the system's.
-    pub ca: Option<PathBuf>,
+    /// Certificate authorities to trust beside the system's.
+    pub ca: Vec<CertificateDer<'static>>,
     /// Where the shared token comes from.
     pub token: TokenSource,
     /// How long is waited for Devin.
@@ -61,8 +63,13 @@ pub enum TokenSourceError {
     #[error("the environment variable `{0}`, which `upstream.token` names, is not set")]
     NotSet(String),
     /// What is there is no token.
-    #[error(transparent)]
-    Token(#[from] TokenError),
+    #[error("{origin}: {source}")]
+    Token {
+        /// The variable or the file.
+        origin: String,
+        /// What is wrong with it.
+        source: TokenError,
+    },
 }
 
 impl TokenSource {
@@ -72,12 +79,22 @@ impl TokenSource {
     /// See [`TokenSourceError`].
     pub fn open(&self) -> Result<ServiceToken, TokenSourceError> {
         match self {
-            Self::File(path) => Ok(ServiceToken::read(path)?),
+            Self::File(path) => {
+                ServiceToken::read(path).map_err(|source| TokenSourceError::Token {
+                    origin: format!("the file {}, which `upstream.token` names", path.display()),
+                    source,
+                })
+            }
             Self::Env(name) => {
                 #[expect(clippy::disallowed_methods, reason = "the setting names this variable")]
                 let value =
                     std::env::var(name).map_err(|_| TokenSourceError::NotSet(name.clone()))?;
-                Ok(ServiceToken::new(&value.into())?)
+                ServiceToken::new(&value.into()).map_err(|source| TokenSourceError::Token {
+                    origin: format!(
+                        "the environment variable `{name}`, which `upstream.token` names"
+                    ),
+                    source,
+                })
             }
         }
     }

@@ -34,7 +34,7 @@ pub enum Identity {
         /// The key that verified it.
         key_id: Option<String>,
         /// The claims that policies match on, with the token's values.
-        claims: Vec<(String, String)>,
+        claims: Vec<(String, serde_json::Value)>,
     },
 }
 

@@ -48,9 +48,9 @@ pub(super) fn run(options: &Options, format: Format) -> Result<(), Failure> {
             ))?,
             None => writeln!(
                 io::stderr(),
-                "{}{} mistakes",
+                "{}{}",
                 report.human(io::stderr().is_terminal()),
-                report.len()
+                report.count()
             )?,
         },
     }

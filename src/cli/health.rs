@@ -15,19 +15,30 @@ use crate::body::{Body, empty};
 #[derive(Args, Debug)]
 pub(super) struct Options {
     /// The admin address of the gateway.
-    #[arg(long, default_value = "http://127.0.0.1:9090")]
+    #[arg(long, default_value = "http://127.0.0.1:9090", value_parser = url)]
     admin: Uri,
     /// Ask whether it is ready for requests, not only whether it lives.
     #[arg(long)]
     ready: bool,
 }
 
+fn url(text: &str) -> Result<Uri, String> {
+    let parsed = text
+        .parse::<Uri>()
+        .ok()
+        .filter(|uri| uri.scheme_str() == Some("http"));
+    parsed.ok_or_else(|| "write it as http://127.0.0.1:9090".to_owned())
+}
+
 pub(super) async fn run(options: Options, format: Format) -> Result<(), Failure> {
     let path = if options.ready { "/readyz" } else { "/healthz" };
     let uri = format!("{}{path}", options.admin.to_string().trim_end_matches('/'));
     let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
-    let asked = client.request(Request::get(uri).body(empty())?);
-    let answer = tokio::time::timeout(Duration::from_secs(5), asked).await??;
+    let asked = client.request(Request::get(&uri).body(empty())?);
+    let answer = tokio::time::timeout(Duration::from_secs(5), asked).await;
+    let answer = answer
+        .map_err(|_| format!("{uri} does not answer"))?
+        .map_err(|error| format!("{uri} cannot be reached: {error}"))?;
     let fine = answer.status().is_success();
     match format {
         Format::Json => {

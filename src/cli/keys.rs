@@ -11,11 +11,19 @@ pub(super) enum Command {
     /// Make a key. It is shown once and stored nowhere.
     New {
         /// The key's public id, 1 to 32 of a-z, 0-9 and `-`; it stands in logs and policies.
+        #[arg(value_parser = id)]
         id: String,
         /// The day from which on it is refused, such as 2027-02-01 (00:00 UTC).
         #[arg(long, value_parser = date)]
         expires: Option<jiff::civil::Date>,
     },
+}
+
+fn id(text: &str) -> Result<String, String> {
+    if crate::api_key::is_id(text) {
+        return Ok(text.to_owned());
+    }
+    Err(crate::api_key::GenerateError::Id.to_string())
 }
 
 fn date(text: &str) -> Result<jiff::civil::Date, String> {

@@ -25,7 +25,9 @@ pub(super) struct Options {
 }
 
 pub(super) async fn run(options: Options, format: Format) -> Result<(), Failure> {
-    let listener = TcpListener::bind(options.listen).await?;
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
     let url = format!("http://{}", listener.local_addr()?);
     let fake = FakeDevin::new(fake_devin::Options {
         token: options.token,

@@ -6,6 +6,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::Serialize;
 
 use super::tree::Span;
+use crate::redact::{mask, redact};
 
 /// A source that diagnostics can point into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,7 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
 pub struct Report {
     sources: Vec<Source>,
     diagnostics: Vec<Diagnostic>,
+    secrets: Vec<Span>,
 }
 
 /// A mistake as JSON shows it.
@@ -108,12 +110,17 @@ impl Report {
         let at = self.diagnostics.len();
         self.diagnostics.push(Diagnostic {
             span,
-            message: message.into(),
+            message: redact(&message.into()).into_owned(),
             help: None,
             also: None,
         });
         #[expect(clippy::indexing_slicing, reason = "pushed in the line above")]
         &mut self.diagnostics[at]
+    }
+
+    /// Shows nothing of what stands there: it may be a secret in the wrong place.
+    pub fn secret(&mut self, span: Span) {
+        self.secrets.push(span);
     }
 
     /// Whether nothing is wrong.
@@ -124,6 +131,14 @@ impl Report {
     /// How many mistakes there are.
     pub fn len(&self) -> usize {
         self.diagnostics.len()
+    }
+
+    /// `1 mistake` or `7 mistakes`.
+    pub fn count(&self) -> String {
+        match self.len() {
+            1 => "1 mistake".to_owned(),
+            several => format!("{several} mistakes"),
+        }
     }
 
     /// Whether there are none (the same as [`Report::is_clean`]).
@@ -155,6 +170,9 @@ impl Report {
 
     /// All mistakes with snippets, for people; `color` for terminals.
     pub fn human(&self, color: bool) -> String {
+        let masked: Vec<String> = (0..self.sources.len())
+            .map(|ix| self.masked(SourceId(ix)))
+            .collect();
         let renderer = if color {
             Renderer::styled()
         } else {
@@ -164,9 +182,9 @@ impl Report {
         for diagnostic in self.ordered() {
             let mut group = Level::ERROR
                 .primary_title(diagnostic.message.as_str())
-                .element(self.snippet(diagnostic.span, AnnotationKind::Primary, ""));
+                .element(self.snippet(&masked, diagnostic.span, AnnotationKind::Primary, ""));
             if let Some((span, label)) = &diagnostic.also {
-                group = group.element(self.snippet(*span, AnnotationKind::Context, label));
+                group = group.element(self.snippet(&masked, *span, AnnotationKind::Context, label));
             }
             if let Some(help) = &diagnostic.help {
                 group = group.element(Level::HELP.message(help.as_str()));
@@ -179,11 +197,13 @@ impl Report {
 
     fn snippet<'a>(
         &'a self,
+        masked: &'a [String],
         span: Span,
         kind: AnnotationKind,
         label: &'a str,
     ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
-        let (path, text) = self.source(span.source);
+        let (path, _) = self.source(span.source);
+        let text = masked.get(span.source.0).map_or("", String::as_str);
         let start = span.start.min(text.len());
         // A mapping's span can run over many lines: its first line says enough.
         let line_end = text.get(start..).and_then(|rest| rest.find('\n'));
@@ -194,6 +214,29 @@ impl Report {
             annotation = annotation.label(label);
         }
         Snippet::source(text).path(path).annotation(annotation)
+    }
+
+    /// A source's text as it may be shown: of the same length, with `*` for what may be secret.
+    fn masked(&self, id: SourceId) -> String {
+        let (_, text) = self.source(id);
+        let mut text = mask(text).into_owned();
+        for span in self.secrets.iter().filter(|span| span.source == id) {
+            let (start, end) = (span.start.min(text.len()), span.end.min(text.len()));
+            if let Some(secret) = text.get(start..end) {
+                let hidden: String = secret
+                    .chars()
+                    .map(|it| {
+                        if it == '\n' {
+                            "\n".into()
+                        } else {
+                            "*".repeat(it.len_utf8())
+                        }
+                    })
+                    .collect();
+                text.replace_range(start..end, &hidden);
+            }
+        }
+        text
     }
 
     fn source(&self, id: SourceId) -> (&str, &str) {

@@ -1,6 +1,6 @@
 //! Reading a mapping: each field is asked for once, what nobody asked for is a mistake.
 
-use super::report::Report;
+use super::report::{Report, nearest};
 use super::tree::{Node, Span, Value};
 
 /// A mapping being read.
@@ -15,6 +15,7 @@ pub struct Table<'a> {
     /// The fields without a value: reported already.
     empty: Vec<&'a str>,
     asked: Vec<&'static str>,
+    mistyped: Vec<&'static str>,
 }
 
 impl<'a> Table<'a> {
@@ -58,6 +59,7 @@ impl<'a> Table<'a> {
             entries,
             empty,
             asked: Vec::new(),
+            mistyped: Vec::new(),
         })
     }
 
@@ -86,7 +88,7 @@ impl<'a> Table<'a> {
     /// The field of this name, or an error that it is missing.
     pub fn require(&mut self, name: &'static str, report: &mut Report) -> Option<&'a Node> {
         let found = self.take(name);
-        if found.is_none() && !self.empty.contains(&name) {
+        if found.is_none() && self.lacks(name) {
             report.error(self.span, format!("{} needs `{name}:`", self.what));
         }
         found
@@ -126,6 +128,7 @@ impl<'a> Table<'a> {
         if let Value::List(items) = &node.value {
             return Some((items, node.span));
         }
+        self.mistyped.push(name);
         report.error(
             node.span,
             format!("`{name}:` must be a list, not {}", node.value.kind()),
@@ -133,9 +136,13 @@ impl<'a> Table<'a> {
         None
     }
 
-    /// Whether the field of this name stands there without a value, which was reported.
-    pub fn is_empty(&self, name: &str) -> bool {
-        self.empty.contains(&name)
+    /// Whether a missing field is worth a report of its own: not where it stands there without a value, of the
+    /// wrong type, or misspelt, since that is said already.
+    pub fn lacks(&self, name: &str) -> bool {
+        let is_misspelt = |(it, _, _): &(&str, &Node, &Node)| nearest(it, [name]).is_some();
+        !self.empty.contains(&name)
+            && !self.mistyped.contains(&name)
+            && !self.entries.iter().any(is_misspelt)
     }
 
     /// Reports every field that nobody asked for.
@@ -159,7 +166,14 @@ impl Node {
                 self.span,
                 format!("`{name}:` must be text, not {}", self.value.kind()),
             )
-            .help("put it in quotes");
+            .help(match self.value {
+                Value::List(_) | Value::Map(_) => "write one text",
+                Value::Null
+                | Value::Bool(_)
+                | Value::Integer(_)
+                | Value::Float(_)
+                | Value::Text(_) => "put it in quotes",
+            });
         None
     }
 

@@ -140,10 +140,39 @@ fn strict() -> serde_saphyr::Options {
 fn first_line(message: &str) -> String {
     let line = message.lines().next().unwrap_or("not valid YAML").trim();
     let line = line.strip_prefix("error: ").unwrap_or(line);
-    match line.rfind(" at line ") {
-        Some(cut) => line.get(..cut).unwrap_or(line).to_owned(),
-        None => line.to_owned(),
-    }
+    let line = line
+        .rfind(" at line ")
+        .and_then(|cut| line.get(..cut))
+        .unwrap_or(line);
+    let line = line
+        .split(", set DuplicateKeyPolicy")
+        .next()
+        .unwrap_or(line);
+    let ours = [
+        (
+            "budget breached: Documents",
+            "a file is one document: take out the second `---`",
+        ),
+        (
+            "budget breached: Anchors",
+            "anchors and aliases are not allowed: write the value out",
+        ),
+        (
+            "budget breached: Aliases",
+            "anchors and aliases are not allowed: write the value out",
+        ),
+        (
+            "budget breached",
+            "the file is larger or deeper than any that people write",
+        ),
+        (
+            "while scanning an anchor or alias",
+            "`*` and `&` begin aliases and anchors here: put the text in quotes",
+        ),
+        ("tabs disallowed", "a tab cannot indent: use spaces"),
+    ];
+    let found = ours.iter().find(|(theirs, _)| line.starts_with(theirs));
+    found.map_or(line, |(_, ours)| ours).to_owned()
 }
 
 /// The byte that a one-based line and column (in characters) stand at.

@@ -62,13 +62,13 @@ impl Stage<Identified> for Authorize {
                 .decide(proof.caller(), operation, proof.organization())
             {
                 Decision::Allow { rule } => (true, Some(rule), None),
-                Decision::Deny(Denied::ByRule(rule)) => (
+                Decision::Deny(Denied::ByRule { rule, owner }) => (
                     false,
                     Some(Arc::clone(&rule)),
                     Some(Rejection::Denied {
                         operation,
                         rule: Some(rule),
-                        owner: owner(),
+                        owner: owner.as_deref().map(str::to_owned),
                     }),
                 ),
                 Decision::Deny(Denied::Operation) => (

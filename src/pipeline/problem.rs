@@ -18,6 +18,7 @@ use super::trace::Traced;
 use crate::body::Body;
 use crate::exchange::Exchange;
 use crate::policy::{Current, Policy};
+use crate::problem::Code;
 use crate::rejection::Rejection;
 
 /// Proof that a request is inside, with the policy set that judges it from here to its end.
@@ -105,7 +106,13 @@ where
             };
             let _ = trail.code.set(rejection.code());
             if let Some(cause) = rejection.cause() {
-                tracing::warn!(request_id = %trail.request_id, code = rejection.code().name(), cause, "request failed");
+                let (request_id, code) = (trail.request_id, rejection.code());
+                if code == Code::UpstreamCredentialRejected {
+                    tracing::error!(%request_id, code = code.name(), cause, "request failed");
+                } else if code != Code::CredentialInvalid {
+                    // That one is the caller's own affair, as many as anyone likes to send: the access log has it.
+                    tracing::warn!(%request_id, code = code.name(), cause, "request failed");
+                }
                 let _ = trail.cause.set(cause);
             }
             Ok(rejection.into_response(&trail))

@@ -1,6 +1,7 @@
 //! From files to a [`Policy`]: names are resolved over all files, every mistake is reported.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -19,9 +20,12 @@ use crate::document::{Report, Span, parse};
 pub fn compile(files: &PolicyFiles, issuers: &[&str], report: &mut Report) -> Option<Policy> {
     let before = report.len();
     let mut read: Vec<File> = Vec::new();
-    for (source, _, text) in &files.files {
+    for (source, name, text) in &files.files {
+        let stem = Path::new(name)
+            .file_stem()
+            .map_or_else(String::new, |it| it.to_string_lossy().into_owned());
         if let Some(root) = parse(*source, text, report)
-            && let Some(file) = reader::read(&root, report)
+            && let Some(file) = reader::read(&root, stem, report)
         {
             read.push(file);
         }
@@ -39,6 +43,7 @@ pub fn compile(files: &PolicyFiles, issuers: &[&str], report: &mut Report) -> Op
         },
         callers: HashMap::new(),
         keys: HashMap::new(),
+        digests: HashMap::new(),
         subjects: Vec::new(),
         limited: HashMap::new(),
     };
@@ -64,6 +69,7 @@ struct Compiler<'a> {
     /// Where each caller, key id, set of claims and caller's limit was first met.
     callers: HashMap<String, (CallerIx, Span)>,
     keys: HashMap<String, Span>,
+    digests: HashMap<[u8; 32], Span>,
     subjects: Vec<SeenSubject>,
     limited: HashMap<CallerIx, Span>,
 }
@@ -132,6 +138,13 @@ impl Compiler<'_> {
                     .help("key ids are unique over all files");
                 continue;
             }
+            let digest = *key.digest.bytes();
+            if let Some(first) = self.digests.insert(digest, key.id.span) {
+                self.report
+                    .error(key.id.span, "two keys have the same `sha256:`")
+                    .also(first, "first here")
+                    .help("the id is a part of the key, so one of them can never match");
+            }
             let stored = StoredKey {
                 caller,
                 digest: key.digest.clone(),
@@ -152,6 +165,7 @@ impl Compiler<'_> {
                     jwt.issuer.span,
                     format!("no issuer is named `{}`", issuer.escape_debug()),
                 )
+                .help("name it in tollgate.yaml below `identity: issuers:`, or with `check --policies … --issuer NAME`")
                 .suggest(issuer, self.issuers.iter().copied());
             return;
         }
@@ -238,6 +252,7 @@ impl Compiler<'_> {
             let ix = RuleIx(self.policy.rules.len());
             self.policy.rules.push(Rule {
                 name: full_name(file, &entry.name.value),
+                owner: file.owner.as_deref().map(Into::into),
                 effect: entry.effect,
                 operations,
                 organizations,
@@ -262,6 +277,12 @@ impl Compiler<'_> {
     }
 
     fn unknown_operation(&mut self, pattern: &Spanned<String>) {
+        if pattern.value == "*" {
+            self.report
+                .error(pattern.span, "`*` is no operation")
+                .help("for every operation, write `\"**\"`");
+            return;
+        }
         let mut known: Vec<String> = OperationIx::served()
             .map(|ix| ix.row().id.to_owned())
             .collect();
@@ -280,6 +301,7 @@ impl Compiler<'_> {
                 pattern.span,
                 format!("no operation is named `{}`", pattern.value.escape_debug()),
             )
+            .help("`tollgate operations` lists them")
             .suggest(&pattern.value, known.iter().map(String::as_str));
     }
 
@@ -346,11 +368,13 @@ impl Compiler<'_> {
     }
 }
 
+/// `team/name`; for guard rails, the file's name stands for the team's.
 fn full_name(file: &File, name: &str) -> Arc<str> {
-    match &file.team {
-        Some(team) => format!("{}/{name}", team.value).into(),
-        None => name.into(),
-    }
+    let scope = file
+        .team
+        .as_ref()
+        .map_or(file.stem.as_str(), |team| &team.value);
+    format!("{scope}/{name}").into()
 }
 
 fn content_hash(files: &PolicyFiles) -> String {

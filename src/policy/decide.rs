@@ -19,8 +19,13 @@ pub enum Decision {
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// A deny rule matches: its name.
-    ByRule(Arc<str>),
+    /// A deny rule matches.
+    ByRule {
+        /// `team/name`, or `file/name` of a guard rail.
+        rule: Arc<str>,
+        /// Whom to ask about it.
+        owner: Option<Arc<str>>,
+    },
     /// No grant of the caller's has this operation.
     Operation,
     /// A grant has the operation, for other organizations: its name.
@@ -48,7 +53,10 @@ impl Policy {
             }
             match rule.effect {
                 Effect::Deny if forbids(&rule.organizations, operation.row(), organization) => {
-                    return Decision::Deny(Denied::ByRule(Arc::clone(&rule.name)));
+                    return Decision::Deny(Denied::ByRule {
+                        rule: Arc::clone(&rule.name),
+                        owner: rule.owner.clone(),
+                    });
                 }
                 Effect::Allow if grants(&rule.organizations, organization) => {
                     allowed = allowed.or(Some(rule))
@@ -122,7 +130,7 @@ deny:
     fn decided(policy: &Policy, caller: usize, id: &str, organization: Option<&str>) -> String {
         match policy.decide(CallerIx(caller), operation(id), organization) {
             Decision::Allow { rule } => format!("allow {rule}"),
-            Decision::Deny(Denied::ByRule(rule)) => format!("deny {rule}"),
+            Decision::Deny(Denied::ByRule { rule, .. }) => format!("deny {rule}"),
             Decision::Deny(Denied::Organization(rule)) => format!("organization {rule}"),
             Decision::Deny(Denied::Operation) => "nothing allows".to_owned(),
         }
@@ -134,18 +142,23 @@ deny:
         for (caller, id, organization, wanted) in [
             (0, "sessions.create", Some("org-a"), "allow ds/run"),
             (0, "sessions.create", Some("org-b"), "organization ds/run"),
-            (0, "sessions.create", Some("org-prod"), "deny not prod"),
+            (
+                0,
+                "sessions.create",
+                Some("org-prod"),
+                "deny guard/not prod",
+            ),
             (
                 0,
                 "sessions.terminate",
                 Some("org-a"),
-                "deny nobody terminates",
+                "deny guard/nobody terminates",
             ),
             (0, "sessions.messages.send", Some("org-a"), "nothing allows"),
             (0, "self.get", None, "allow ds/self"),
             // Named by a rule for one organization, it may touch the forbidden one.
-            (0, "enterprise.self.get", None, "deny not prod"),
-            (1, "enterprise.sessions.list", None, "deny not prod"),
+            (0, "enterprise.self.get", None, "deny guard/not prod"),
+            (1, "enterprise.sessions.list", None, "deny guard/not prod"),
             (1, "self.get", None, "nothing allows"),
             (1, "secrets.create", Some("org-a"), "allow ds/all secrets"),
             (1, "secrets.create", Some("org-b"), "deny ds/no new secrets"),

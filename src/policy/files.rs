@@ -96,7 +96,8 @@ fn collect(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> io::Result<
             continue;
         }
         // `metadata` follows links: a mounted file is a link.
-        let kind = fs::metadata(&path)?;
+        let named = |error: io::Error| io::Error::other(format!("{}: {error}", path.display()));
+        let kind = fs::metadata(&path).map_err(named)?;
         if kind.is_dir() {
             collect(&path, depth - 1, paths)?;
             continue;

@@ -115,8 +115,10 @@ enum Effect {
 
 #[derive(Debug)]
 struct Rule {
-    /// `team/name`, or the name alone for guard rails.
+    /// `team/name`; for guard rails, `file/name`.
     name: Arc<str>,
+    /// Whom to ask about it.
+    owner: Option<Arc<str>>,
     effect: Effect,
     operations: OperationSet,
     organizations: Organizations,
@@ -131,7 +133,7 @@ enum Organizations {
 /// A rate limit: `burst` at once, then one per `period`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// `team/name`, or the name alone for guard rails.
+    /// `team/name`; for guard rails, `file/name`.
     pub name: Arc<str>,
     /// The time in which one request is earned back.
     pub period: std::time::Duration,

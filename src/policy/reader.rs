@@ -20,6 +20,8 @@ pub(super) struct Spanned<T> {
 
 #[derive(Debug)]
 pub(super) struct File {
+    /// The file's name without its ending.
+    pub(super) stem: String,
     pub(super) team: Option<Spanned<String>>,
     pub(super) owner: Option<String>,
     pub(super) callers: Vec<CallerEntry>,
@@ -65,7 +67,7 @@ pub(super) struct LimitEntry {
     pub(super) burst: NonZeroU32,
 }
 
-pub(super) fn read(root: &Node, report: &mut Report) -> Option<File> {
+pub(super) fn read(root: &Node, stem: String, report: &mut Report) -> Option<File> {
     let mut table = Table::new("a policy file", root, report)?;
     let team = table.text("team", report);
     let team = team.and_then(|(text, span)| name("team", text, span, report));
@@ -96,6 +98,7 @@ pub(super) fn read(root: &Node, report: &mut Report) -> Option<File> {
     }
     table.finish(report);
     Some(File {
+        stem,
         team,
         owner,
         callers,
@@ -184,6 +187,8 @@ fn key(node: &Node, report: &mut Report) -> Option<KeyEntry> {
     let digest = table.require_text("sha256", report).and_then(|(text, span)| {
         let digest = hex_digest(text);
         if digest.is_none() {
+            // A whole key, most likely.
+            report.secret(span);
             report
                 .error(span, "`sha256:` must be 64 lower-case hex digits")
                 .help("`tollgate keys new` prints the line to paste; the key itself never stands in a file");
@@ -297,7 +302,7 @@ fn rule(effect: super::Effect, node: &Node, report: &mut Report) -> Option<RuleE
         .map(|(items, span)| texts("callers", items, span, report));
     let operations = match table.list("operations", report) {
         Some((items, span)) => texts("operations", items, span, report),
-        None if table.is_empty("operations") => Vec::new(),
+        None if !table.lacks("operations") => Vec::new(),
         None => {
             report.error(table.span(), format!("{what} needs `operations:`"));
             Vec::new()
@@ -309,7 +314,7 @@ fn rule(effect: super::Effect, node: &Node, report: &mut Report) -> Option<RuleE
     let organizations = match (organizations, effect) {
         (Some(found), _) => found,
         (None, super::Effect::Deny) => Some(super::Organizations::Any),
-        (None, super::Effect::Allow) if table.is_empty("organizations") => None,
+        (None, super::Effect::Allow) if !table.lacks("organizations") => None,
         (None, super::Effect::Allow) => {
             report
                 .error(table.span(), "an allow rule needs `organizations:`")
@@ -367,10 +372,9 @@ fn organizations(node: &Node, report: &mut Report) -> Option<super::Organization
                         .bytes()
                         .all(|it| it.is_ascii_alphanumeric() || b"-_".contains(&it))
                 {
-                    report.error(
-                        id.span,
-                        format!("`{}` is no organization id", id.value.escape_debug()),
-                    );
+                    report
+                        .error(id.span, format!("`{}` is no organization id", id.value.escape_debug()))
+                        .help("ids have letters, digits, `-` and `_`, and there are no wildcards; for all, write `organizations: any`");
                 } else {
                     ids.push(id.value);
                 }
@@ -421,8 +425,9 @@ fn limit(node: &Node, report: &mut Report) -> Option<LimitEntry> {
     let callers = table
         .list("callers", report)
         .map(|(items, span)| texts("callers", items, span, report));
-    let period = table.require_text("rate", report);
-    let period = period.and_then(|(text, span)| rate(text, span, report));
+    let period = table
+        .require("rate", report)
+        .and_then(|node| rate(node, report));
     let burst = table.require("burst", report);
     let burst = burst.and_then(|node| node.as_whole("burst", 1, 1_000_000, report));
     for field in ["wait", "sessions", "operations", "shadow"] {
@@ -438,7 +443,17 @@ fn limit(node: &Node, report: &mut Report) -> Option<LimitEntry> {
 }
 
 /// `60/min`: the time in which one request is earned back, rounded up to a nanosecond.
-fn rate(text: &str, span: Span, report: &mut Report) -> Option<Duration> {
+fn rate(node: &Node, report: &mut Report) -> Option<Duration> {
+    let span = node.span;
+    let text = match &node.value {
+        Value::Text(text) => text.as_str(),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::List(_)
+        | Value::Map(_) => "",
+    };
     let parsed = text.split_once('/').and_then(|(count, unit)| {
         let seconds: u64 = match unit.trim() {
             "s" | "sec" | "second" => 1,
@@ -460,7 +475,7 @@ fn rate(text: &str, span: Span, report: &mut Report) -> Option<Duration> {
         )),
         Some(_) | None => {
             report
-                .error(span, format!("`{}` is no rate", text.escape_debug()))
+                .error(span, "a rate is a whole number and a unit")
                 .help("write a whole number up to 1000000 and a unit: 5/s, 60/min or 1000/h");
             None
         }

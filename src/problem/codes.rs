@@ -124,7 +124,7 @@ impl Code {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "The request has too many or too large headers",
                 "A request may have 64 headers with 32768 bytes in all.",
-                "Send fewer headers. A credential of this size is none of ours.",
+                "Send fewer or shorter headers.",
             ),
             Self::HeaderInvalid => row(
                 "header-invalid",
@@ -154,8 +154,9 @@ impl Code {
                 "The credential is not valid",
                 "The credential is nobody's here: an unknown or mistyped key, another scheme than Bearer, or a token \
                  that does not verify. Which of these it is is not said on purpose.",
-                "Check that the whole key was copied and that the token is for this gateway's audience. A Devin token \
-                 (cog_…) is not accepted here. Your platform team can make a new key with `tollgate keys new`.",
+                "Send `Authorization: Bearer` and then the whole key (tg_…), or a token for this gateway's audience. \
+                 A Devin token (cog_…) is not accepted here. The people who run this gateway see in its log, by the \
+                 request id, which check failed.",
             ),
             Self::CredentialExpired => row(
                 "credential-expired",
@@ -169,7 +170,7 @@ impl Code {
                 StatusCode::FORBIDDEN,
                 "The token is valid, and no caller's",
                 "The issuer is trusted and the token verifies, but no caller in the policies has these claims.",
-                "Ask your platform team to add a caller whose `jwt:` claims match your token.",
+                "Ask your platform team to add a caller whose `jwt:` claims match your token; types count (7 is not '7').",
             ),
             Self::CallerAmbiguous => row(
                 "caller-ambiguous",
@@ -184,8 +185,8 @@ impl Code {
                 "There is no such operation",
                 "The path is no operation that Tollgate knows. What it does not know it never forwards, /v1, /v2 and \
                  /opbeta included.",
-                "Check the path against Devin's API reference; the organization id must stand in it. If Devin has \
-                 a new operation, Tollgate needs a new line in its catalogue.",
+                "Only paths below /v3 and /v3beta1 are served: check the base URL, then the path against Devin's API \
+                 reference. The organization's id must stand in it.",
             ),
             Self::MethodUnknown => row(
                 "method-unknown",
@@ -199,14 +200,14 @@ impl Code {
                 StatusCode::FORBIDDEN,
                 "The policy does not allow this operation",
                 "A deny rule forbids it, or no allow rule grants it. What nothing allows is denied.",
-                "Ask the owner of your team's policy, naming the operation and the rule in this answer.",
+                "Ask whom this answer names as owner (else your platform team), with the operation and the rule.",
             ),
             Self::OrganizationDenied => row(
                 "organization-denied",
                 StatusCode::FORBIDDEN,
                 "The policy does not allow this organization",
                 "The operation is granted to you, for other organizations only.",
-                "Check the organization id in the path, or ask the owner of your team's policy.",
+                "Check the organization id in the path, or ask whom this answer names as owner.",
             ),
             Self::RateLimited => row(
                 "rate-limited",

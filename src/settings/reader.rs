@@ -1,12 +1,14 @@
 //! The fields of `tollgate.yaml`, read with every mistake collected.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use http::Uri;
 use http::uri::Scheme;
 use jiff::SignedDuration;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use super::{Settings, TokenSource};
 use crate::document::{Node, Report, Span, Table, Value};
@@ -106,7 +108,7 @@ fn address(
 
 struct UpstreamSettings {
     pinned: Pinned,
-    ca: Option<PathBuf>,
+    ca: Vec<CertificateDer<'static>>,
     token: TokenSource,
     timeouts: Timeouts,
 }
@@ -116,14 +118,10 @@ fn upstream(node: &Node, folder: &Path, report: &mut Report) -> Option<UpstreamS
     let pinned = table
         .require_text("base_url", report)
         .and_then(|(text, span)| base_url(text, span, report));
-    let ca = table.take("ca").and_then(|node| {
-        let mut table = Table::new("`ca:`", node, report)?;
-        let path = table
-            .require_text("file", report)
-            .map(|(text, _)| folder.join(text));
-        table.finish(report);
-        path
-    });
+    let ca = table
+        .take("ca")
+        .map(|node| certificates(node, folder, report));
+    let ca = ca.unwrap_or_else(|| Some(Vec::new()));
     let token = table
         .require("token", report)
         .and_then(|node| token(node, folder, report));
@@ -137,10 +135,43 @@ fn upstream(node: &Node, folder: &Path, report: &mut Report) -> Option<UpstreamS
     table.finish(report);
     Some(UpstreamSettings {
         pinned: pinned?,
-        ca,
+        ca: ca?,
         token: token?,
         timeouts: timeouts?,
     })
+}
+
+/// `{ file: ca.pem }`
+fn certificates(
+    node: &Node,
+    folder: &Path,
+    report: &mut Report,
+) -> Option<Vec<CertificateDer<'static>>> {
+    let mut table = Table::new("`ca:`", node, report)?;
+    let found = table.require_text("file", report).and_then(|(text, span)| {
+        let path = folder.join(text);
+        let read: Result<Vec<CertificateDer<'static>>, _> =
+            CertificateDer::pem_file_iter(&path).and_then(Iterator::collect);
+        match read {
+            Ok(certificates) if !certificates.is_empty() => Some(certificates),
+            Ok(_) => {
+                report.error(span, format!("{} holds no certificate", path.display()));
+                None
+            }
+            Err(error) => {
+                report.error(
+                    span,
+                    format!(
+                        "the certificates in {} cannot be read: {error}",
+                        path.display()
+                    ),
+                );
+                None
+            }
+        }
+    });
+    table.finish(report);
+    found
 }
 
 fn base_url(text: &str, span: Span, report: &mut Report) -> Option<Pinned> {
@@ -154,6 +185,10 @@ fn base_url(text: &str, span: Span, report: &mut Report) -> Option<Pinned> {
             .then_some(Pinned { scheme, authority })
     });
     let Some(pinned) = found else {
+        // A user's part holds a password.
+        if text.contains('@') {
+            report.secret(span);
+        }
         report
             .error(
                 span,
@@ -184,21 +219,71 @@ fn base_url(text: &str, span: Span, report: &mut Report) -> Option<Pinned> {
 }
 
 fn token(node: &Node, folder: &Path, report: &mut Report) -> Option<TokenSource> {
+    const HELP: &str = "name where the token is: { file: /run/secrets/devin } or { env: DEVIN_SERVICE_USER_TOKEN }";
+    let is_source =
+        |key: &Node| matches!(&key.value, Value::Text(name) if name == "env" || name == "file");
+    let names_a_source = match &node.value {
+        Value::Map(entries) => entries.iter().all(|(key, _)| is_source(key)),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::Text(_)
+        | Value::List(_) => false,
+    };
+    hide(node, report);
+    if !names_a_source {
+        // Most likely the token itself.
+        report
+            .error(
+                node.span,
+                "`token:` names where the token is, and never the token itself",
+            )
+            .help(HELP);
+        return None;
+    }
     let mut table = Table::new("`token:`", node, report)?;
     let env = table.text("env", report);
     let file = table.text("file", report);
     let found = match (env, file) {
-        (Some((name, _)), None) => Some(TokenSource::Env(name.to_owned())),
+        (Some((name, span)), None) => {
+            // In lower case it would be more like a token than like a name.
+            let is_name = |it: u8| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_';
+            if name.is_empty() || !name.bytes().all(is_name) {
+                report
+                    .error(span, "`env:` must be the name of a variable, in upper-case letters, digits and `_`")
+                    .help(HELP);
+                None
+            } else {
+                Some(TokenSource::Env(name.to_owned()))
+            }
+        }
         (None, Some((path, _))) => Some(TokenSource::File(folder.join(path))),
         (Some(_), Some(_)) | (None, None) => {
             report
                 .error(node.span, "`token:` needs either `env:` or `file:`")
-                .help("name where the token is: { file: /run/secrets/devin } or { env: DEVIN_SERVICE_USER_TOKEN }");
+                .help(HELP);
             None
         }
     };
     table.finish(report);
     found
+}
+
+/// Nothing of what stands below is shown.
+fn hide(node: &Node, report: &mut Report) {
+    match &node.value {
+        Value::Map(entries) => {
+            for (key, value) in entries {
+                hide(key, report);
+                hide(value, report);
+            }
+        }
+        Value::List(items) => items.iter().for_each(|item| hide(item, report)),
+        Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Text(_) => {
+            report.secret(node.span)
+        }
+    }
 }
 
 fn timeouts(node: &Node, report: &mut Report) -> Option<Timeouts> {
@@ -351,7 +436,9 @@ fn words(
     report: &mut Report,
 ) -> Option<Vec<(String, Span)>> {
     let Some((items, span)) = table.list(name, report) else {
-        report.error(table.span(), format!("an issuer needs a list `{name}:`"));
+        if table.lacks(name) {
+            report.error(table.span(), format!("an issuer needs a list `{name}:`"));
+        }
         return None;
     };
     if items.is_empty() {

@@ -76,7 +76,7 @@ fn check_lists_every_mistake_and_says_1() {
         (Some(1), &false.into())
     );
     let mistakes = json["mistakes"].as_array().unwrap();
-    assert_eq!(mistakes.len(), 4, "{json:#}");
+    assert_eq!(mistakes.len(), 3, "{json:#}");
     assert!(
         mistakes
             .iter()
@@ -221,7 +221,7 @@ fn keys_new_prints_a_key_once_and_the_line_to_paste() {
     for bad in ["DS", "", "a_b", &"a".repeat(33)] {
         assert_eq!(
             run(&["keys", "new", bad], here).status.code(),
-            Some(1),
+            Some(2),
             "{bad}"
         );
     }
@@ -403,6 +403,97 @@ fn a11_an_output_that_takes_nothing_does_not_hold_the_end() {
     }
     let own = served.stop_with(1);
     assert!(own.contains("its last lines are lost"), "{own}");
+}
+
+#[test]
+fn u7_a_secret_in_the_wrong_place_is_not_shown() {
+    let policy = [("a.yaml", "team: a\ncallers: { x: {} }\n")];
+    let secret = "cog_SECRET123";
+    for wrong in [
+        secret.to_owned(),
+        format!("{{ value: {secret} }}"),
+        format!("{{ env: {secret} }}"),
+        format!("[{secret}]"),
+        format!("{{ {secret} }}"),
+        format!("{{ env: A, file: b, x: {secret} }}"),
+    ] {
+        let folder = folder(
+            &CONFIG.replace("{ env: DEVIN_SERVICE_USER_TOKEN }", &wrong),
+            &policy,
+        );
+        for arguments in [
+            vec!["check"],
+            vec!["serve"],
+            vec!["check", "--output", "json"],
+            vec!["serve", "--output", "json"],
+        ] {
+            let output = run(&arguments, folder.path());
+            assert_eq!(output.status.code(), Some(1));
+            let shown = text(&output.stdout) + &text(&output.stderr);
+            assert!(
+                shown.contains("token") && !shown.contains("SECRET"),
+                "{wrong}: {shown}"
+            );
+        }
+    }
+    let folder = folder(CONFIG, &policy);
+    let set = format!("upstream.token={secret}");
+    let shown = text(&run(&["check", "--set", &set], folder.path()).stderr);
+    assert!(
+        shown.contains("never the token itself") && !shown.contains("SECRET"),
+        "{shown}"
+    );
+    let shown = text(
+        &run(
+            &[
+                "check",
+                "--set",
+                "upstream.base_url=https://a:SECRET@x.example",
+            ],
+            folder.path(),
+        )
+        .stderr,
+    );
+    assert!(
+        shown.contains("base_url") && !shown.contains("SECRET"),
+        "{shown}"
+    );
+    // A whole key where its digest or its id belongs.
+    let key = ApiKey::generate("x1").unwrap();
+    let policy = format!(
+        "team: a\ncallers: {{ x: {{ keys: [{{ id: {0}, sha256: {0} }}] }} }}\n",
+        key.expose()
+    );
+    std::fs::write(folder.path().join("policies/a.yaml"), policy).unwrap();
+    let shown = text(&run(&["check"], folder.path()).stderr);
+    let half = key.expose().rsplit('_').next().unwrap();
+    assert!(
+        shown.contains("is no key id") && shown.contains("sha256") && !shown.contains(half),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_log_that_was_lost_is_no_good_end() {
+    let folder = folder(
+        &CONFIG.replace("access.log", "/dev/full"),
+        &[("a.yaml", "team: a\ncallers: { x: {} }\n")],
+    );
+    let served = serve(folder.path(), &[]);
+    served.get("/v3/self", "none");
+    assert!(served.stop_with(1).contains("lost"));
+}
+
+#[test]
+fn operations_are_listed_as_policies_name_them() {
+    let listed = text(&run(&["operations"], Path::new(".")).stdout);
+    assert_eq!(listed.lines().count(), 224);
+    assert!(
+        listed
+            .lines()
+            .any(|line| line.starts_with("sessions.create ") && line.ends_with(" spends"))
+    );
+    assert!(!listed.contains("outposts"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::net::TcpStream;
 
 use crate::world::World;
 
@@ -95,25 +96,42 @@ async fn a10_probes_ask_nobody_and_say_little() {
 
 #[tokio::test]
 async fn a_request_in_flight_is_finished_when_the_process_stops() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tollgate::fake_devin::{Fault, FaultKind};
-    let world = World::start().await;
-    world
-        .fake
-        .inject(Fault::next(FaultKind::Latency(Duration::from_millis(400))));
-    let world = std::sync::Arc::new(world);
-    let asking = {
-        let world = world.clone();
-        tokio::spawn(async move {
-            world.get("one", "/v3/self").await.is_upstream(200);
-        })
-    };
+    let mut world = World::start().await;
+    let latency = Duration::from_millis(600);
+    world.fake.inject(Fault::next(FaultKind::Latency(latency)));
+    let mut asking = TcpStream::connect(world.gateway).await.unwrap();
+    let key = world.key("one");
+    let request =
+        format!("GET /v3/self HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n");
+    asking.write_all(request.as_bytes()).await.unwrap();
+    world.sent(1);
     while world.upstream().is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // `finish` stops the gateway first; the answer must still come whole.
-    let finishing = tokio::spawn(async move {
-        asking.await.unwrap();
-        std::sync::Arc::into_inner(world).unwrap().finish().await;
-    });
-    finishing.await.unwrap();
+    world.stop();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(
+        TcpStream::connect(world.gateway).await.is_err(),
+        "the callers' listener is closed"
+    );
+    let mut probe = TcpStream::connect(world.admin).await.unwrap();
+    probe
+        .write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    probe.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("stopping"),
+        "{answer}"
+    );
+    let mut answer = String::new();
+    asking.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("service_user_id"),
+        "{answer}"
+    );
+    world.finish().await;
 }

@@ -179,6 +179,7 @@ async fn a_token_of_each_algorithm_is_its_caller() {
             (&"jwt".into(), &"ci".into(), &signer.kid.into())
         );
         assert_eq!(identity["claims"]["repository"], "acme/ds");
+        assert_eq!(identity["claims"]["run"], 7);
         assert_eq!(identity["subject"], "run-1");
     }
     world.finish().await;

@@ -41,6 +41,7 @@ async fn c3_a_key_is_refused_from_its_end_on() {
     assert_eq!(world.last_line().await["identity"]["key_id"], "old");
     clock.advance(SignedDuration::from_secs(1));
     ask(&old).await.is_problem(401, "credential-expired");
+    assert_eq!(world.last_line().await["identity"]["key_id"], "old");
     ask(&new).await.is_upstream(200);
     assert_eq!(world.last_line().await["time"], "2027-02-01T00:00:00Z");
     world.finish().await;

@@ -119,7 +119,7 @@ fn every_stage_of_the_path_stands_in_the_architecture() {
         } else {
             name
         };
-        let parts = ["pipeline", "jwt", "jwks", "record"];
+        let parts = ["pipeline", "jwt", "jwks", "record", "output"];
         assert!(
             parts.contains(&name) || text.contains(name),
             "{name} is missing in ARCHITECTURE.md"

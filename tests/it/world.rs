@@ -15,10 +15,11 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tollgate::Parts;
 use tollgate::api_key::ApiKey;
-use tollgate::body::Body;
+use tollgate::body::{Body, BoxError};
 use tollgate::clock::{Clock, SystemClock};
 use tollgate::document::Report;
 use tollgate::exchange::Exchange;
@@ -121,6 +122,7 @@ pub(crate) struct World {
     pub(crate) log: MemoryLog,
     pub(crate) sink: Sink,
     running: Option<Running>,
+    stopping: Option<JoinHandle<Result<(), BoxError>>>,
     stop_fake: CancellationToken,
     internal: usize,
     faulty: bool,
@@ -270,6 +272,7 @@ impl World {
             log,
             sink,
             running: Some(running),
+            stopping: None,
             stop_fake,
             internal: 0,
             faulty: false,
@@ -420,10 +423,18 @@ impl World {
         self.lines().await.pop().expect("a line")
     }
 
+    /// Tells the gateway to stop, as a signal does; [`World::finish`] waits for it.
+    pub(crate) fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            self.stopping = Some(tokio::spawn(running.stop()));
+        }
+    }
+
     /// Stops everything and checks the invariants.
     pub(crate) async fn finish(mut self) {
         let lines = self.lines().await;
-        self.running.take().unwrap().stop().await.unwrap();
+        self.stop();
+        self.stopping.take().unwrap().await.unwrap().unwrap();
         let at_end = invariants::parse(&self.log.text());
         assert_eq!(lines.len(), at_end.len(), "G4: lines after the end");
         let requests: Vec<&Value> = at_end
@@ -462,7 +473,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if self.running.is_some() && !std::thread::panicking() {
+        if (self.running.is_some() || self.stopping.is_some()) && !std::thread::panicking() {
             panic!("a test must end with finish()");
         }
     }

@@ -6,6 +6,7 @@
 //! dropped because its client left. Refusals, failures and panics come by here
 //! as answers, since they become those one layer below.
 
+mod output;
 mod record;
 mod sink;
 
@@ -27,8 +28,9 @@ use super::trace::Traced;
 use crate::body::{Body, BoxError, DeadlineExceeded};
 use crate::trail::Trail;
 
+pub use output::{MemoryLog, Output};
 pub use record::{Outcome, connection_line};
-pub use sink::{MemoryLog, Output, Sink, Slot};
+pub use sink::{Sink, Slot};
 
 /// Makes [`AccessLog`] services.
 #[derive(Clone, Debug)]

@@ -4,7 +4,6 @@
 //! user agents, claims) is cut at 512 bytes, with a mark, and JSON escaping
 //! keeps a line one line whatever it says.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -15,6 +14,7 @@ use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 
 use super::answered_by;
+use crate::redact::redact;
 use crate::trail::{Identity, Trail};
 
 /// The most bytes of one free field.
@@ -52,31 +52,6 @@ impl Serialize for Free<'_> {
     }
 }
 
-/// Callers put their credentials in odd places: in paths, ids and user agents. What looks like a key of ours, a
-/// token of Devin's or a JWT is not written.
-fn redact(text: &str) -> Cow<'_, str> {
-    const BEGINNINGS: [&str; 3] = ["tg_", "cog_", "eyJ"];
-    const SHORTEST: usize = 20;
-    if !BEGINNINGS.iter().any(|it| text.contains(it)) {
-        return Cow::Borrowed(text);
-    }
-    let is_of_one = |it: char| it.is_ascii_alphanumeric() || matches!(it, '_' | '-' | '.');
-    let mut out = String::with_capacity(text.len());
-    for word in text.split_inclusive(|it| !is_of_one(it)) {
-        let body = word.trim_end_matches(|it| !is_of_one(it));
-        let at = BEGINNINGS.iter().filter_map(|it| body.find(it)).min();
-        match at.filter(|at| body.len() - at >= SHORTEST) {
-            Some(at) => {
-                out.push_str(body.get(..at).unwrap_or(""));
-                out.push_str("[redacted]");
-                out.push_str(word.get(body.len()..).unwrap_or(""));
-            }
-            None => out.push_str(word),
-        }
-    }
-    Cow::Owned(out)
-}
-
 /// JSON in which a line is a line for every reader: also what Unicode takes for a line's end, what terminals take
 /// for an order, and what changes the direction of text is escaped (`threats.md` R9).
 struct OneLine;
@@ -103,6 +78,23 @@ impl Formatter for OneLine {
             rest = letters.as_str();
         }
         writer.write_all(rest.as_bytes())
+    }
+}
+
+/// A claim's value with its type, since types count where claims are matched.
+struct Claim<'a>(&'a serde_json::Value);
+
+impl Serialize for Claim<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            serde_json::Value::String(text) => Free(text).serialize(serializer),
+            simple @ (serde_json::Value::Bool(_)
+            | serde_json::Value::Number(_)
+            | serde_json::Value::Null) => simple.serialize(serializer),
+            nested @ (serde_json::Value::Array(_) | serde_json::Value::Object(_)) => {
+                Free(&nested.to_string()).serialize(serializer)
+            }
+        }
     }
 }
 
@@ -187,7 +179,7 @@ enum Who<'a> {
         issuer: &'a str,
         subject: Option<Free<'a>>,
         key_id: Option<Free<'a>>,
-        claims: std::collections::BTreeMap<&'a str, Free<'a>>,
+        claims: std::collections::BTreeMap<&'a str, Claim<'a>>,
     },
 }
 
@@ -259,7 +251,7 @@ fn who(identity: &Identity) -> Who<'_> {
             key_id: key_id.as_deref().map(Free),
             claims: claims
                 .iter()
-                .map(|(name, value)| (name.as_str(), Free(value)))
+                .map(|(name, value)| (name.as_str(), Claim(value)))
                 .collect(),
         },
     }

@@ -6,15 +6,14 @@
 //! gathers for a moment and writes in batches, so that a request wakes nobody
 //! while there is load. A crash loses at most what was gathered in that moment.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+
+use super::output::{Output, Target};
 
 /// The most lines between their requests' heads and the disk.
 const SLOTS: usize = 16 * 1024;
@@ -28,37 +27,6 @@ const RETRY: Duration = Duration::from_secs(1);
 const FULL: Duration = Duration::from_millis(10);
 /// How long the end of the process waits for it.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-
-/// Where a log is written to.
-#[derive(Debug)]
-pub enum Output {
-    /// Standard output.
-    Stdout,
-    /// Standard error: for the demo, whose standard output is for people.
-    Stderr,
-    /// A file, which is rotated at `max_bytes`: `keep` old ones stay, as `path.1` and so on.
-    File {
-        /// Its path.
-        path: PathBuf,
-        /// The size at which it is rotated.
-        max_bytes: u64,
-        /// How many old ones are kept.
-        keep: u32,
-    },
-    /// Memory, for tests and the tour.
-    Memory(MemoryLog),
-}
-
-/// A log in memory.
-#[derive(Clone, Debug, Default)]
-pub struct MemoryLog(Arc<Mutex<Vec<u8>>>);
-
-impl MemoryLog {
-    /// What has been written.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&lock(&self.0)).into_owned()
-    }
-}
 
 /// A handle to the log.
 #[derive(Clone, Debug)]
@@ -89,11 +57,12 @@ struct State {
     /// Somebody waits for everything to be written.
     flushing: bool,
     closed: bool,
-    /// The writer has ended.
+    /// The writer has ended, and whether it could not write everything.
     finished: bool,
+    lost: bool,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -103,7 +72,16 @@ impl Sink {
     /// # Errors
     /// The output cannot be opened, or no thread can be started.
     pub fn open(output: Output) -> io::Result<Self> {
-        let mut target = Target::open(output)?;
+        let name = match &output {
+            Output::File { path, .. } => path.display().to_string(),
+            Output::Stdout | Output::Stderr | Output::Memory(_) => "the standard output".to_owned(),
+        };
+        let failed = |error| {
+            io::Error::other(format!(
+                "the access log cannot be opened at {name}: {error}"
+            ))
+        };
+        let mut target = Target::open(output).map_err(failed)?;
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             wake: Condvar::new(),
@@ -198,7 +176,8 @@ impl Sink {
             .0
             .written
             .wait_timeout_while(state, LAST_WORDS, |state| !state.finished);
-        waited.unwrap_or_else(PoisonError::into_inner).0.finished
+        let state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.finished && !state.lost
     }
 }
 
@@ -300,198 +279,22 @@ fn persist(shared: &Shared, target: &mut Target, batch: &[u8]) {
         let waited = shared
             .wake
             .wait_timeout_while(state, pause, |state| !state.closed);
-        if waited.unwrap_or_else(PoisonError::into_inner).0.closed && pause == RETRY {
+        let is_closed = waited.unwrap_or_else(PoisonError::into_inner).0.closed;
+        if is_closed && pause == RETRY {
             tracing::error!(
                 bytes = rest.len(),
                 "the access log could not be written to its end"
             );
+            lock(&shared.state).lost = true;
             return;
         }
     }
 }
 
-enum Target {
-    /// Standard output or error, without the buffer of the standard library: what was written is known exactly.
-    Standard(File),
-    File(Rotated),
-    Memory(MemoryLog),
-}
-
-impl Target {
-    fn open(output: Output) -> io::Result<Self> {
-        Ok(match output {
-            Output::Stdout => Self::Standard(io::stdout().as_fd().try_clone_to_owned()?.into()),
-            Output::Stderr => Self::Standard(io::stderr().as_fd().try_clone_to_owned()?.into()),
-            Output::File {
-                path,
-                max_bytes,
-                keep,
-            } => {
-                let (file, size) = open(&path)?;
-                Self::File(Rotated {
-                    path,
-                    max_bytes,
-                    keep,
-                    file,
-                    size,
-                    at_line_end: true,
-                })
-            }
-            Output::Memory(memory) => Self::Memory(memory),
-        })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Standard(out) => out.write(bytes),
-            Self::File(file) => file.write(bytes),
-            Self::Memory(memory) => {
-                lock(&memory.0).extend_from_slice(bytes);
-                Ok(bytes.len())
-            }
-        }
-    }
-
-    fn reopen(&mut self) -> io::Result<()> {
-        match self {
-            Self::File(file) => file.reopen(),
-            Self::Standard(_) | Self::Memory(_) => Ok(()),
-        }
-    }
-}
-
-struct Rotated {
-    path: PathBuf,
-    max_bytes: u64,
-    keep: u32,
-    file: File,
-    size: u64,
-    at_line_end: bool,
-}
-
-fn open(path: &PathBuf) -> io::Result<(File, u64)> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o640)
-        .open(path)?;
-    let size = file.metadata()?.len();
-    Ok((file, size))
-}
-
-impl Rotated {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.at_line_end
-            && self.size > 0
-            && self.size + bytes.len() as u64 > self.max_bytes
-            && let Err(error) = self.rotate()
-        {
-            // The open file takes lines all the same; it is tried again when as much has come once more.
-            tracing::error!(%error, "the access log cannot be rotated");
-            self.size = 0;
-        }
-        let written = self.file.write(bytes)?;
-        self.size += written as u64;
-        self.at_line_end = bytes.get(..written).is_some_and(|it| it.ends_with(b"\n"));
-        Ok(written)
-    }
-
-    fn rotate(&mut self) -> io::Result<()> {
-        let old =
-            |name: &dyn std::fmt::Display| PathBuf::from(format!("{}.{name}", self.path.display()));
-        let rename = |from: &Path, to: &Path| match fs::rename(from, to) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Err(_) => Ok(false),
-            Ok(()) => Ok(true),
-        };
-        // The file itself first: if somebody else has taken it away, no old one may be shifted for it.
-        let aside = old(&"rotating");
-        if rename(&self.path, &aside)? {
-            for number in (1..self.keep).rev() {
-                rename(&old(&number), &old(&(number + 1)))?;
-            }
-            if self.keep > 0 {
-                rename(&aside, &old(&1))?;
-            } else {
-                fs::remove_file(&aside)?;
-            }
-        }
-        self.reopen()
-    }
-
-    fn reopen(&mut self) -> io::Result<()> {
-        (self.file, self.size) = open(&self.path)?;
-        self.at_line_end = true;
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::output::MemoryLog;
     use super::*;
-
-    #[tokio::test]
-    async fn a_file_is_rotated_between_lines_and_reopened() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("access.log");
-        let sink = Sink::open(Output::File {
-            path: path.clone(),
-            max_bytes: 100,
-            keep: 2,
-        })
-        .unwrap();
-        for number in 0..20 {
-            sink.write(|line| {
-                line.extend_from_slice(format!("line {number:02} {}\n", "x".repeat(30)).as_bytes())
-            })
-            .await;
-            sink.flush();
-        }
-        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
-        assert_eq!(read("access.log").lines().count(), 2);
-        assert_eq!(read("access.log.1").lines().count(), 2);
-        assert!(read("access.log.2").starts_with("line 14"));
-        assert!(!folder.path().join("access.log.3").exists());
-        fs::rename(&path, folder.path().join("taken")).unwrap();
-        sink.reopen();
-        sink.write(|line| line.extend_from_slice(b"after\n")).await;
-        assert!(sink.close());
-        assert_eq!(read("access.log"), "after\n");
-    }
-
-    #[tokio::test]
-    async fn a_file_that_somebody_took_away_costs_no_old_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("access.log");
-        let old = |number: u32| folder.path().join(format!("access.log.{number}"));
-        for number in 1..=3 {
-            fs::write(old(number), format!("old {number}\n")).unwrap();
-        }
-        let sink = Sink::open(Output::File {
-            path: path.clone(),
-            max_bytes: 20,
-            keep: 3,
-        })
-        .unwrap();
-        let write = async |text: &str| {
-            sink.write(|line| line.extend_from_slice(text.as_bytes()))
-                .await;
-            sink.flush();
-        };
-        write("a first line\n").await;
-        fs::remove_file(&path).unwrap();
-        write("a second line\n").await;
-        assert_eq!(fs::read_to_string(&path).unwrap(), "a second line\n");
-        for number in 1..=3 {
-            assert_eq!(
-                fs::read_to_string(old(number)).unwrap(),
-                format!("old {number}\n")
-            );
-        }
-        assert!(sink.is_healthy());
-        let _ = sink.close();
-    }
 
     #[tokio::test]
     async fn r10_lines_wait_for_a_full_disk_and_none_is_lost() {

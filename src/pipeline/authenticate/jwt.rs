@@ -48,8 +48,8 @@ pub struct Claims {
 pub enum JwtError {
     /// Genuine, and past its end.
     Expired,
-    /// Anything else: which check failed is not said.
-    Invalid,
+    /// Anything else: which check failed is for the log, and not for the caller.
+    Invalid(&'static str),
 }
 
 /// Verifies a compact token and returns the issuer that it is of.
@@ -61,28 +61,37 @@ pub(super) fn verify<'a>(
     token: &str,
     now: Timestamp,
 ) -> Result<(&'a Issuer, Claims), JwtError> {
-    let (header, claims) = read(token).ok_or(JwtError::Invalid)?;
+    let invalid = JwtError::Invalid;
+    let (header, claims) =
+        read(token).ok_or(invalid("it is no token of the form that is accepted"))?;
     // Nothing is believed yet: `iss` and `aud` only say whose keys to ask.
-    let issuer = issuers
+    let mut of_issuer = issuers
         .iter()
-        .find(|it| it.is_meant(&claims))
-        .ok_or(JwtError::Invalid)?;
-    let key = issuer
-        .keys
-        .find(header.key_id.as_deref())
-        .ok_or(JwtError::Invalid)?;
+        .filter(|it| it.is_named_by(&claims))
+        .peekable();
+    of_issuer
+        .peek()
+        .ok_or(invalid("its `iss` is no configured issuer"))?;
+    let issuer = of_issuer.find(|it| it.is_meant(&claims));
+    let issuer = issuer.ok_or(invalid("its `aud` is none of the issuer's audiences"))?;
+    let key = issuer.keys.find(header.key_id.as_deref());
+    let key = key.ok_or(invalid(
+        "its `kid` is missing, or no key of the issuer has it",
+    ))?;
     if header.algorithm != key.algorithm || !issuer.algorithms.contains(&key.algorithm) {
-        return Err(JwtError::Invalid);
+        return Err(invalid("its `alg` is not that of the issuer's key"));
     }
-    let times = Times::read(&claims).ok_or(JwtError::Invalid)?;
+    let times = Times::read(&claims).ok_or(invalid(
+        "`exp` is missing, or a time is not in whole seconds",
+    ))?;
     if !check_signature(token, key) {
-        return Err(JwtError::Invalid);
+        return Err(invalid("its signature is not that of the issuer's key"));
     }
     let now = now.as_second();
     if times.not_before.is_some_and(|it| it > now + LEEWAY)
         || times.issued_at.is_some_and(|it| it > now + LEEWAY)
     {
-        return Err(JwtError::Invalid);
+        return Err(invalid("its `nbf` or `iat` is in the future"));
     }
     if times.expires <= now - LEEWAY {
         return Err(JwtError::Expired);
@@ -158,19 +167,20 @@ impl Header {
 }
 
 impl Issuer {
+    fn is_named_by(&self, claims: &Map<String, Value>) -> bool {
+        claims.get("iss").and_then(Value::as_str) == Some(&self.issuer)
+    }
+
     fn is_meant(&self, claims: &Map<String, Value>) -> bool {
         let ours = |it: &Value| {
             it.as_str()
                 .is_some_and(|it| self.audiences.iter().any(|aud| aud == it))
         };
-        claims.get("iss").and_then(Value::as_str) == Some(&self.issuer)
-            && match claims.get("aud") {
-                Some(Value::Array(list)) => {
-                    list.iter().all(Value::is_string) && list.iter().any(ours)
-                }
-                Some(one) => ours(one),
-                None => false,
-            }
+        match claims.get("aud") {
+            Some(Value::Array(list)) => list.iter().all(Value::is_string) && list.iter().any(ours),
+            Some(one) => ours(one),
+            None => false,
+        }
     }
 }
 

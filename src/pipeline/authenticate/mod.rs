@@ -82,7 +82,7 @@ impl Stage<Classified> for Authenticate {
         let policy = Arc::clone(exchange.proof.policy());
         let credential = bearer(exchange.request.headers())?;
         let (caller, identity) = if credential.starts_with(api_key::PREFIX) {
-            self.by_key(&policy, credential)
+            self.by_key(&policy, credential, &exchange.trail)
         } else {
             self.by_token(&policy, credential, &exchange.trail)
         }?;
@@ -98,20 +98,31 @@ impl Stage<Classified> for Authenticate {
 }
 
 impl Authenticate {
-    fn by_key(&self, policy: &Policy, credential: &str) -> Result<(CallerIx, Identity), Rejection> {
-        let presented = api_key::parse(credential).ok_or(Rejection::CredentialInvalid)?;
+    fn by_key(
+        &self,
+        policy: &Policy,
+        credential: &str,
+        trail: &crate::trail::Trail,
+    ) -> Result<(CallerIx, Identity), Rejection> {
+        let presented = api_key::parse(credential);
+        let presented =
+            presented.ok_or_else(|| invalid("no key has this form, or its checksum is wrong"))?;
         let stored = policy.key(presented.id);
         // An unknown id costs a comparison like a known one.
         let nobody = KeyDigest::new([0; 32]);
         let digest = stored.map_or(&nobody, |stored| &stored.digest);
-        let equal = verify_slices_are_equal(presented.digest.bytes(), digest.bytes()).is_ok();
-        let stored = stored
-            .filter(|_| equal)
-            .ok_or(Rejection::CredentialInvalid)?;
+        let is_equal = verify_slices_are_equal(presented.digest.bytes(), digest.bytes()).is_ok();
+        let stored = match stored {
+            Some(stored) if is_equal => stored,
+            Some(_) => return Err(invalid("the key's secret is not that of its id")),
+            None => return Err(invalid("no key has this id")),
+        };
+        let id = presented.id.to_owned();
         if stored.expires.is_some_and(|end| end <= self.clock.now()) {
+            // It was this key once, and its owner has to know which.
+            let _ = trail.identity.set(Identity::ApiKey { id });
             return Err(Rejection::CredentialExpired);
         }
-        let id = presented.id.to_owned();
         Ok((stored.caller, Identity::ApiKey { id }))
     }
 
@@ -124,7 +135,7 @@ impl Authenticate {
         let verified = jwt::verify(&self.issuers, credential, self.clock.now());
         let (issuer, claims) = verified.map_err(|error| match error {
             JwtError::Expired => Rejection::CredentialExpired,
-            JwtError::Invalid => Rejection::CredentialInvalid,
+            JwtError::Invalid(cause) => invalid(cause),
         })?;
         let identity = identity(policy, issuer, &claims);
         let issuer = issuer.name.clone();
@@ -143,15 +154,12 @@ impl Authenticate {
 }
 
 fn identity(policy: &Policy, issuer: &Issuer, claims: &Claims) -> Identity {
-    let mut shown: Vec<(String, String)> = Vec::new();
+    let mut shown: Vec<(String, serde_json::Value)> = Vec::new();
     for name in policy.claim_names(&issuer.name) {
         if let Some(value) = claims.all.get(name)
             && !shown.iter().any(|(it, _)| it == name)
         {
-            let text = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
-            shown.push((name.to_owned(), text));
+            shown.push((name.to_owned(), value.clone()));
         }
     }
     Identity::Jwt {
@@ -172,16 +180,25 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Rejection> {
         .get(AUTHORIZATION)
         .ok_or(Rejection::CredentialMissing)?;
     if value.len() > MAX_CREDENTIAL {
-        return Err(Rejection::CredentialInvalid);
+        return Err(invalid("it is longer than any credential"));
     }
-    let text = value.to_str().map_err(|_| Rejection::CredentialInvalid)?;
-    let (scheme, token) = text.split_once(' ').ok_or(Rejection::CredentialInvalid)?;
+    let text = value
+        .to_str()
+        .map_err(|_| invalid("it has characters that no credential has"))?;
+    let scheme_missing = || invalid("the scheme `Bearer` is missing");
+    let (scheme, token) = text.split_once(' ').ok_or_else(scheme_missing)?;
     let is_token = |it: u8| it.is_ascii_alphanumeric() || b"-._~+/=".contains(&it);
-    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.bytes().all(is_token) {
-        Ok(token)
-    } else {
-        Err(Rejection::CredentialInvalid)
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(scheme_missing());
     }
+    if token.is_empty() || !token.bytes().all(is_token) {
+        return Err(invalid("what follows `Bearer` is not one token"));
+    }
+    Ok(token)
+}
+
+fn invalid(cause: &'static str) -> Rejection {
+    Rejection::CredentialInvalid { cause }
 }
 
 #[cfg(test)]
