@@ -66,6 +66,13 @@ impl Formatter for OneLine {
             matches!(it, '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
                 | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
         };
+        // Nearly all text is plain, and this form is checked many bytes at a time.
+        if fragment
+            .bytes()
+            .fold(true, |plain, byte| plain & (byte < 0x7f))
+        {
+            return writer.write_all(fragment.as_bytes());
+        }
         let mut rest = fragment;
         while let Some(at) = rest.find(is_odd) {
             let (plain, odd) = rest.split_at_checked(at).unwrap_or((rest, ""));
