@@ -28,6 +28,17 @@ pub const ANSWERED_BY: HeaderName = HeaderName::from_static("tollgate-answered-b
 /// Devin's own SDK obeys this and does not repeat the call.
 pub const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// What becomes of a rejection.
+#[derive(Debug)]
+pub struct Answer {
+    /// For the caller.
+    pub response: Response<Body>,
+    /// For the log.
+    pub code: Code,
+    /// The operator's half, for the log alone.
+    pub cause: Option<String>,
+}
+
 /// Everything that an answer and a log line say of a rejection.
 struct Facts<'a> {
     code: Code,
@@ -240,13 +251,8 @@ impl Rejection {
         self.facts().code
     }
 
-    /// What the operator is told beside the code.
-    pub fn cause(&self) -> Option<String> {
-        self.facts().cause
-    }
-
-    /// The answer.
-    pub fn into_response(self, trail: &Trail) -> Response<Body> {
+    /// The answer, and what the log says beside it.
+    pub fn answer(self, trail: &Trail) -> Answer {
         let facts = self.facts();
         let row = facts.code.row();
         let document = Document {
@@ -285,7 +291,11 @@ impl Rejection {
         {
             headers.insert(ALLOW, allow);
         }
-        response
+        Answer {
+            response,
+            code: facts.code,
+            cause: facts.cause,
+        }
     }
 }
 
@@ -339,9 +349,11 @@ mod tests {
                 may_have_acted: true,
             },
         ] {
-            assert!(rejection.cause().is_some_and(|it| it.contains("marker")));
             let trail = Trail::begin(&Request::new(()), None, Timestamp::UNIX_EPOCH);
-            let response = rejection.into_response(&trail);
+            let Answer {
+                response, cause, ..
+            } = rejection.answer(&trail);
+            assert!(cause.is_some_and(|it| it.contains("marker")));
             assert!(!format!("{:?}", response.headers()).contains("marker"));
             let body = futures_util::FutureExt::now_or_never(http_body_util::BodyExt::collect(
                 response.into_body(),

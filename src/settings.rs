@@ -4,6 +4,7 @@
 //! nothing is in both. All mistakes are reported at once. A value that may be
 //! secret is a source (`env:`, `file:`), never the secret.
 
+mod issuers;
 mod reader;
 
 use std::net::SocketAddr;

@@ -18,7 +18,7 @@ use super::trace::Traced;
 use crate::body::Body;
 use crate::exchange::Exchange;
 use crate::policy::{Current, Policy};
-use crate::problem::Code;
+use crate::problem::{Answer, Code};
 use crate::rejection::Rejection;
 
 /// Proof that a request is inside, with the policy set that judges it from here to its end.
@@ -104,9 +104,14 @@ where
                 Ok(Err(rejection)) => rejection,
                 Err(_panic) => Rejection::Internal,
             };
-            let _ = trail.code.set(rejection.code());
-            if let Some(cause) = rejection.cause() {
-                let (request_id, code) = (trail.request_id, rejection.code());
+            let Answer {
+                response,
+                code,
+                cause,
+            } = rejection.answer(&trail);
+            let _ = trail.code.set(code);
+            if let Some(cause) = cause {
+                let request_id = trail.request_id;
                 if code == Code::UpstreamCredentialRejected {
                     tracing::error!(%request_id, code = code.name(), cause, "request failed");
                 } else if code != Code::CredentialInvalid {
@@ -115,7 +120,7 @@ where
                 }
                 let _ = trail.cause.set(cause);
             }
-            Ok(rejection.into_response(&trail))
+            Ok(response)
         })
     }
 }

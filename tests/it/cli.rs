@@ -1,48 +1,12 @@
 //! The binary itself, as an operator runs it.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 use tollgate::api_key::ApiKey;
 
-fn tollgate() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-    command.env_clear().env("RUST_LOG", "trace");
-    command
-}
-
-fn run(arguments: &[&str], folder: &Path) -> Output {
-    tollgate()
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-const CONFIG: &str = "
-listen: [{ tcp: \"127.0.0.1:0\" }]
-admin: { tcp: \"127.0.0.1:0\" }
-upstream: { base_url: \"http://127.0.0.1:1\", token: { env: DEVIN_SERVICE_USER_TOKEN } }
-policies: policies/
-access_log: { to: file, path: access.log }
-";
-
-fn folder(config: &str, policies: &[(&str, &str)]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("tollgate.yaml"), config).unwrap();
-    std::fs::create_dir(folder.path().join("policies")).unwrap();
-    for (name, text) in policies {
-        std::fs::write(folder.path().join("policies").join(name), text).unwrap();
-    }
-    folder
-}
+use crate::process::{CONFIG, folder, run, serve, text, tollgate};
 
 #[test]
 fn check_lists_every_mistake_and_says_1() {
@@ -231,83 +195,6 @@ fn keys_new_prints_a_key_once_and_the_line_to_paste() {
             .code(),
         Some(2)
     );
-}
-
-/// A gateway of the binary's own, from its files.
-struct Served {
-    child: Child,
-    callers: SocketAddr,
-    admin: SocketAddr,
-    log: std::thread::JoinHandle<String>,
-}
-
-fn serve(folder: &Path, extra: &[&str]) -> Served {
-    let mut child = tollgate()
-        .arg("serve")
-        .args(extra)
-        .env("DEVIN_SERVICE_USER_TOKEN", "canary-token-value")
-        .current_dir(folder)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut reader = BufReader::new(child.stderr.take().unwrap());
-    let mut before = String::new();
-    let ready = loop {
-        let mut line = String::new();
-        assert!(
-            reader.read_line(&mut line).unwrap() > 0,
-            "it did not start: {before}"
-        );
-        before += &line;
-        if line.contains(" ready ") {
-            break line;
-        }
-    };
-    let address = |name: &str| {
-        let rest = ready
-            .split(&format!("{name}="))
-            .nth(1)
-            .unwrap()
-            .trim_start_matches('[');
-        rest.split([']', ' ']).next().unwrap().parse().unwrap()
-    };
-    let (callers, admin) = (address("callers"), address("admin"));
-    let log = std::thread::spawn(move || {
-        reader.read_to_string(&mut before).unwrap();
-        before
-    });
-    Served {
-        child,
-        callers,
-        admin,
-        log,
-    }
-}
-
-impl Served {
-    fn get(&self, path: &str, key: &str) -> String {
-        let mut stream = TcpStream::connect(self.callers).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    /// Sends SIGTERM; returns the process's own log.
-    fn stop(self) -> String {
-        self.stop_with(0)
-    }
-
-    fn stop_with(mut self, code: i32) -> String {
-        let killed = Command::new("kill")
-            .arg(self.child.id().to_string())
-            .status()
-            .unwrap();
-        assert!(killed.success());
-        assert_eq!(self.child.wait().unwrap().code(), Some(code));
-        self.log.join().unwrap()
-    }
 }
 
 #[test]

@@ -15,6 +15,7 @@
 )]
 
 mod invariants;
+mod process;
 mod world;
 
 mod cli;
