@@ -2,7 +2,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -121,6 +123,97 @@ where
     }
 }
 
+/// Where a body comes back to when whoever had it lets it go before its end.
+#[derive(Clone, Debug, Default)]
+pub struct Leftover(Arc<Mutex<Option<Body>>>);
+
+impl Leftover {
+    /// Hands out the body, with a way back.
+    pub fn of(body: Body) -> (Body, Self) {
+        let leftover = Self::default();
+        let lent = Lent {
+            inner: Some(body),
+            back: leftover.clone(),
+        };
+        (lent.boxed_unsync(), leftover)
+    }
+
+    /// Reads what is left and throws it away, within bounds. Whether that was all.
+    ///
+    /// A connection whose last body was not read cannot be used again, and a client that was not told so finds
+    /// out by an error on its next request.
+    pub async fn drain(&self, max_bytes: usize, within: Duration) -> bool {
+        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut body) = taken else { return true };
+        let reading = async {
+            let mut left = max_bytes;
+            loop {
+                match body.frame().await {
+                    Some(Ok(frame)) => {
+                        match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                            Some(rest) => left = rest,
+                            None => return false,
+                        }
+                    }
+                    Some(Err(_)) => return false,
+                    None => return true,
+                }
+            }
+        };
+        tokio::time::timeout(within, reading).await.unwrap_or(false)
+    }
+}
+
+/// A body that comes back if it is dropped before its end.
+struct Lent {
+    inner: Option<Body>,
+    back: Leftover,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(body) = self
+            .inner
+            .take()
+            .filter(|body| !http_body::Body::is_end_stream(body))
+        {
+            *self.back.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        }
+    }
+}
+
+impl http_body::Body for Lent {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(Pin::new(inner).poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) {
+            // Ended, or broken: nothing is left.
+            self.inner = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner
+            .as_ref()
+            .is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner
+            .as_ref()
+            .map_or(SizeHint::with_exact(0), http_body::Body::size_hint)
+    }
+}
+
 /// The time for an answer is over.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the time for the whole answer is over")]
@@ -185,8 +278,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     /// A body that never has anything.
@@ -202,6 +293,29 @@ mod tests {
         ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
             Poll::Pending
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn f10_what_is_left_of_a_body_is_read_within_bounds() {
+        let second = Duration::from_secs(1);
+        let (body, leftover) = Leftover::of(full("12345"));
+        drop(body);
+        assert!(leftover.clone().drain(5, second).await);
+        let (body, leftover) = Leftover::of(full("12345"));
+        drop(body);
+        assert!(!leftover.drain(4, second).await);
+        let (body, leftover) = Leftover::of(Silent.boxed_unsync());
+        drop(body);
+        assert!(
+            !leftover.drain(5, second).await,
+            "a client that sends nothing is not waited for long"
+        );
+        let (body, leftover) = Leftover::of(full("12345"));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "12345");
+        assert!(
+            leftover.drain(0, second).await,
+            "nothing is left of what was read"
+        );
     }
 
     #[tokio::test(start_paused = true)]

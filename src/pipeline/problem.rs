@@ -8,14 +8,16 @@ use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::FutureExt;
-use http::Response;
+use http::header::{CONNECTION, EXPECT};
+use http::{HeaderValue, Request, Response, Version};
 use tower::{Layer, Service};
 
 use super::BoxFuture;
 use super::trace::Traced;
-use crate::body::Body;
+use crate::body::{Body, Leftover};
 use crate::exchange::Exchange;
 use crate::policy::{Current, Policy};
 use crate::problem::{Answer, Code};
@@ -87,6 +89,7 @@ where
     fn call(&mut self, Traced { request, trail }: Traced) -> Self::Future {
         let policy = self.policies.load();
         let _ = trail.policy.set(Arc::clone(&policy));
+        let (request, unread) = lend(request);
         let exchange = Exchange {
             request,
             trail: Arc::clone(&trail),
@@ -105,10 +108,17 @@ where
                 Err(_panic) => Rejection::Internal,
             };
             let Answer {
-                response,
+                mut response,
                 code,
                 cause,
             } = rejection.answer(&trail);
+            if let Some(unread) = unread
+                && !unread.settle().await
+            {
+                response
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             let _ = trail.code.set(code);
             if let Some(cause) = cause {
                 let request_id = trail.request_id;
@@ -123,4 +133,39 @@ where
             Ok(response)
         })
     }
+}
+
+/// The most of a refused request's body that is read, so that its connection can be used again.
+const MAX_DRAIN: usize = 64 * 1024;
+/// The time for that.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// What is left of the body of an HTTP/1 request, if it is refused.
+struct Unread {
+    leftover: Leftover,
+    /// The client waits for `100 Continue` before it sends the body, and whoever is refused gets none: reading
+    /// would send it.
+    expects_continue: bool,
+}
+
+impl Unread {
+    /// Reads the rest, within bounds. `false` if the connection cannot be used again, which its client has to be told.
+    async fn settle(&self) -> bool {
+        !self.expects_continue && self.leftover.drain(MAX_DRAIN, DRAIN_TIME).await
+    }
+}
+
+fn lend(request: Request<Body>) -> (Request<Body>, Option<Unread>) {
+    // HTTP/2 has a stream for each request, and nothing to clean up.
+    if request.version() >= Version::HTTP_2 || http_body::Body::is_end_stream(request.body()) {
+        return (request, None);
+    }
+    let expects_continue = request.headers().contains_key(EXPECT);
+    let (head, body) = request.into_parts();
+    let (body, leftover) = Leftover::of(body);
+    let unread = Unread {
+        leftover,
+        expects_continue,
+    };
+    (Request::from_parts(head, body), Some(unread))
 }

@@ -57,6 +57,57 @@ async fn f15_each_request_of_a_connection_is_judged_on_its_own() {
 }
 
 #[tokio::test]
+async fn f10_a_refused_request_leaves_its_connection_in_order() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let world = World::start().await;
+    let head = |extra: &str| {
+        let key = world.key("one");
+        format!(
+            "POST /v3/organizations/org-web/sessions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n{extra}\r\n"
+        )
+    };
+    // The body comes a little later than its head, as Python's http.client sends it; it looks like a request.
+    let body = "GET /v3/self HTTP/1.1\r\nHost: evil\r\n\r\n";
+    let mut stream = TcpStream::connect(world.gateway).await.unwrap();
+    for _ in 0..3 {
+        world.sent(1);
+        stream
+            .write_all(head(&format!("Content-Length: {}\r\n", body.len())).as_bytes())
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stream.write_all(body.as_bytes()).await.unwrap();
+        let mut buffer = [0; 4096];
+        let length = stream.read(&mut buffer).await.unwrap();
+        let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        assert!(
+            answer.starts_with("HTTP/1.1 403") && !answer.contains("connection: close"),
+            "{answer}"
+        );
+    }
+    drop(stream);
+    // More than is read, or nothing at all: the client is told that the connection ends.
+    for extra in [
+        "Content-Length: 1000000\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Content-Length: 9\r\nExpect: 100-continue\r\n",
+    ] {
+        world.sent(1);
+        let mut stream = TcpStream::connect(world.gateway).await.unwrap();
+        stream.write_all(head(extra).as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.1 403") && answer.contains("connection: close"),
+            "{extra}: {answer}"
+        );
+        assert!(!answer.contains("100 Continue"), "{answer}");
+    }
+    assert!(world.upstream().is_empty());
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a10_probes_ask_nobody_and_say_little() {
     let world = World::start().await;
     let client: hyper_util::client::legacy::Client<_, http_body_util::Full<bytes::Bytes>> =
