@@ -150,7 +150,7 @@ async fn a_request_in_flight_is_finished_when_the_process_stops() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tollgate::fake_devin::{Fault, FaultKind};
     let mut world = World::start().await;
-    let latency = Duration::from_millis(600);
+    let latency = Duration::from_millis(1_500);
     world.fake.inject(Fault::next(FaultKind::Latency(latency)));
     let mut asking = TcpStream::connect(world.gateway).await.unwrap();
     let key = world.key("one");

@@ -210,7 +210,7 @@ async fn p7_only_origin_form_is_served() {
 
 #[tokio::test]
 async fn a_limit_refuses_says_how_long_and_keeps_its_word() {
-    let policy = crate::world::POLICY.replace("rate: 2/min", "rate: 2/s");
+    let policy = crate::world::POLICY.replace("rate: 2/min", "rate: 30/min");
     let world = World::with(crate::world::Setup {
         policy,
         ..Default::default()
@@ -226,7 +226,7 @@ async fn a_limit_refuses_says_how_long_and_keeps_its_word() {
     );
     assert!(answer.header("x-should-retry").is_none());
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
-    assert_eq!(wait, 1);
+    assert!((1..=2).contains(&wait), "{wait}");
     // What is denied anyway uses nothing up, and neither does another caller.
     world.get("one", "/v3/self").await.is_upstream(200);
     tokio::time::sleep(std::time::Duration::from_secs(wait)).await;

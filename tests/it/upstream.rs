@@ -52,8 +52,8 @@ async fn r17_devin_down() {
 async fn r17_devin_slow() {
     let timeouts = Timeouts {
         connect: Duration::from_secs(1),
-        first_byte: Duration::from_millis(300),
-        total: Duration::from_millis(900),
+        first_byte: Duration::from_millis(500),
+        total: Duration::from_secs(3),
     };
     let mut world = World::with(Setup {
         timeouts,
@@ -71,7 +71,7 @@ async fn r17_devin_slow() {
     // A create may take until `total`: `first_byte` is not for what spends.
     world
         .fake
-        .inject(Fault::next(FaultKind::Latency(Duration::from_millis(500))));
+        .inject(Fault::next(FaultKind::Latency(Duration::from_millis(900))));
     world
         .post("one", SESSIONS, "{\"prompt\":\"x\"}")
         .await

@@ -378,7 +378,7 @@ impl World {
         let mut answer = Vec::new();
         let mut buffer = [0; 4096];
         while let Ok(Ok(length)) =
-            tokio::time::timeout(Duration::from_millis(400), stream.read(&mut buffer)).await
+            tokio::time::timeout(Duration::from_secs(2), stream.read(&mut buffer)).await
         {
             if length == 0 {
                 break;
