@@ -30,7 +30,7 @@ use crate::pipeline::credential::Pinned;
 use crate::pipeline::limit::Limiters;
 use crate::pipeline::upstream::{Timeouts, Upstream};
 use crate::policy::{Current, Decision, Policy, PolicyFiles, compile};
-use crate::serve::{Bound, Running, start, stop_or_leave, told_to_stop};
+use crate::serve::{Bound, Running, StopSignals, start};
 use crate::token::ServiceToken;
 
 /// The sample policies, as they stand in `policies/`.
@@ -117,13 +117,14 @@ pub(crate) async fn run(options: Options, format: Format) -> Result<(), Failure>
         },
         None => Output::Stderr,
     };
+    let mut signals = StopSignals::listen()?;
     let demo = begin(&options, output).await?;
     match format {
         Format::Json => print(&describe(&demo).to_string())?,
         Format::Text => print(&welcome(&demo, options.access_log.as_deref()))?,
     }
-    told_to_stop().await?;
-    stop_or_leave(demo.stop()).await?;
+    signals.told().await;
+    signals.stop_or_leave(demo.stop()).await?;
     Ok(())
 }
 

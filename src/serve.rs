@@ -20,6 +20,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -287,33 +288,46 @@ fn parser_refusal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Op
     (error.is_parse() || error.is_parse_too_large()).then(|| error.to_string())
 }
 
-/// Waits for SIGTERM or SIGINT.
+/// The signals that end the process: SIGTERM and SIGINT.
 ///
-/// # Errors
-/// The process cannot listen for signals.
-pub async fn told_to_stop() -> Result<(), BoxError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    Ok(())
+/// Listened for from before the first request is answered, so that none of them ends the process unheard.
+#[derive(Debug)]
+pub struct StopSignals {
+    term: Signal,
+    int: Signal,
 }
 
-/// Stops, unless a second signal says to leave at once.
-///
-/// # Errors
-/// The second signal came, or stopping failed.
-pub async fn stop_or_leave(
-    stopping: impl Future<Output = Result<(), BoxError>>,
-) -> Result<(), BoxError> {
-    tokio::select! {
-        stopped = stopping => stopped,
-        told = told_to_stop() => {
-            told?;
-            Err("told twice to stop: requests in flight were given up".into())
+impl StopSignals {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// The process cannot listen for signals.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub async fn told(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+
+    /// Stops, unless another signal says to leave at once.
+    ///
+    /// # Errors
+    /// That signal came, or stopping failed.
+    pub async fn stop_or_leave(
+        mut self,
+        stopping: impl Future<Output = Result<(), BoxError>>,
+    ) -> Result<(), BoxError> {
+        tokio::select! {
+            stopped = stopping => stopped,
+            () = self.told() => Err("told twice to stop: requests in flight were given up".into()),
         }
     }
 }
@@ -322,8 +336,7 @@ pub async fn stop_or_leave(
 ///
 /// # Errors
 /// The process cannot listen for signals.
-pub fn reopen_log_on_signal(log: Sink) -> Result<(), BoxError> {
-    use tokio::signal::unix::{SignalKind, signal};
+pub fn reopen_log_on_signal(log: Sink) -> io::Result<()> {
     let mut usr1 = signal(SignalKind::user_defined1())?;
     tokio::spawn(async move {
         while usr1.recv().await.is_some() {

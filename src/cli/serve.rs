@@ -11,7 +11,7 @@ use crate::pipeline::access_log::Sink;
 use crate::pipeline::limit::Limiters;
 use crate::pipeline::upstream::Upstream;
 use crate::policy::{Current, Policy, PolicyFiles, compile};
-use crate::serve::{bind, reopen_log_on_signal, start, stop_or_leave, told_to_stop};
+use crate::serve::{StopSignals, bind, reopen_log_on_signal, start};
 use crate::settings::{Settings, TokenSource, load};
 
 pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
@@ -52,11 +52,12 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         log,
         clock: Arc::new(SystemClock),
     };
+    let mut signals = StopSignals::listen()?;
     let running = start(bound, &parts, upstream)?;
     tracing::info!(callers = ?running.callers, admin = %running.admin, policy = hash, "ready");
-    told_to_stop().await?;
+    signals.told().await;
     tracing::info!("stopping");
-    stop_or_leave(running.stop()).await?;
+    signals.stop_or_leave(running.stop()).await?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use super::{Failure, Format, print};
 use crate::fake_devin::{self, FakeDevin};
-use crate::serve::told_to_stop;
+use crate::serve::StopSignals;
 
 /// How it runs.
 #[derive(Args, Debug)]
@@ -28,6 +28,7 @@ pub(super) async fn run(options: Options, format: Format) -> Result<(), Failure>
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    let mut signals = StopSignals::listen()?;
     let url = format!("http://{}", listener.local_addr()?);
     let fake = FakeDevin::new(fake_devin::Options {
         token: options.token,
@@ -38,9 +39,6 @@ pub(super) async fn run(options: Options, format: Format) -> Result<(), Failure>
         Format::Json => json!({ "upstream_url": url }).to_string(),
         Format::Text => format!("fake Devin at {url}; what it was sent: {url}/.fake/requests"),
     })?;
-    let stop = async {
-        let _ = told_to_stop().await;
-    };
-    fake.serve(listener, stop).await;
+    fake.serve(listener, signals.told()).await;
     Ok(())
 }
