@@ -202,6 +202,36 @@ mod tests {
     }
 
     #[test]
+    fn c2_a_right_checksum_makes_no_key_of_what_is_none() {
+        let secret = "x".repeat(SECRET);
+        let key = |body: &str| format!("{body}{}", checksum_of(body));
+        assert!(parse(&key(&format!("tg_a_{secret}"))).is_some());
+        for body in [
+            format!("tg__{secret}"),
+            format!("tg_A_{secret}"),
+            format!("tg_{}_{secret}", "a".repeat(33)),
+            format!("tg_a_{secret}x"),
+            format!("tg_a_{}", "x".repeat(SECRET - 1)),
+            format!("tg_a_{}-", "x".repeat(SECRET - 1)),
+            format!("tg_a_{}_", "x".repeat(SECRET - 1)),
+        ] {
+            assert!(parse(&key(&body)).is_none(), "{body}");
+        }
+        for (id, fits) in [
+            ("a", true),
+            ("a-1", true),
+            ("", false),
+            ("a_b", false),
+            ("ä", false),
+            ("A", false),
+        ] {
+            assert_eq!(is_id(id), fits, "{id}");
+        }
+        assert!(is_id(&"a".repeat(32)) && !is_id(&"a".repeat(33)));
+        assert!(matches!(ApiKey::generate("A"), Err(GenerateError::Id)));
+    }
+
+    #[test]
     fn base62_holds_the_largest_numbers() {
         assert_eq!(base62(&[0xff; 4], 6), "4gfFC3");
         assert_eq!(base62(&[0; 32], 43), "0".repeat(43));
