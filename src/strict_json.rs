@@ -99,7 +99,11 @@ mod tests {
         }
         let deep = format!("{}1{}", "{\"a\":".repeat(200), "}".repeat(200));
         assert!(serde_json::from_str::<Object>(&deep).is_err());
-        let object: Object = serde_json::from_str(r#"{"a":[1,-2,1.5,"x",null,true]}"#).unwrap();
-        assert_eq!(object.0["a"][1], -2);
+        let text = r#"{"a":[1,-2,18446744073709551615,1.5,"x",null,true,{"b":[]}]}"#;
+        let object: Object = serde_json::from_str(text).unwrap();
+        assert_eq!(
+            Value::Object(object.0),
+            serde_json::from_str::<Value>(text).unwrap()
+        );
     }
 }

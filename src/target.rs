@@ -292,6 +292,15 @@ mod tests {
             Some(TargetError::TooLong)
         );
         assert_eq!(refused(&"/a".repeat(40)), Some(TargetError::TooDeep));
+        // The bound itself is allowed, path, `?` and query counted together.
+        let query = "q".repeat(100);
+        let longest = format!("/{}", "a".repeat(8192 - 102));
+        assert!(Target::parse(&longest, Some(&query)).is_ok());
+        assert_eq!(
+            Target::parse(&format!("{longest}a"), Some(&query)),
+            Err(TargetError::TooLong)
+        );
+        assert!(Target::parse(&"/a".repeat(32), None).is_ok());
         assert_eq!(
             Target::parse("/a", Some("x=\u{7f}")),
             Err(TargetError::Character)
