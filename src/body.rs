@@ -15,6 +15,20 @@ use tokio::time::{Instant, Sleep};
 /// An error from somewhere below.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// An error and its sources in one line, for operators; what a source repeats is said once.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let part = source.to_string();
+        if !text.contains(&part) {
+            text = format!("{text}: {part}");
+        }
+        next = source.source();
+    }
+    text
+}
+
 /// A streamed body of either direction.
 pub type Body = UnsyncBoxBody<Bytes, BoxError>;
 

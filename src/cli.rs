@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::body::BoxError;
+use crate::body::{BoxError, chain};
 use crate::demo;
 use crate::settings::Override;
 use crate::telemetry;
@@ -143,15 +143,7 @@ fn on_runtime(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Fai
 }
 
 fn complain(format: Format, error: &(dyn std::error::Error + 'static)) {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(next) = source {
-        let part = next.to_string();
-        if !text.contains(&part) {
-            text = format!("{text}: {part}");
-        }
-        source = next.source();
-    }
+    let text = chain(error);
     let _ = match format {
         Format::Text => writeln!(io::stderr(), "error: {text}"),
         Format::Json => print(&serde_json::json!({"error": text}).to_string()),

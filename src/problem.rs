@@ -14,7 +14,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
-use crate::body::{Body, BoxError, full};
+use crate::body::{Body, chain, full};
 use crate::rejection::{Rejection, UnknownBecause};
 use crate::target::TargetError;
 use crate::trail::Trail;
@@ -230,10 +230,10 @@ impl Rejection {
                 ..Facts::of(Code::BodyInvalid)
             },
             Self::UpstreamUnreachable { source, may_have_acted } => {
-                Facts::of(Code::UpstreamUnreachable).upstream(chain(source), *may_have_acted)
+                Facts::of(Code::UpstreamUnreachable).upstream(chain(&**source), *may_have_acted)
             }
             Self::UpstreamInvalid { source, may_have_acted } => {
-                Facts::of(Code::UpstreamInvalid).upstream(chain(source), *may_have_acted)
+                Facts::of(Code::UpstreamInvalid).upstream(chain(&**source), *may_have_acted)
             }
             Self::UpstreamTimeout { phase, may_have_acted } => {
                 Facts::of(Code::UpstreamTimeout).upstream((*phase).to_owned(), *may_have_acted)
@@ -311,26 +311,13 @@ fn sentence(text: &str) -> String {
     })
 }
 
-/// An error and its sources, in one line for the log.
-fn chain(error: &BoxError) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        let part = source.to_string();
-        if !text.ends_with(&part) {
-            text = format!("{text}: {part}");
-        }
-        next = source.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use http::Request;
     use jiff::Timestamp;
 
     use super::*;
+    use crate::body::BoxError;
 
     #[test]
     fn u7_no_answer_holds_a_cause() {

@@ -16,6 +16,8 @@ pub struct Table<'a> {
     empty: Vec<&'a str>,
     asked: Vec<&'static str>,
     mistyped: Vec<&'static str>,
+    /// The fields that had to be there and were not, with what is to be said of each.
+    missing: Vec<(&'static str, String, Option<&'static str>)>,
 }
 
 impl<'a> Table<'a> {
@@ -60,6 +62,7 @@ impl<'a> Table<'a> {
             empty,
             asked: Vec::new(),
             mistyped: Vec::new(),
+            missing: Vec::new(),
         })
     }
 
@@ -85,13 +88,18 @@ impl<'a> Table<'a> {
         Some((key, value))
     }
 
-    /// The field of this name, or an error that it is missing.
-    pub fn require(&mut self, name: &'static str, report: &mut Report) -> Option<&'a Node> {
+    /// The field of this name; [`Table::finish`] reports that it is missing.
+    pub fn require(&mut self, name: &'static str) -> Option<&'a Node> {
         let found = self.take(name);
-        if found.is_none() && self.lacks(name) {
-            report.error(self.span, format!("{} needs `{name}:`", self.what));
+        if found.is_none() {
+            self.miss(name, format!("{} needs `{name}:`", self.what), None);
         }
         found
+    }
+
+    /// Notes that a field had to be there.
+    pub fn miss(&mut self, name: &'static str, message: String, help: Option<&'static str>) {
+        self.missing.push((name, message, help));
     }
 
     /// A field that this version knows of and does not carry out: refused, never ignored.
@@ -118,7 +126,7 @@ impl<'a> Table<'a> {
         name: &'static str,
         report: &mut Report,
     ) -> Option<(&'a str, Span)> {
-        let node = self.require(name, report)?;
+        let node = self.require(name)?;
         node.as_text(name, report).map(|text| (text, node.span))
     }
 
@@ -136,17 +144,22 @@ impl<'a> Table<'a> {
         None
     }
 
-    /// Whether a missing field is worth a report of its own: not where it stands there without a value, of the
-    /// wrong type, or misspelt, since that is said already.
-    pub fn lacks(&self, name: &str) -> bool {
-        let is_misspelt = |(it, _, _): &(&str, &Node, &Node)| nearest(it, [name]).is_some();
-        !self.empty.contains(&name)
-            && !self.mistyped.contains(&name)
-            && !self.entries.iter().any(is_misspelt)
-    }
-
-    /// Reports every field that nobody asked for.
+    /// Reports every field that nobody asked for, and every one that is missing: but not where it stands there
+    /// without a value, of the wrong type, or misspelt, since that is said already. What is left here is what
+    /// nobody asked for, so a field of another name cannot be taken for a misspelt one.
     pub fn finish(self, report: &mut Report) {
+        for (name, message, help) in &self.missing {
+            let is_misspelt = |(it, _, _): &(&str, &Node, &Node)| nearest(it, [*name]).is_some();
+            let is_said = self.empty.contains(name)
+                || self.mistyped.contains(name)
+                || self.entries.iter().any(is_misspelt);
+            if !is_said {
+                let found = report.error(self.span, message.as_str());
+                if let Some(help) = help {
+                    found.help(*help);
+                }
+            }
+        }
         for (name, key, _) in &self.entries {
             report
                 .error(key.span, format!("{} has no field `{name}`", self.what))
@@ -194,6 +207,36 @@ impl Node {
                 );
                 None
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Report, parse};
+    use super::*;
+
+    fn read(text: &str) -> String {
+        let mut report = Report::default();
+        let source = report.add_source("t.yaml", text);
+        let root = parse(source, text, &mut report).unwrap();
+        let mut table = Table::new("it", &root, &mut report).unwrap();
+        let _ = table.require("name");
+        let _ = table.take("names");
+        table.finish(&mut report);
+        report.plain()
+    }
+
+    #[test]
+    fn a_missing_field_is_said_once_and_never_swallowed() {
+        assert_eq!(read("{ name: x, names: y }"), "");
+        // A field with a name like it is another field, however early the first was asked for.
+        assert!(read("{ names: y }").contains("it needs `name:`"));
+        assert!(read("{ other: y }").contains("it needs `name:`"));
+        for said in ["{ nmae: x }", "{ name: }"] {
+            let text = read(said);
+            assert_eq!(text.lines().count(), 1, "{text}");
+            assert!(!text.contains("needs"), "{text}");
         }
     }
 }

@@ -241,7 +241,7 @@ fn instant(node: &Node, report: &mut Report) -> Option<Timestamp> {
 fn jwt(node: &Node, report: &mut Report) -> Option<JwtEntry> {
     let mut table = Table::new("`jwt:`", node, report)?;
     let issuer = table.require_text("issuer", report);
-    let claims = table.require("claims", report).and_then(|node| {
+    let claims = table.require("claims").and_then(|node| {
         let table = Table::new("`claims:`", node, report)?;
         let mut claims: Vec<(String, ClaimValue)> = Vec::new();
         for (name, _, value) in table.into_entries() {
@@ -302,9 +302,8 @@ fn rule(effect: super::Effect, node: &Node, report: &mut Report) -> Option<RuleE
         .map(|(items, span)| texts("callers", items, span, report));
     let operations = match table.list("operations", report) {
         Some((items, span)) => texts("operations", items, span, report),
-        None if !table.lacks("operations") => Vec::new(),
         None => {
-            report.error(table.span(), format!("{what} needs `operations:`"));
+            table.miss("operations", format!("{what} needs `operations:`"), None);
             Vec::new()
         }
     };
@@ -314,11 +313,12 @@ fn rule(effect: super::Effect, node: &Node, report: &mut Report) -> Option<RuleE
     let organizations = match (organizations, effect) {
         (Some(found), _) => found,
         (None, super::Effect::Deny) => Some(super::Organizations::Any),
-        (None, super::Effect::Allow) if !table.lacks("organizations") => None,
         (None, super::Effect::Allow) => {
-            report
-                .error(table.span(), "an allow rule needs `organizations:`")
-                .help("list organization ids, or say `organizations: any`");
+            table.miss(
+                "organizations",
+                "an allow rule needs `organizations:`".to_owned(),
+                Some("list organization ids, or say `organizations: any`"),
+            );
             None
         }
     };
@@ -425,10 +425,8 @@ fn limit(node: &Node, report: &mut Report) -> Option<LimitEntry> {
     let callers = table
         .list("callers", report)
         .map(|(items, span)| texts("callers", items, span, report));
-    let period = table
-        .require("rate", report)
-        .and_then(|node| rate(node, report));
-    let burst = table.require("burst", report);
+    let period = table.require("rate").and_then(|node| rate(node, report));
+    let burst = table.require("burst");
     let burst = burst.and_then(|node| node.as_whole("burst", 1, 1_000_000, report));
     for field in ["wait", "sessions", "operations", "shadow"] {
         table.not_yet(field, report);

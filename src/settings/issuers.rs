@@ -109,9 +109,7 @@ fn words(
     report: &mut Report,
 ) -> Option<Vec<(String, Span)>> {
     let Some((items, span)) = table.list(name, report) else {
-        if table.lacks(name) {
-            report.error(table.span(), format!("an issuer needs a list `{name}:`"));
-        }
+        table.miss(name, format!("an issuer needs a list `{name}:`"), None);
         return None;
     };
     if items.is_empty() {

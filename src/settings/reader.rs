@@ -24,7 +24,7 @@ pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Se
         None => Some(SocketAddr::from(([127, 0, 0, 1], 9090))),
     };
     let upstream = table
-        .require("upstream", report)
+        .require("upstream")
         .and_then(|node| upstream(node, folder, report));
     let issuers = table
         .take("identity")
@@ -122,7 +122,7 @@ fn upstream(node: &Node, folder: &Path, report: &mut Report) -> Option<UpstreamS
         .map(|node| certificates(node, folder, report));
     let ca = ca.unwrap_or_else(|| Some(Vec::new()));
     let token = table
-        .require("token", report)
+        .require("token")
         .and_then(|node| token(node, folder, report));
     let timeouts = match table.take("timeouts") {
         Some(node) => timeouts(node, report),
