@@ -45,7 +45,7 @@ pub fn empty() -> Body {
 }
 
 /// Data frames only: trailers are dropped in both directions, since names in them (`authorization`,
-/// `content-length`) would reach the other side unchecked (`threats.md` F9).
+/// `content-length`) would reach the other side unchecked (F9).
 #[derive(Debug)]
 pub struct WithoutTrailers<B>(B);
 

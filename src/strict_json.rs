@@ -2,7 +2,7 @@
 //!
 //! `serde_json` keeps the last of duplicate keys without a word, whichever way
 //! they are spelled, so a gateway and its upstream can read two different
-//! values (`threats.md` 2.3). Here a duplicate at any depth is an error.
+//! values. Here a duplicate at any depth is an error.
 
 use std::fmt;
 

@@ -3,7 +3,7 @@
 //! One limiter per caller that has a limit, made when the policy is loaded: the
 //! table is as large as the policy, and no request can make it grow. What is
 //! left of a limit stays in memory only, so a restart can give a caller one
-//! burst more (`threats.md` M22).
+//! burst more (M22).
 
 use std::sync::Arc;
 

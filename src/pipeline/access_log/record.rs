@@ -53,7 +53,7 @@ impl Serialize for Free<'_> {
 }
 
 /// JSON in which a line is a line for every reader: also what Unicode takes for a line's end, what terminals take
-/// for an order, and what changes the direction of text is escaped (`threats.md` R9).
+/// for an order, and what changes the direction of text is escaped (R9).
 struct OneLine;
 
 impl Formatter for OneLine {

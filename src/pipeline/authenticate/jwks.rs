@@ -1,6 +1,6 @@
 //! An issuer's public keys, read once and held to floors that jsonwebtoken does not have.
 //!
-//! By itself it takes 11 of Wycheproof's 21 bad key sets (`threats.md` 2.3):
+//! By itself it takes 11 of Wycheproof's 21 bad key sets:
 //! duplicate ids, encryption keys, keys of another curve, weak RSA. A set with
 //! any of these is refused as a whole, since a key set that is half right is a
 //! key set that somebody has meddled with, or misread.
