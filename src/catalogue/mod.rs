@@ -3,14 +3,17 @@
 //! Stage 5 of the request path (target) asks [`Catalogue::find`]; policies name
 //! operations by [`Operation::id`]. What stands in no row does not exist for
 //! Tollgate: the request is refused (`operation-unknown`), whatever Devin would
-//! have made of it. A new operation is a new line in `operations.rs`.
+//! have made of it. A new operation is a new line in `operations.rs`; what may
+//! stand in its body and query is named in `fields.rs`.
 
+mod fields;
 mod operations;
 mod router;
 mod slashed;
 
 use std::fmt;
 
+pub use fields::{Field, Shown};
 pub use router::{Catalogue, Found, Missed, Parameters};
 
 /// The methods that operations use. Nothing else is ever forwarded: a HEAD or an OPTIONS is refused.
@@ -151,13 +154,51 @@ pub enum Takes {
     Multipart,
 }
 
-/// A field that is refused unless a grant names it (from the policy issue on; here it is only listed).
+/// A field that is refused unless a grant names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// A member of the JSON body.
+    /// A field of the JSON body, by its path.
     Body(&'static str),
+    /// A field of the JSON body that is dangerous to leave out, too.
+    BodyOrElse(&'static str, Absent),
     /// A key of the query.
     Query(&'static str),
+}
+
+impl Guard {
+    /// The field's path, or the key.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Body(path) | Self::BodyOrElse(path, _) | Self::Query(path) => path,
+        }
+    }
+
+    /// Whether it stands in the body.
+    pub const fn is_in_body(self) -> bool {
+        match self {
+            Self::Body(_) | Self::BodyOrElse(..) => true,
+            Self::Query(_) => false,
+        }
+    }
+}
+
+/// What is sent where a guarded field is absent (or null) and no grant names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// `[]`
+    EmptyList,
+    /// `false`
+    False,
+}
+
+impl Absent {
+    /// The value.
+    pub fn value(self) -> serde_json::Value {
+        match self {
+            Self::EmptyList => serde_json::Value::Array(Vec::new()),
+            Self::False => serde_json::Value::Bool(false),
+        }
+    }
 }
 
 /// One call of Devin's API.
@@ -183,12 +224,19 @@ pub struct Operation {
     pub pages: Option<Paging>,
     /// The body it takes, if any.
     pub takes: Option<Takes>,
+    /// The body fields that are known, in sets; [`Self::body_fields`] reads them.
+    pub body: &'static [&'static [Field]],
+    /// The query keys that are known, in sets, without those that `pages` stands for;
+    /// [`Self::query_fields`] reads them all.
+    pub query: &'static [&'static [Field]],
     /// Its dangerous fields.
     pub guards: &'static [Guard],
     /// Whether its answer holds a secret that is shown once.
     pub reveals_once: bool,
     /// Whether its answer can be filtered to the caller's organizations (once the filter exists).
     pub filtered: bool,
+    /// Whether it can shut Tollgate itself out of Devin: by its address, its service user or its key.
+    pub locks_out: bool,
 }
 
 const fn row(
@@ -210,17 +258,24 @@ const fn row(
         spends: None,
         pages: None,
         takes: None,
+        body: &[],
+        query: &[],
         guards: &[],
         reveals_once: false,
         filtered: false,
+        locks_out: false,
     }
 }
 
-const fn body(field: &'static str) -> Guard {
-    Guard::Body(field)
+const fn guard_body(path: &'static str) -> Guard {
+    Guard::Body(path)
 }
 
-const fn query(key: &'static str) -> Guard {
+const fn guard_body_or(path: &'static str, absent: Absent) -> Guard {
+    Guard::BodyOrElse(path, absent)
+}
+
+const fn guard_query(key: &'static str) -> Guard {
     Guard::Query(key)
 }
 
@@ -241,6 +296,14 @@ impl Operation {
         self.takes = Some(takes);
         self
     }
+    const fn body(mut self, sets: &'static [&'static [Field]]) -> Self {
+        self.body = sets;
+        self
+    }
+    const fn query(mut self, sets: &'static [&'static [Field]]) -> Self {
+        self.query = sets;
+        self
+    }
     const fn guards(mut self, guards: &'static [Guard]) -> Self {
         self.guards = guards;
         self
@@ -252,6 +315,36 @@ impl Operation {
     const fn filtered(mut self) -> Self {
         self.filtered = true;
         self
+    }
+    const fn locks_out(mut self) -> Self {
+        self.locks_out = true;
+        self
+    }
+
+    /// The body fields that are known.
+    pub fn body_fields(&self) -> impl Iterator<Item = &'static Field> + use<> {
+        self.body.iter().copied().flatten()
+    }
+
+    /// The query keys that are known, those of paging among them.
+    pub fn query_fields(&self) -> impl Iterator<Item = &'static Field> + use<> {
+        let sets = self.query.iter().copied();
+        sets.flatten().chain(fields::page(self.pages))
+    }
+
+    /// The body field with exactly this path, if it is known.
+    pub fn body_field(&self, path: &str) -> Option<&'static Field> {
+        self.body_fields().find(|field| field.path == path)
+    }
+
+    /// The query key, named without `[]`, if it is known.
+    pub fn query_field(&self, key: &str) -> Option<&'static Field> {
+        self.query_fields().find(|field| field.key() == key)
+    }
+
+    /// Whether its JSON body has guarded fields: then the body has to be read.
+    pub fn guards_body(&self) -> bool {
+        self.takes == Some(Takes::Json) && self.guards.iter().any(|guard| guard.is_in_body())
     }
 
     /// Whether this operation can be granted at all.
@@ -362,55 +455,4 @@ pub fn fingerprint() -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_are_unique_and_every_row_makes_sense() {
-        let mut ids = std::collections::HashSet::new();
-        for ix in OperationIx::all() {
-            let row = ix.row();
-            assert!(ids.insert(row.id), "{} stands twice", row.id);
-            assert!(!row.id.starts_with("seed."), "{}", row.id);
-            assert_eq!(
-                row.org_at == OrgAt::AtPath,
-                row.path.contains("{org_id}"),
-                "{}",
-                row.id
-            );
-            assert_eq!(row.mutates, row.verb != Verb::Get, "{}", row.id);
-            assert!(row.spends.is_none() || row.mutates, "{}", row.id);
-            assert!(row.pages.is_none() || row.verb == Verb::Get, "{}", row.id);
-            assert!(!row.filtered || row.org_at != OrgAt::AtPath, "{}", row.id);
-        }
-        assert_eq!(OperationIx::all().count(), 231);
-        assert_eq!(OperationIx::served().count(), 224);
-        let spending = OperationIx::served().filter(|ix| ix.row().spends.is_some());
-        assert_eq!(
-            spending.count(),
-            13,
-            "the ways to spend that are known today"
-        );
-    }
-
-    #[test]
-    fn patterns_match_whole_segments() {
-        let has = |pattern: &str, id: &str| covers(pattern, id);
-        assert!(has("sessions.create", "sessions.create"));
-        assert!(has("sessions.*", "sessions.create"));
-        assert!(!has("sessions.*", "sessions.messages.send"));
-        assert!(has("sessions.**", "sessions.messages.send"));
-        assert!(!has("sessions.**", "enterprise.sessions.list"));
-        assert!(!has("session.**", "sessions.create"));
-        assert!(has("consumption.daily.**", "consumption.daily"));
-        assert!(!has("consumption.daily.*", "consumption.daily"));
-        assert!(has("**", "self.get"));
-        assert!(!has("*", "self.get"));
-        assert_eq!(expand("sessions.creat"), None);
-        assert_eq!(
-            expand("outposts.**"),
-            None,
-            "what is refused always cannot be granted"
-        );
-    }
-}
+mod tests;
