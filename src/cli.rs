@@ -57,8 +57,8 @@ enum Command {
     Demo(demo::Options),
     /// Check the configuration and all policies, and list every mistake.
     Check(check::Options),
-    /// List the operations that policies can name.
-    Operations,
+    /// List the operations that policies can name, or show one with its fields.
+    Operations(operations::Options),
     /// Make API keys.
     Keys {
         #[command(subcommand)]
@@ -117,7 +117,7 @@ pub fn main() -> ExitCode {
         Command::Serve(config) => on_runtime(serve::run(config, format)),
         Command::Demo(options) => on_runtime(demo::run(options, format)),
         Command::Check(options) => check::run(&options, format),
-        Command::Operations => operations::run(format),
+        Command::Operations(options) => operations::run(&options, format),
         Command::Keys { command } => keys::run(&command, format),
         Command::Health(options) => on_runtime(health::run(options, format)),
         Command::FakeDevin(options) => on_runtime(upstream::run(options, format)),

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tollgate::api_key::ApiKey;
 
 use crate::process::{CONFIG, folder, run, serve, text, tollgate};
@@ -381,6 +381,55 @@ fn operations_are_listed_as_policies_name_them() {
             .any(|line| line.starts_with("sessions.create ") && line.ends_with(" spends"))
     );
     assert!(!listed.contains("outposts"));
+    let json = run(&["operations", "--output", "json"], Path::new("."));
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    let rows = json.as_array().unwrap();
+    let row = |id: &str| rows.iter().find(|row| row["id"] == id).unwrap();
+    assert_eq!(rows.len(), 224);
+    let rotate = row("enterprise.service_users.api_keys.rotate");
+    assert_eq!(rotate["body"], json!(["revoke_current"]));
+    assert_eq!(rotate["guarded"], json!(["revoke_current"]));
+    assert_eq!(rotate["can_lock_out"], true);
+    assert_eq!(row("schedules.list")["query"], json!(["limit", "offset"]));
+    assert_eq!(row("self.get")["query"], json!([]));
+}
+
+#[test]
+fn one_operation_is_shown_with_its_fields() {
+    let output = run(&["operations", "sessions.create"], Path::new("."));
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = shown.lines().map(words).collect();
+    for wanted in [
+        "POST /v3/organizations/{org_id}/sessions",
+        "POST /v3beta1/organizations/{org_id}/sessions",
+        "prompt a digest in logs",
+        "max_acu_limit",
+        "secret_ids guarded, [] if left out",
+        "session_secrets[].key",
+        "session_secrets[].value hidden in logs",
+        "devin_id guarded",
+    ] {
+        assert!(lines.iter().any(|line| line == wanted), "{wanted}: {shown}");
+    }
+    let one = ["operations", "enterprise.sessions.list", "--output", "json"];
+    let json: Value = serde_json::from_slice(&run(&one, Path::new(".")).stdout).unwrap();
+    assert_eq!(json["guarded"], json!(["org_ids"]));
+    let query = json["query"].as_array().unwrap();
+    assert!(query.contains(&"org_ids".into()) && query.contains(&"after".into()));
+}
+
+#[test]
+fn an_operation_that_nobody_knows_is_refused_with_the_nearest() {
+    let output = run(&["operations", "sessions.creat"], Path::new("."));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let shown = text(&output.stderr);
+    assert!(shown.contains("did you mean `sessions.create`?"), "{shown}");
+    // Refused always, so that no policy can name it.
+    let output = run(&["operations", "outposts.list"], Path::new("."));
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]
