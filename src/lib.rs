@@ -72,9 +72,9 @@ pub mod trail;
 // What it is judged by: pure.
 pub mod api_key;
 pub mod catalogue;
+pub mod json;
 pub mod policy;
 pub mod redact;
-pub mod strict_json;
 pub mod target;
 // What it is made of, and its edges.
 pub mod body;

@@ -13,7 +13,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
 
-use crate::strict_json::Object;
+use crate::json::Object;
 
 /// The largest key set, in bytes.
 const MAX_BYTES: usize = 256 * 1024;
@@ -108,8 +108,8 @@ impl KeySet {
         if json.len() > MAX_BYTES {
             return Err(KeySetError::TooLarge);
         }
-        let Object(set) = serde_json::from_slice(json)
-            .map_err(|error| KeySetError::NotASet(error.to_string()))?;
+        let Object(set) =
+            Object::parse(json).map_err(|error| KeySetError::NotASet(error.to_string()))?;
         let keys = set.get("keys").and_then(Value::as_array);
         let keys = keys.ok_or_else(|| KeySetError::NotASet("it has no list `keys`".to_owned()))?;
         if keys.len() > MAX_KEYS {

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::jwks::{Algorithm, KeySet, VerifyingKey};
-use crate::strict_json::Object;
+use crate::json::Object;
 
 /// The leeway on `exp`, `nbf` and `iat`, in seconds.
 const LEEWAY: i64 = 60;
@@ -135,7 +135,7 @@ fn read(token: &str) -> Option<(Header, Map<String, Value>)> {
 
 fn object(part: &str) -> Option<Map<String, Value>> {
     let json = BASE64_URL_SAFE_NO_PAD.decode(part).ok()?;
-    serde_json::from_slice::<Object>(&json).ok().map(|it| it.0)
+    Object::parse(&json).ok().map(|it| it.0)
 }
 
 impl Header {
