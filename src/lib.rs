@@ -11,7 +11,7 @@
 //! proof and gives the next, and only what is permitted gets the token:
 //!
 //! ```text
-//! Arrival → trace → access log → problem ─ Arrived → Classified → Identified → Permitted → Outbound → Devin
+//! Arrival → trace → access log → problem ─ Arrived → Classified → Identified → Granted → Permitted → Outbound → Devin
 //! ```
 //!
 //! The order is checked by the compiler. This is the right one:
@@ -22,13 +22,13 @@
 //! use tollgate::clock::SystemClock;
 //! use tollgate::exchange::Exchange;
 //! use tollgate::pipeline::{Arrived, authenticate::Authenticate, authorize::Authorize, stage::StageLayer, target::Classify};
-//! use tollgate::pipeline::Permitted;
+//! use tollgate::pipeline::Granted;
 //! use tollgate::rejection::Rejection;
 //! use tower::{Service, ServiceBuilder};
 //!
 //! fn stack<S>(inner: S) -> impl Service<Exchange<Arrived>>
 //! where
-//!     S: Service<Exchange<Permitted>, Response = http::Response<Body>, Error = Rejection>,
+//!     S: Service<Exchange<Granted>, Response = http::Response<Body>, Error = Rejection>,
 //! {
 //!     ServiceBuilder::new()
 //!         .layer(StageLayer::new(Classify::new(Arc::default())))
@@ -46,13 +46,13 @@
 //! use tollgate::clock::SystemClock;
 //! use tollgate::exchange::Exchange;
 //! use tollgate::pipeline::{Arrived, authenticate::Authenticate, authorize::Authorize, stage::StageLayer, target::Classify};
-//! use tollgate::pipeline::Permitted;
+//! use tollgate::pipeline::Granted;
 //! use tollgate::rejection::Rejection;
 //! use tower::{Service, ServiceBuilder};
 //!
 //! fn stack<S>(inner: S) -> impl Service<Exchange<Arrived>>
 //! where
-//!     S: Service<Exchange<Permitted>, Response = http::Response<Body>, Error = Rejection>,
+//!     S: Service<Exchange<Granted>, Response = http::Response<Body>, Error = Rejection>,
 //! {
 //!     ServiceBuilder::new()
 //!         .layer(StageLayer::new(Classify::new(Arc::default())))
@@ -103,6 +103,7 @@ use exchange::Exchange;
 use pipeline::access_log::{AccessLogLayer, Sink};
 use pipeline::authenticate::{Authenticate, Issuer};
 use pipeline::authorize::Authorize;
+use pipeline::bounds::BoundsLayer;
 use pipeline::credential::{Credential, Outbound, Pinned};
 use pipeline::edge::Arrival;
 use pipeline::limit::{Limit, Limiters};
@@ -166,6 +167,8 @@ where
         )))
         // Whether they may. Before the limit: what is denied anyway uses nothing up.
         .layer(StageLayer::new(Authorize))
+        // Whether their body is within the grant's bounds; from here on it is the one that was judged.
+        .layer(BoundsLayer)
         .layer(StageLayer::new(Limit::new(Arc::clone(&parts.limiters))))
         // Only what is permitted gets the token, and nothing below decides any more.
         .layer(StageLayer::new(Credential::new(

@@ -8,6 +8,7 @@
 
 mod codes;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -15,6 +16,9 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use crate::body::{Body, chain, full};
+use crate::catalogue::OperationIx;
+use crate::policy::bounds::Place;
+use crate::policy::{Denied, Stop};
 use crate::rejection::{Rejection, UnknownBecause};
 use crate::target::TargetError;
 use crate::trail::Trail;
@@ -66,6 +70,8 @@ struct Members<'a> {
     operation: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     organization: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -172,46 +178,18 @@ impl Rejection {
                     ..facts
                 }
             }
-            Self::Denied { operation, rule, owner } => {
-                let id = operation.row().id;
-                let said = match rule {
-                    Some(rule) => format!("The rule `{rule}` denies `{id}`"),
-                    None => format!("No rule allows `{id}` to you"),
-                };
-                Facts {
-                    members: Members {
-                        operation: Some(id),
-                        rule: rule.as_deref(),
-                        owner: owner.as_deref(),
-                        ..Members::default()
-                    },
-                    ..Facts::of(Code::OperationDenied).says(said)
-                }
-            }
-            Self::OrganizationDenied {
+            Self::Stopped {
                 operation,
                 organization,
-                rule,
+                stop,
                 owner,
-            } => {
-                let id = operation.row().id;
-                let said = match organization {
-                    Some(organization) => format!("The rule `{rule}` grants `{id}`, but not for `{organization}`"),
-                    None => format!(
-                        "`{id}` names no organization, and the rule `{rule}` grants single organizations only"
-                    ),
-                };
-                Facts {
-                    members: Members {
-                        operation: Some(id),
-                        organization: organization.as_deref(),
-                        rule: Some(rule),
-                        owner: owner.as_deref(),
-                        ..Members::default()
-                    },
-                    ..Facts::of(Code::OrganizationDenied).says(said)
-                }
-            }
+            } => stopped(*operation, organization.as_deref(), stop, owner.as_deref()),
+            Self::BodyUnsupported(said) => Facts::of(Code::BodyUnsupported).says((*said).to_owned()),
+            Self::BodyTooLarge { said } => Facts::of(Code::BodyTooLarge).says(sentence(said)),
+            Self::RequestTimeout => Facts {
+                heals: true,
+                ..Facts::of(Code::RequestTimeout)
+            },
             Self::RateLimited { limit, retry_after } => {
                 let seconds = whole_seconds(*retry_after);
                 let said = format!("The limit `{limit}` is used up; the next request fits in {seconds} s");
@@ -296,6 +274,73 @@ impl Rejection {
             code: facts.code,
             cause: facts.cause,
         }
+    }
+}
+
+/// What the policy has against a request.
+fn stopped<'a>(
+    operation: OperationIx,
+    organization: Option<&'a str>,
+    stop: &'a Stop,
+    owner: Option<&'a str>,
+) -> Facts<'a> {
+    let id = operation.row().id;
+    let rule = stop.rule().map_or("", |it| &**it);
+    let own = |owner: &'a Option<Arc<str>>| owner.as_deref();
+    let (said, owner) = match stop {
+        Stop::Denied(Denied::ByRule { owner, .. }) => {
+            (format!("The rule `{rule}` denies `{id}`"), own(owner))
+        }
+        Stop::Denied(Denied::Operation) => (format!("No rule allows `{id}` to you"), owner),
+        Stop::Denied(Denied::Organization(_)) => (
+            match organization {
+                Some(organization) => {
+                    format!("The rule `{rule}` grants `{id}`, but not for `{organization}`")
+                }
+                None => format!(
+                    "`{id}` names no organization, and the rule `{rule}` grants single organizations only"
+                ),
+            },
+            owner,
+        ),
+        Stop::Denied(Denied::Secret { owner, .. }) => (
+            format!(
+                "The answer of `{id}` holds a secret that is shown once, and the rule `{rule}` does not say \
+                 `secrets: reveal`"
+            ),
+            own(owner),
+        ),
+        Stop::Fields(refused) => {
+            let what = match (refused.place, &refused.field) {
+                (Place::Body, Some(field)) => format!("The field `{field}` of the body"),
+                (Place::Query, Some(field)) => format!("The key `{field}` of the query"),
+                (Place::Body, None) => "The body".to_owned(),
+                (Place::Query, None) => "The query".to_owned(),
+            };
+            let said = &refused.said;
+            (
+                format!("{what}, by the rule `{rule}`: {said}"),
+                own(&refused.owner),
+            )
+        }
+    };
+    let field = match stop {
+        Stop::Fields(refused) => refused.field.as_deref(),
+        Stop::Denied(_) => None,
+    };
+    Facts {
+        members: Members {
+            operation: Some(id),
+            organization: match stop {
+                Stop::Denied(Denied::Organization(_)) => organization,
+                Stop::Denied(_) | Stop::Fields(_) => None,
+            },
+            rule: stop.rule().map(|it| &**it),
+            field,
+            owner,
+            ..Members::default()
+        },
+        ..Facts::of(stop.code()).says(said)
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::body::BoxError;
 use crate::catalogue::{OperationIx, Verb};
+use crate::policy::Stop;
 use crate::target::TargetError;
 
 /// A refusal or a failure.
@@ -52,25 +53,25 @@ pub enum Rejection {
         is_standard: bool,
     },
     /// The policy says no.
-    Denied {
-        /// The operation.
-        operation: OperationIx,
-        /// The deny rule, if one decided.
-        rule: Option<Arc<str>>,
-        /// Whom to ask.
-        owner: Option<String>,
-    },
-    /// The policy grants the operation, for other organizations.
-    OrganizationDenied {
+    Stopped {
         /// The operation.
         operation: OperationIx,
         /// The organization of the request; none for an operation that names none.
         organization: Option<String>,
-        /// The grant that has the operation.
-        rule: Arc<str>,
-        /// Whom to ask.
+        /// Why.
+        stop: Stop,
+        /// Whom to ask where no rule decided.
         owner: Option<String>,
     },
+    /// A body that has to be judged is of another kind than JSON.
+    BodyUnsupported(&'static str),
+    /// A body that has to be judged, or an upload, is too large.
+    BodyTooLarge {
+        /// How large it may be.
+        said: String,
+    },
+    /// The caller's body did not come in time.
+    RequestTimeout,
     /// The caller's limit is used up.
     RateLimited {
         /// The limit.

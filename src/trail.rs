@@ -93,6 +93,10 @@ pub struct Trail {
     pub caller: OnceLock<KnownCaller>,
     /// What the policy said.
     pub decided: OnceLock<Decided>,
+    /// What was found out about the fields of query and body.
+    pub facts: OnceLock<crate::policy::bounds::Facts>,
+    /// What shadowed rules would have changed.
+    pub shadow: OnceLock<crate::policy::Shadowed>,
     /// The limit that was looked at.
     pub limit: OnceLock<Arc<str>>,
     /// The code of the refusal or failure.
@@ -155,6 +159,8 @@ impl Trail {
             identity: OnceLock::new(),
             caller: OnceLock::new(),
             decided: OnceLock::new(),
+            facts: OnceLock::new(),
+            shadow: OnceLock::new(),
             limit: OnceLock::new(),
             code: OnceLock::new(),
             cause: OnceLock::new(),

@@ -409,6 +409,19 @@ impl OperationSet {
         self.0.iter().all(|word| *word == 0)
     }
 
+    /// Whether anything is in both sets.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.0
+            .iter()
+            .zip(other.0)
+            .any(|(mine, theirs)| mine & theirs != 0)
+    }
+
+    /// The first operation that is in both sets.
+    pub fn first_shared(&self, other: &Self) -> Option<OperationIx> {
+        OperationIx::all().find(|ix| self.contains(*ix) && other.contains(*ix))
+    }
+
     /// Adds all of the other set.
     pub fn extend(&mut self, other: &Self) {
         for (mine, theirs) in self.0.iter_mut().zip(other.0) {

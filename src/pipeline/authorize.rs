@@ -1,7 +1,8 @@
-//! Stage 7: may this caller do this? Makes [`Permitted`].
+//! Stage 7: may this caller do this? Makes [`Granted`].
 //!
-//! The decision itself is [`crate::policy::Policy::decide`]; this stage only asks
-//! it and notes the rule that decided.
+//! Judges the head and the query ([`crate::policy::Policy::judge_head`]); what
+//! is judged of the body follows in `bounds`, so that nobody's body is read who
+//! may not do this at all.
 
 use std::sync::Arc;
 
@@ -9,18 +10,23 @@ use super::Identified;
 use super::stage::Stage;
 use crate::catalogue::OperationIx;
 use crate::exchange::Exchange;
-use crate::policy::{CallerIx, Decision, Denied, Policy};
+use crate::policy::bounds::Facts;
+use crate::policy::{CallerIx, Grant, Head, Policy, Stop};
 use crate::rejection::Rejection;
 use crate::target::Target;
-use crate::trail::Decided;
+use crate::trail::{Decided, Trail};
 
-/// Proof that the policy allows the request.
-#[derive(Debug)]
-pub struct Permitted {
+/// Proof that the policy grants what the head asks.
+#[derive(Clone, Debug)]
+pub struct Granted {
     identified: Identified,
+    grant: Grant,
+    query: Option<String>,
+    facts: Facts,
+    shadow: Option<Result<Grant, Stop>>,
 }
 
-impl Permitted {
+impl Granted {
     /// The policy set.
     pub fn policy(&self) -> &Arc<Policy> {
         self.identified.policy()
@@ -37,6 +43,32 @@ impl Permitted {
     pub fn target(&self) -> &Target {
         self.identified.target()
     }
+    /// The grant, of that policy set.
+    pub fn grant(&self) -> &Grant {
+        &self.grant
+    }
+    /// The query that goes on: the received one, or what a rule has made of it.
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref().or(self.target().query())
+    }
+    /// What is known of the query's fields.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+    pub(super) fn take_facts(&mut self) -> Facts {
+        std::mem::take(&mut self.facts)
+    }
+
+    /// What would have been decided so far if shadowed rules were live.
+    pub fn shadow(&self) -> Option<&Result<Grant, Stop>> {
+        self.shadow.as_ref()
+    }
+
+    /// The same for another page of a list; whoever may read one page may read the next.
+    pub(super) fn with_query(mut self, query: String) -> Self {
+        self.query = Some(query);
+        self
+    }
 }
 
 /// The stage.
@@ -44,57 +76,65 @@ impl Permitted {
 pub struct Authorize;
 
 impl Stage<Identified> for Authorize {
-    type Out = Permitted;
+    type Out = Granted;
 
-    fn judge(&self, exchange: Exchange<Identified>) -> Result<Exchange<Permitted>, Rejection> {
+    fn judge(&self, exchange: Exchange<Identified>) -> Result<Exchange<Granted>, Rejection> {
         let proof = &exchange.proof;
-        let operation = proof.operation();
-        let owner = || {
-            proof
-                .policy()
-                .caller(proof.caller())
-                .owner()
-                .map(str::to_owned)
-        };
-        let (allow, rule, refusal) =
-            match proof
-                .policy()
-                .decide(proof.caller(), operation, proof.organization())
-            {
-                Decision::Allow { rule } => (true, Some(rule), None),
-                Decision::Deny(Denied::ByRule { rule, owner }) => (
-                    false,
-                    Some(Arc::clone(&rule)),
-                    Some(Rejection::Denied {
-                        operation,
-                        rule: Some(rule),
-                        owner: owner.as_deref().map(str::to_owned),
-                    }),
-                ),
-                Decision::Deny(Denied::Operation) => (
-                    false,
-                    None,
-                    Some(Rejection::Denied {
-                        operation,
-                        rule: None,
-                        owner: owner(),
-                    }),
-                ),
-                Decision::Deny(Denied::Organization(rule)) => (
-                    false,
-                    Some(Arc::clone(&rule)),
-                    Some(Rejection::OrganizationDenied {
-                        operation,
-                        organization: proof.organization().map(str::to_owned),
-                        rule,
-                        owner: owner(),
-                    }),
-                ),
-            };
-        let _ = exchange.trail.decided.set(Decided { allow, rule });
-        match refusal {
-            Some(refusal) => Err(refusal),
-            None => Ok(exchange.prove(|identified| Permitted { identified })),
+        let policy = proof.policy();
+        let Head {
+            outcome,
+            query,
+            facts,
+            shadow,
+        } = policy.judge_head(
+            proof.caller(),
+            proof.operation(),
+            proof.organization(),
+            proof.target().query(),
+        );
+        match outcome {
+            Ok(grant) => Ok(exchange.prove(|identified| Granted {
+                identified,
+                grant,
+                query,
+                facts,
+                shadow,
+            })),
+            Err(stop) => {
+                if let Some(shadow) = shadow
+                    && let Some(shadow) = policy.shadowed(&Err(stop.clone()), &shadow)
+                {
+                    let _ = exchange.trail.shadow.set(shadow);
+                }
+                let _ = exchange.trail.facts.set(facts);
+                Err(refuse(
+                    &exchange.trail,
+                    policy,
+                    proof.caller(),
+                    proof.operation(),
+                    stop,
+                ))
+            }
         }
+    }
+}
+
+/// The refusal, noted in the trail.
+pub(super) fn refuse(
+    trail: &Trail,
+    policy: &Policy,
+    caller: CallerIx,
+    operation: OperationIx,
+    stop: Stop,
+) -> Rejection {
+    let rule = stop.rule().map(Arc::clone);
+    let _ = trail.decided.set(Decided { allow: false, rule });
+    // Whom to ask about what no rule says: the caller's own team.
+    let owner = policy.caller(caller).owner().map(str::to_owned);
+    Rejection::Stopped {
+        operation,
+        organization: trail.organization.get().cloned(),
+        stop,
+        owner,
     }
 }

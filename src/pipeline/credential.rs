@@ -95,7 +95,7 @@ impl Stage<Permitted> for Credential {
         headers.insert(VIA, HeaderValue::from_static("1.1 tollgate"));
         headers.insert(AUTHORIZATION, self.token.header());
 
-        let path = PathAndQuery::try_from(exchange.proof.target().path_and_query());
+        let path = PathAndQuery::try_from(exchange.proof.path_and_query());
         let uri = path.ok().and_then(|path| {
             Uri::builder()
                 .scheme(self.pinned.scheme.clone())

@@ -8,6 +8,7 @@
 pub mod access_log;
 pub mod authenticate;
 pub mod authorize;
+pub mod bounds;
 pub mod credential;
 pub mod edge;
 pub mod limit;
@@ -22,7 +23,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use authenticate::Identified;
-pub use authorize::Permitted;
+pub use authorize::Granted;
+pub use bounds::Permitted;
 pub use problem::Arrived;
 pub use target::Classified;
 

@@ -24,7 +24,7 @@ use crate::problem::{Answer, Code};
 use crate::rejection::Rejection;
 
 /// Proof that a request is inside, with the policy set that judges it from here to its end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Arrived {
     policy: Arc<Policy>,
 }

@@ -35,7 +35,7 @@ const ONCE: [HeaderName; 6] = [
 ];
 
 /// Proof that the request is one operation of the catalogue.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Classified {
     arrived: Arrived,
     target: Target,

@@ -9,8 +9,8 @@
 //! token and never shown as if it were about the caller's.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -37,6 +37,7 @@ use super::credential::Outbound;
 use crate::body::{Body, BoxError, Until, Watched, WithoutTrailers};
 use crate::catalogue::Operation;
 use crate::exchange::Exchange;
+use crate::pipeline::bounds::TooMuch;
 use crate::problem::{ANSWERED_BY, SHOULD_RETRY};
 use crate::rejection::Rejection;
 use crate::trail::Trail;
@@ -204,7 +205,7 @@ impl Service<Exchange<Outbound>> for Upstream {
             proof,
         } = exchange;
         let operation = proof.operation().row();
-        let caller_broke_off = Arc::new(AtomicBool::new(false));
+        let caller_broke_off = Arc::new(OnceLock::new());
         let request = watched(request, &trail, &caller_broke_off);
         trail.attempt();
         let answer = self.client.request(request);
@@ -227,9 +228,8 @@ impl Service<Exchange<Outbound>> for Upstream {
                     });
                 }
             };
-            let answer = answer.map_err(|error| {
-                failed(error, operation, caller_broke_off.load(Ordering::Relaxed))
-            })?;
+            let answer =
+                answer.map_err(|error| failed(error, operation, caller_broke_off.get()))?;
             let _ = trail.upstream_head.set(started.elapsed());
             let _ = trail.upstream_status.set(answer.status().as_u16());
             if answer.status().is_informational() {
@@ -247,30 +247,44 @@ impl Service<Exchange<Outbound>> for Upstream {
     }
 }
 
-/// Counts the caller's bytes, and remembers whether the caller broke off.
+/// Counts the caller's bytes, and remembers whether the caller broke off, or sent more than it may.
 fn watched(
     request: Request<Body>,
     trail: &Arc<Trail>,
-    broke_off: &Arc<AtomicBool>,
+    broke_off: &Arc<OnceLock<Option<String>>>,
 ) -> Request<Body> {
     if http_body::Body::is_end_stream(request.body()) {
         return request;
     }
     let trail = Arc::clone(trail);
     let broke_off = Arc::clone(broke_off);
+    // A body that was judged has been counted when it was read.
+    let is_counted = trail.bytes_in.load(Ordering::Relaxed) > 0;
     let tell = move |frame: Result<&Frame<Bytes>, &BoxError>| match frame {
-        Ok(frame) => {
+        Ok(frame) if !is_counted => {
             let length = frame.data_ref().map_or(0, Bytes::len);
             trail.bytes_in.fetch_add(length as u64, Ordering::Relaxed);
         }
-        Err(_) => broke_off.store(true, Ordering::Relaxed),
+        Ok(_) => {}
+        Err(error) => {
+            let said = error
+                .downcast_ref::<TooMuch>()
+                .map(|it| it.said().to_owned());
+            let _ = broke_off.set(said);
+        }
     };
     request.map(|body| Watched::boxed(body, tell))
 }
 
-fn failed(error: ClientError, operation: &Operation, caller_broke_off: bool) -> Rejection {
-    if caller_broke_off {
-        return Rejection::BodyBroken;
+fn failed(
+    error: ClientError,
+    operation: &Operation,
+    caller_broke_off: Option<&Option<String>>,
+) -> Rejection {
+    match caller_broke_off {
+        Some(Some(said)) => return Rejection::BodyTooLarge { said: said.clone() },
+        Some(None) => return Rejection::BodyBroken,
+        None => {}
     }
     if error.is_connect() {
         let is_timeout = caused_by::<tokio::time::error::Elapsed>(&error).is_some();

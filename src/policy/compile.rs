@@ -1,5 +1,8 @@
 //! From files to a [`Policy`]: names are resolved over all files, every mistake is reported.
 
+mod overlap;
+mod terms;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -55,6 +58,7 @@ pub fn compile(files: &PolicyFiles, issuers: &[&str], report: &mut Report) -> Op
         compiler.rules(file);
         compiler.limits(file);
     }
+    overlap::check(&compiler.policy, compiler.report);
     let policy = compiler.policy;
     (report.len() == before).then_some(policy)
 }
@@ -119,6 +123,7 @@ impl Compiler<'_> {
                 owner: owner.clone(),
                 rules: Vec::new(),
                 limit: None,
+                span: entry.name.span,
             });
             self.callers
                 .insert(entry.name.value.clone(), (ix, entry.name.span));
@@ -149,6 +154,7 @@ impl Compiler<'_> {
                 caller,
                 digest: key.digest.clone(),
                 expires: key.expires,
+                span: Some(key.id.span),
             };
             self.policy.keys.insert(key.id.value.clone(), stored);
         }
@@ -241,11 +247,17 @@ impl Compiler<'_> {
             self.unique(&mut names, &entry.name);
             let operations = self.operations(entry);
             let callers = self.scope(file, entry.callers.as_deref());
-            let organizations = match &entry.organizations {
-                Some(Organizations::Any) => Organizations::Any,
-                Some(Organizations::Only(ids)) => Organizations::Only(ids.clone()),
-                None => continue,
+            let Some(organizations) = entry.organizations.clone() else {
+                continue;
             };
+            if let (Effect::Bound, Some(team)) = (entry.effect, &file.team) {
+                self.report
+                    .error(entry.name.span, "`bounds:` are for guard rails")
+                    .also(team.span, "this is a team's file")
+                    .help("a team's own bounds stand in its allow rules; or move these to a file without `team:`");
+                continue;
+            }
+            terms::check(entry, &operations, self.report);
             if entry.effect == Effect::Allow && matches!(organizations, Organizations::Only(_)) {
                 self.need_any(entry);
             }
@@ -256,6 +268,9 @@ impl Compiler<'_> {
                 effect: entry.effect,
                 operations,
                 organizations,
+                shadow: entry.shadow || file.shadow,
+                terms: (!entry.terms.is_empty()).then(|| Box::new(entry.terms.clone())),
+                span: entry.name.span,
             });
             for CallerIx(caller) in callers {
                 if let Some(caller) = self.policy.callers.get_mut(caller) {
@@ -313,6 +328,7 @@ impl Compiler<'_> {
             let exact = OperationIx::served().find(|ix| ix.row().id == pattern.value);
             if let Some(ix) = exact
                 && !ix.row().names_organization()
+                && !ix.row().filtered
             {
                 self.report
                     .error(
@@ -333,6 +349,7 @@ impl Compiler<'_> {
                 name: full_name(file, &entry.name.value),
                 period: entry.period,
                 burst: entry.burst,
+                shadow: entry.shadow || file.shadow,
             });
             for caller in self.scope(file, entry.callers.as_deref()) {
                 self.limit(caller, ix, entry);

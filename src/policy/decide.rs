@@ -1,19 +1,29 @@
-//! The decision: total, pure, and denied unless something says otherwise.
+//! The decision about a request's head: total, without a clock, and it denies where nothing matches.
+//!
+//! What it costs depends on the caller's own rules, and not on how many callers there are.
 
-use super::{CallerIx, Effect, Organizations, Policy, Rule};
-use crate::catalogue::{Operation, OperationIx, Scope};
 use std::sync::Arc;
 
-/// What the policy says of one request.
+use super::bounds::{Applied, Source};
+use super::{Caller, CallerIx, Effect, Organizations, Policy, Rule, RuleIx};
+use crate::catalogue::{Operation, OperationIx, Scope};
+use crate::problem::Code;
+
+/// What the policy says of a request's head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The request may go on; the rule that says so.
-    Allow {
-        /// `team/name` of the first grant that matches.
-        rule: Arc<str>,
-    },
+    /// The request may go on, on the terms of this grant.
+    Allow(Grant),
     /// The request is refused.
     Deny(Denied),
+}
+
+/// The grant that lets a request through, and the guard rails that tighten it. Of one policy set, like its indices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    rule: RuleIx,
+    rails: Vec<RuleIx>,
+    operation: OperationIx,
 }
 
 /// Why a request is refused.
@@ -30,6 +40,42 @@ pub enum Denied {
     Operation,
     /// A grant has the operation, for other organizations: its name.
     Organization(Arc<str>),
+    /// The answer would hold a one-time secret, and the grant does not say `secrets: reveal`.
+    Secret {
+        /// The grant.
+        rule: Arc<str>,
+        /// Whom to ask about it.
+        owner: Option<Arc<str>>,
+    },
+}
+
+impl Denied {
+    /// The rule that decided, if one did.
+    pub fn rule(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::ByRule { rule, .. } | Self::Organization(rule) | Self::Secret { rule, .. } => {
+                Some(rule)
+            }
+            Self::Operation => None,
+        }
+    }
+
+    /// The code of the refusal.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::ByRule { .. } | Self::Operation | Self::Secret { .. } => Code::OperationDenied,
+            Self::Organization(_) => Code::OrganizationDenied,
+        }
+    }
+}
+
+/// Which rules count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Among {
+    /// The live ones.
+    Live,
+    /// These and the shadowed ones, as if they were live.
+    All,
 }
 
 impl Policy {
@@ -42,59 +88,189 @@ impl Policy {
         operation: OperationIx,
         organization: Option<&str>,
     ) -> Decision {
-        let mut allowed: Option<&Rule> = None;
+        self.decide_among(caller, operation, organization, Among::Live)
+    }
+
+    /// What the decision would be if the shadowed rules were live; none where there are none for this operation.
+    pub fn decide_shadowed(
+        &self,
+        caller: CallerIx,
+        operation: OperationIx,
+        organization: Option<&str>,
+    ) -> Option<Decision> {
+        let has_shadow = self
+            .rules_of(self.caller(caller))
+            .any(|(_, rule)| rule.shadow && rule.operations.contains(operation));
+        has_shadow.then(|| self.decide_among(caller, operation, organization, Among::All))
+    }
+
+    fn decide_among(
+        &self,
+        caller: CallerIx,
+        operation: OperationIx,
+        organization: Option<&str>,
+        among: Among,
+    ) -> Decision {
+        let row = operation.row();
+        let mut allowed: Option<(RuleIx, &Rule)> = None;
         let mut elsewhere: Option<&Rule> = None;
-        for super::RuleIx(ix) in &self.caller(caller).rules {
-            let Some(rule) = self.rules.get(*ix) else {
-                continue;
-            };
-            if !rule.operations.contains(operation) {
+        let mut rails = Vec::new();
+        for (ix, rule) in self.rules_of(self.caller(caller)) {
+            if (rule.shadow && among == Among::Live) || !rule.operations.contains(operation) {
                 continue;
             }
             match rule.effect {
-                Effect::Deny if forbids(&rule.organizations, operation.row(), organization) => {
+                Effect::Deny if forbids(rule, row, organization) => {
                     return Decision::Deny(Denied::ByRule {
                         rule: Arc::clone(&rule.name),
                         owner: rule.owner.clone(),
                     });
                 }
-                Effect::Allow if grants(&rule.organizations, organization) => {
-                    allowed = allowed.or(Some(rule))
+                Effect::Allow if grants(rule, row, organization) => {
+                    // A shadowed grant stands beside the live one that it may replace: then it is the one to look at.
+                    let replaces = |(_, had): (RuleIx, &Rule)| rule.shadow && !had.shadow;
+                    if allowed.is_none_or(replaces) {
+                        allowed = Some((ix, rule));
+                    }
                 }
                 Effect::Allow => elsewhere = elsewhere.or(Some(rule)),
-                Effect::Deny => {}
+                Effect::Bound if binds(rule, organization) => rails.push(ix),
+                Effect::Deny | Effect::Bound => {}
             }
         }
         match (allowed, elsewhere) {
-            (Some(rule), _) => Decision::Allow {
-                rule: Arc::clone(&rule.name),
-            },
+            (Some((_, rule)), _) if row.reveals_once && !rule.terms().reveals => {
+                Decision::Deny(Denied::Secret {
+                    rule: Arc::clone(&rule.name),
+                    owner: rule.owner.clone(),
+                })
+            }
+            (Some((rule, _)), _) => Decision::Allow(Grant {
+                rule,
+                rails,
+                operation,
+            }),
             (None, Some(rule)) => Decision::Deny(Denied::Organization(Arc::clone(&rule.name))),
             (None, None) => Decision::Deny(Denied::Operation),
         }
     }
-}
 
-fn grants(organizations: &Organizations, organization: Option<&str>) -> bool {
-    match (organizations, organization) {
-        (Organizations::Any, _) => true,
-        (Organizations::Only(ids), Some(id)) => ids.iter().any(|it| it == id),
-        // An operation that names no organization may touch any of them.
-        (Organizations::Only(_), None) => false,
+    /// Whether an answer of a filtered operation may show the caller this organization: whether the operation would
+    /// be allowed if it named it.
+    pub fn shows(&self, caller: CallerIx, operation: OperationIx, organization: &str) -> bool {
+        let mut shown = false;
+        for (_, rule) in self.rules_of(self.caller(caller)) {
+            if rule.shadow
+                || !rule.operations.contains(operation)
+                || !rule.organizations.has(organization)
+            {
+                continue;
+            }
+            match rule.effect {
+                Effect::Deny => return false,
+                Effect::Allow => shown = true,
+                Effect::Bound => {}
+            }
+        }
+        shown
+    }
+
+    /// Whether an answer of a filtered operation may show the caller everything: then it needs no filter.
+    pub fn shows_all(&self, caller: CallerIx, operation: OperationIx) -> bool {
+        let mut shown = false;
+        for (_, rule) in self.rules_of(self.caller(caller)) {
+            if rule.shadow || !rule.operations.contains(operation) {
+                continue;
+            }
+            match rule.effect {
+                Effect::Deny => return false,
+                Effect::Allow => shown |= rule.organizations == Organizations::Any,
+                Effect::Bound => {}
+            }
+        }
+        shown
+    }
+
+    /// How many organizations an answer of a filtered operation can show the caller; none where that has no bound.
+    pub fn shows_at_most(&self, caller: CallerIx, operation: OperationIx) -> Option<usize> {
+        let mut most = 0_usize;
+        for (_, rule) in self.rules_of(self.caller(caller)) {
+            if rule.shadow || rule.effect != Effect::Allow || !rule.operations.contains(operation) {
+                continue;
+            }
+            match &rule.organizations {
+                Organizations::Any => return None,
+                Organizations::Only(ids) => most = most.saturating_add(ids.len()),
+            }
+        }
+        Some(most)
+    }
+
+    /// The terms of a grant of this set, with those of the guard rails.
+    pub fn applied(&self, grant: &Grant) -> Applied<'_> {
+        let source = |ix: RuleIx| {
+            let rule = self.rule(ix);
+            Source {
+                name: &rule.name,
+                owner: rule.owner.as_ref(),
+                terms: rule.terms(),
+            }
+        };
+        Applied::new(
+            grant.operation.row(),
+            source(grant.rule),
+            grant.rails.iter().map(|ix| source(*ix)).collect(),
+        )
+    }
+
+    /// `team/name` of a grant's rule.
+    pub fn grant_name(&self, grant: &Grant) -> &Arc<str> {
+        &self.rule(grant.rule).name
+    }
+
+    /// Whether the grant itself is a shadowed one.
+    pub fn is_shadowed(&self, grant: &Grant) -> bool {
+        self.rule(grant.rule).shadow
+    }
+
+    pub(super) fn rules_of<'p>(
+        &'p self,
+        caller: &'p Caller,
+    ) -> impl Iterator<Item = (RuleIx, &'p Rule)> {
+        caller.rules.iter().map(|ix| (*ix, self.rule(*ix)))
+    }
+
+    pub(super) fn rule(&self, RuleIx(ix): RuleIx) -> &Rule {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "a RuleIx is only made by the compiler of the same set"
+        )]
+        &self.rules[ix]
     }
 }
 
-fn forbids(
-    organizations: &Organizations,
-    operation: &Operation,
-    organization: Option<&str>,
-) -> bool {
-    match (organizations, organization) {
-        (Organizations::Any, _) => true,
-        (Organizations::Only(ids), Some(id)) => ids.iter().any(|it| it == id),
-        // It may touch the forbidden one: a rule that cannot be evaluated denies.
-        (Organizations::Only(_), None) => operation.scope != Scope::Oneself,
+pub(super) fn grants(rule: &Rule, operation: &Operation, organization: Option<&str>) -> bool {
+    match organization {
+        Some(id) => rule.organizations.has(id),
+        // An operation that names no organization may touch any of them, unless its answer is filtered.
+        None => rule.organizations == Organizations::Any || operation.filtered,
     }
+}
+
+pub(super) fn forbids(rule: &Rule, operation: &Operation, organization: Option<&str>) -> bool {
+    match organization {
+        Some(id) => rule.organizations.has(id),
+        // It may touch the forbidden one: a rule that cannot be evaluated denies. A filtered answer leaves it out.
+        None => {
+            rule.organizations == Organizations::Any
+                || (operation.scope != Scope::Oneself && !operation.filtered)
+        }
+    }
+}
+
+/// Whether bounds of a guard rail hold: also where the request may touch an organization that they are for.
+pub(super) fn binds(rule: &Rule, organization: Option<&str>) -> bool {
+    organization.is_none_or(|id| rule.organizations.has(id))
 }
 
 #[cfg(test)]
@@ -129,9 +305,10 @@ deny:
 
     fn decided(policy: &Policy, caller: usize, id: &str, organization: Option<&str>) -> String {
         match policy.decide(CallerIx(caller), operation(id), organization) {
-            Decision::Allow { rule } => format!("allow {rule}"),
+            Decision::Allow(grant) => format!("allow {}", policy.grant_name(&grant)),
             Decision::Deny(Denied::ByRule { rule, .. }) => format!("deny {rule}"),
             Decision::Deny(Denied::Organization(rule)) => format!("organization {rule}"),
+            Decision::Deny(Denied::Secret { rule, .. }) => format!("secret {rule}"),
             Decision::Deny(Denied::Operation) => "nothing allows".to_owned(),
         }
     }

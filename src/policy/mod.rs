@@ -5,18 +5,19 @@
 //! by [`compile`] from a whole folder or not at all: its fields are private and
 //! hold no dangling name, so a request cannot meet a policy that is half right.
 //!
-//! The language, as far as it is carried out today: `team`, `owner`, `callers`
-//! (`keys`, `jwt`), `allow` and `deny` (`name`, `callers`, `operations`,
-//! `organizations`), `limits` (`name`, `per: caller`, `callers`, `rate`,
-//! `burst`). `deny` beats `allow`, and what nothing allows is denied. A field
-//! that belongs to a later version is a load error, since a rule that is not
-//! enforced must not look as if it were.
+//! `deny` beats `allow`, and what nothing allows is denied. [`Policy::decide`]
+//! judges a request's head; a grant can carry [`bounds`] on fields of the query
+//! and the body, which [`judge`] applies. A field of the language that belongs
+//! to a later version is a load error, since a rule that is not enforced must
+//! not look as if it were.
 //!
 //! Deliberately absent: conditions that can fail while a request waits.
 
+pub mod bounds;
 mod compile;
 mod decide;
 mod files;
+mod judge;
 mod reader;
 
 use std::collections::HashMap;
@@ -27,10 +28,14 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
 use crate::catalogue::OperationSet;
+use crate::document::Span;
+
+use bounds::Terms;
 
 pub use compile::compile;
-pub use decide::{Decision, Denied};
+pub use decide::{Decision, Denied, Grant};
 pub use files::PolicyFiles;
+pub use judge::{Body, Head, Shadowed, Stop, Whole};
 
 /// A whole policy set.
 #[derive(Debug)]
@@ -67,6 +72,8 @@ pub struct Caller {
     owner: Option<Arc<str>>,
     rules: Vec<RuleIx>,
     limit: Option<LimitIx>,
+    /// Where the policy defines it.
+    span: Span,
 }
 
 impl Caller {
@@ -111,6 +118,8 @@ pub struct LimitIx(usize);
 enum Effect {
     Allow,
     Deny,
+    /// A guard rail's bounds: they allow nothing, and tighten what is allowed.
+    Bound,
 }
 
 #[derive(Debug)]
@@ -122,12 +131,41 @@ struct Rule {
     effect: Effect,
     operations: OperationSet,
     organizations: Organizations,
+    /// Evaluated and logged, never enforced.
+    shadow: bool,
+    /// None where it says nothing about fields.
+    terms: Option<Box<Terms>>,
+    /// Where its name stands.
+    span: Span,
 }
 
-#[derive(Debug)]
+impl Rule {
+    fn terms(&self) -> &Terms {
+        static NOTHING: Terms = Terms::nothing();
+        self.terms.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Organizations {
     Any,
     Only(Vec<String>),
+}
+
+impl Organizations {
+    fn has(&self, id: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(ids) => ids.iter().any(|it| it == id),
+        }
+    }
+
+    fn meet(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) | (_, Self::Any) => true,
+            (Self::Only(mine), Self::Only(theirs)) => mine.iter().any(|id| theirs.contains(id)),
+        }
+    }
 }
 
 /// A rate limit: `burst` at once, then one per `period`.
@@ -139,6 +177,8 @@ pub struct Limit {
     pub period: std::time::Duration,
     /// How many requests fit at once.
     pub burst: std::num::NonZeroU32,
+    /// Evaluated and logged, never enforced.
+    pub shadow: bool,
 }
 
 /// SHA-256 of a whole API key.
@@ -171,6 +211,8 @@ pub struct StoredKey {
     pub digest: KeyDigest,
     /// The instant from which on it is refused.
     pub expires: Option<Timestamp>,
+    /// Where the policy names it; none for a key that was added in memory.
+    span: Option<Span>,
 }
 
 /// The claims that make a token of an issuer this caller's.
@@ -298,6 +340,7 @@ impl Policy {
             caller: CallerIx(ix),
             digest,
             expires: None,
+            span: None,
         };
         self.keys.insert(id.to_owned(), key);
         true

@@ -33,6 +33,14 @@ pub enum Code {
     OperationDenied,
     /// `organization-denied`
     OrganizationDenied,
+    /// `field-denied`
+    FieldDenied,
+    /// `body-unsupported`
+    BodyUnsupported,
+    /// `body-too-large`
+    BodyTooLarge,
+    /// `request-timeout`
+    RequestTimeout,
     /// `rate-limited`
     RateLimited,
     /// `upstream-unreachable`
@@ -64,7 +72,7 @@ pub struct CodeRow {
 
 impl Code {
     /// All codes, in the order of the index page.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::TargetInvalid,
         Self::TargetTooLong,
         Self::HeadersTooLarge,
@@ -79,6 +87,10 @@ impl Code {
         Self::MethodUnknown,
         Self::OperationDenied,
         Self::OrganizationDenied,
+        Self::FieldDenied,
+        Self::BodyUnsupported,
+        Self::BodyTooLarge,
+        Self::RequestTimeout,
         Self::RateLimited,
         Self::UpstreamUnreachable,
         Self::UpstreamInvalid,
@@ -136,9 +148,11 @@ impl Code {
             Self::BodyInvalid => row(
                 "body-invalid",
                 StatusCode::BAD_REQUEST,
-                "The request body is broken",
-                "The body ended early, or was not what its framing said. Nothing complete was sent on.",
-                "Send the request again, whole.",
+                "The request body cannot be used",
+                "The body ended early, was not what its framing said, or is no JSON object that can be read in one way \
+                 only. Duplicate keys, a byte-order mark, text after the end and numbers out of range are refused, as is \
+                 a value of another kind than the rule for its field is about. Nothing was sent on.",
+                "Send one JSON object in UTF-8, with each key once.",
             ),
             Self::CredentialMissing => row(
                 "credential-missing",
@@ -208,6 +222,37 @@ impl Code {
                 "The policy does not allow this organization",
                 "The operation is granted to you, for other organizations only.",
                 "Check the organization id in the path, or ask whom this answer names as owner.",
+            ),
+            Self::FieldDenied => row(
+                "field-denied",
+                StatusCode::FORBIDDEN,
+                "The policy does not allow this field or its value",
+                "The operation is granted to you, but not with this field of the body or this key of the query, or not \
+                 with this value. Some fields are guarded: they are refused unless a grant names them.",
+                "Leave the field out or send a value that is allowed, or ask whom this answer names as owner.",
+            ),
+            Self::BodyUnsupported => row(
+                "body-unsupported",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The request body is of a kind that is not served",
+                "The policy looks into the body of this operation, so it has to be plain JSON: another content type, \
+                 another character set or a compressed body cannot be judged.",
+                "Send `Content-Type: application/json` and no Content-Encoding.",
+            ),
+            Self::BodyTooLarge => row(
+                "body-too-large",
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The request body is too large",
+                "A body that the policy looks into may have 2 MiB; an upload may be as large, and have as many parts, as \
+                 the policy says.",
+                "Send less at once.",
+            ),
+            Self::RequestTimeout => row(
+                "request-timeout",
+                StatusCode::REQUEST_TIMEOUT,
+                "The request took too long to arrive",
+                "The body did not come within a minute. Nothing was sent on.",
+                "Send the request again; look at the connection if it happens often.",
             ),
             Self::RateLimited => row(
                 "rate-limited",

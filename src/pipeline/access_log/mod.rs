@@ -29,7 +29,7 @@ use crate::body::{Body, BoxError, DeadlineExceeded};
 use crate::trail::Trail;
 
 pub use output::{MemoryLog, Output};
-pub use record::{Outcome, connection_line};
+pub use record::{FORM, Outcome, connection_line};
 pub use sink::{Sink, Slot};
 
 /// Makes [`AccessLog`] services.

@@ -14,6 +14,7 @@ use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 
 use super::answered_by;
+use crate::policy::bounds::Facts;
 use crate::redact::redact;
 use crate::trail::{Identity, Trail};
 
@@ -123,9 +124,14 @@ impl<T: fmt::Display> Serialize for Shown<T> {
     }
 }
 
+/// The version of a line's form. A reader of logs refuses what has another one: a field that came to mean something
+/// else must not be misread.
+pub const FORM: u32 = 2;
+
 #[derive(Serialize)]
 struct Record<'a> {
     kind: &'static str,
+    form: u32,
     time: Shown<jiff::Timestamp>,
     request_id: Shown<uuid::Uuid>,
     trace_id: &'a str,
@@ -149,6 +155,12 @@ struct Record<'a> {
     decision: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fields: Option<&'a Facts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown_fields: Option<Names<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shadow: Option<Shadow<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -174,6 +186,33 @@ struct Record<'a> {
     peer: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<Free<'a>>,
+}
+
+/// What would have been decided if shadowed rules were live.
+#[derive(Serialize)]
+struct Shadow<'a> {
+    decision: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+}
+
+/// Names of fields that the catalogue does not know: a caller's own text. `…` stands for those beyond the bound.
+struct Names<'a>(&'a Facts);
+
+impl Serialize for Names<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let more = self.0.more_unknown.then_some("…");
+        serializer.collect_seq(
+            self.0
+                .unknown
+                .iter()
+                .map(String::as_str)
+                .chain(more)
+                .map(Free),
+        )
+    }
 }
 
 #[derive(Serialize)]
@@ -207,6 +246,7 @@ pub(super) fn write(
         .map_or(total, |at| at.saturating_duration_since(trail.started));
     let record = Record {
         kind: "request",
+        form: FORM,
         time: Shown(trail.at),
         request_id: Shown(trail.request_id),
         trace_id: &trail.trace_id,
@@ -224,6 +264,17 @@ pub(super) fn write(
             .get()
             .map(|it| if it.allow { "allow" } else { "deny" }),
         rule: trail.decided.get().and_then(|it| it.rule.as_deref()),
+        fields: trail.facts.get().filter(|it| !it.fields.is_empty()),
+        unknown_fields: trail
+            .facts
+            .get()
+            .filter(|it| !it.unknown.is_empty())
+            .map(Names),
+        shadow: trail.shadow.get().map(|it| Shadow {
+            decision: if it.allow { "allow" } else { "deny" },
+            rule: it.rule.as_deref(),
+            code: it.code.map(|it| it.name()),
+        }),
         limit: trail.limit.get().map(|it| &**it),
         code: trail.code.get().map(|it| it.name()),
         cause: trail.cause.get().map(|it| Free(it)),
@@ -267,6 +318,7 @@ fn who(identity: &Identity) -> Who<'_> {
 #[derive(Serialize)]
 struct ConnectionRecord<'a> {
     kind: &'static str,
+    form: u32,
     time: Shown<jiff::Timestamp>,
     peer: Option<SocketAddr>,
     error: Free<'a>,
@@ -283,6 +335,7 @@ pub fn connection_line(
         line,
         &ConnectionRecord {
             kind: "connection",
+            form: FORM,
             time: Shown(time),
             peer,
             error: Free(error),

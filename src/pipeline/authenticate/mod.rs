@@ -32,7 +32,7 @@ pub use jwt::{Claims, Issuer, JwtError, check_signature};
 const MAX_CREDENTIAL: usize = 16 * 1024;
 
 /// Proof that the request is one caller's.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Identified {
     classified: Classified,
     caller: CallerIx,

@@ -1,0 +1,371 @@
+//! Stage 7b: is the body within the bounds of the grant? Makes [`Permitted`].
+//!
+//! A body that a rule or a guarded field is about is read to its end (bounded
+//! in size and time), parsed once, judged, and what goes on is what was judged.
+//! Any other body streams by untouched. An upload with bounds is counted while
+//! it streams by.
+
+mod upload;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::Either;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Response};
+use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
+use tower::{Layer, Service};
+
+use super::BoxFuture;
+use super::authorize::{Granted, refuse};
+use crate::body::{Body, BoxError, full};
+use crate::catalogue::OperationIx;
+use crate::exchange::Exchange;
+use crate::policy::bounds::Facts;
+use crate::policy::{CallerIx, Grant, Policy, Stop};
+use crate::rejection::Rejection;
+use crate::target::Target;
+use crate::trail::Decided;
+
+pub use upload::TooMuch;
+
+/// The largest body that is read, in bytes: prompts and schemas are far smaller.
+pub const MAX_BODY: usize = 2 * 1024 * 1024;
+/// The time for a body that is read.
+const BODY_TIME: Duration = Duration::from_secs(60);
+
+/// Proof that the policy allows the request, its fields included.
+#[derive(Clone, Debug)]
+pub struct Permitted {
+    granted: Granted,
+}
+
+impl Permitted {
+    /// The policy set.
+    pub fn policy(&self) -> &Arc<Policy> {
+        self.granted.policy()
+    }
+    /// The caller.
+    pub fn caller(&self) -> CallerIx {
+        self.granted.caller()
+    }
+    /// The operation.
+    pub fn operation(&self) -> OperationIx {
+        self.granted.operation()
+    }
+    /// The target that was judged.
+    pub fn target(&self) -> &Target {
+        self.granted.target()
+    }
+    /// The query that goes on.
+    pub fn query(&self) -> Option<&str> {
+        self.granted.query()
+    }
+    /// Path and query as they go on.
+    pub fn path_and_query(&self) -> String {
+        match self.query() {
+            Some(query) => format!("{}?{query}", self.target().path()),
+            None => self.target().path().to_owned(),
+        }
+    }
+
+    /// The same for another page of a list.
+    pub(super) fn with_query(self, query: String) -> Self {
+        Self {
+            granted: self.granted.with_query(query),
+        }
+    }
+}
+
+/// Makes [`Bounded`] services.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BoundsLayer;
+
+impl<S> Layer<S> for BoundsLayer {
+    type Service = Bounded<S>;
+
+    fn layer(&self, inner: S) -> Bounded<S> {
+        Bounded { inner }
+    }
+}
+
+/// Reads and judges bodies that have to be.
+#[derive(Clone, Debug)]
+pub struct Bounded<S> {
+    inner: S,
+}
+
+impl<S> Service<Exchange<Granted>> for Bounded<S>
+where
+    S: Service<Exchange<Permitted>, Response = Response<Body>, Error = Rejection>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Rejection;
+    type Future = Either<S::Future, BoxFuture<Response<Body>, Rejection>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Rejection>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, exchange: Exchange<Granted>) -> Self::Future {
+        let proof = &exchange.proof;
+        let applied = proof.policy().applied(proof.grant());
+        let (reads, upload) = (applied.reads_body(), applied.upload());
+        let shadow_reads = shadow_reads(&exchange);
+        if !reads && !shadow_reads {
+            let exchange = match upload {
+                Some(bounds) => upload::count(exchange, bounds),
+                None => Ok(exchange),
+            };
+            return match exchange {
+                Ok(exchange) => Either::Left(self.inner.call(permit(exchange, Facts::default()))),
+                Err(rejection) => Either::Right(Box::pin(async { Err(rejection) })),
+            };
+        }
+        // The copy that `poll_ready` readied goes into the future; the fresh one stays here.
+        let fresh = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, fresh);
+        Either::Right(Box::pin(async move {
+            let exchange = judge(exchange, reads).await?;
+            ready.call(exchange).await
+        }))
+    }
+}
+
+/// Whether a shadowed rule is about the body: then it is read too, but only where that can change nothing.
+fn shadow_reads(exchange: &Exchange<Granted>) -> bool {
+    let proof = &exchange.proof;
+    let Some(Ok(grant)) = proof.shadow() else {
+        return false;
+    };
+    let headers = exchange.request.headers();
+    proof.policy().applied(grant).reads_body()
+        && is_plain_json(headers).is_ok()
+        && length(headers).is_some_and(|length| length <= MAX_BODY as u64)
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+async fn judge(
+    mut exchange: Exchange<Granted>,
+    reads: bool,
+) -> Result<Exchange<Permitted>, Rejection> {
+    let bytes = read(&mut exchange, reads).await?;
+    let proof = &exchange.proof;
+    let policy = proof.policy();
+    // Who sends no body sends no field, and what has to be there is still put in.
+    let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+    let mut outcome = Ok(proof.grant().clone());
+    let (mut forwarded, mut facts) = (None, Facts::default());
+    if reads {
+        let judged = policy.judge_bytes(proof.grant(), text);
+        (forwarded, facts) = (judged.forwarded, judged.facts);
+        if let Some(refused) = judged.refused {
+            outcome = Err(Stop::Fields(refused));
+        }
+    }
+    let shadow = shadow_outcome(policy, proof.shadow(), text);
+    if let Some(shadow) = shadow
+        && let Some(shadow) = policy.shadowed(&outcome, &shadow)
+    {
+        let _ = exchange.trail.shadow.set(shadow);
+    }
+    if let Err(stop) = outcome {
+        let mut all = proof.facts().clone();
+        all.extend(facts);
+        let _ = exchange.trail.facts.set(all);
+        return Err(refuse(
+            &exchange.trail,
+            policy,
+            proof.caller(),
+            proof.operation(),
+            stop,
+        ));
+    }
+    let headers = exchange.request.headers_mut();
+    if forwarded.is_some() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    // Framing is the client's own, by the size of what it is given.
+    headers.remove(CONTENT_LENGTH);
+    *exchange.request.body_mut() = full(forwarded.map_or(bytes, Bytes::from));
+    Ok(permit(exchange, facts))
+}
+
+fn shadow_outcome(
+    policy: &Policy,
+    shadow: Option<&Result<Grant, Stop>>,
+    text: &[u8],
+) -> Option<Result<Grant, Stop>> {
+    Some(match shadow? {
+        Ok(grant) if policy.applied(grant).reads_body() => {
+            match policy.judge_bytes(grant, text).refused {
+                Some(refused) => Err(Stop::Fields(refused)),
+                None => Ok(grant.clone()),
+            }
+        }
+        other => other.clone(),
+    })
+}
+
+/// Reads the body to its end, or refuses it.
+async fn read(exchange: &mut Exchange<Granted>, reads: bool) -> Result<Bytes, Rejection> {
+    let request = &mut exchange.request;
+    if http_body::Body::is_end_stream(request.body()) {
+        return Ok(Bytes::new());
+    }
+    let refused = |exchange: &Exchange<Granted>| {
+        // The head was allowed, and nothing was refused by a rule.
+        let rule = exchange.proof.policy().grant_name(exchange.proof.grant());
+        let _ = exchange.trail.decided.set(Decided {
+            allow: false,
+            rule: Some(Arc::clone(rule)),
+        });
+        let _ = exchange.trail.facts.set(exchange.proof.facts().clone());
+    };
+    if reads && let Err(said) = is_plain_json(request.headers()) {
+        refused(exchange);
+        return Err(Rejection::BodyUnsupported(said));
+    }
+    if length(request.headers()).is_some_and(|length| length > MAX_BODY as u64) {
+        refused(exchange);
+        return Err(Rejection::BodyTooLarge {
+            said: "a body that the policy looks into may have 2 MiB".to_owned(),
+        });
+    }
+    let body = std::mem::replace(request.body_mut(), crate::body::empty());
+    let collecting: BoxFuture<Collected<Bytes>, BoxError> =
+        Box::pin(Limited::new(body, MAX_BODY).collect());
+    match tokio::time::timeout(BODY_TIME, collecting).await {
+        Ok(Ok(collected)) => {
+            let bytes = collected.to_bytes();
+            let count = bytes.len() as u64;
+            exchange.trail.bytes_in.store(count, Ordering::Relaxed);
+            Ok(bytes)
+        }
+        Ok(Err(error)) => {
+            refused(exchange);
+            Err(if error.is::<LengthLimitError>() {
+                Rejection::BodyTooLarge {
+                    said: "a body that the policy looks into may have 2 MiB".to_owned(),
+                }
+            } else {
+                Rejection::BodyBroken
+            })
+        }
+        Err(_) => {
+            refused(exchange);
+            Err(Rejection::RequestTimeout)
+        }
+    }
+}
+
+/// Whether the headers say that the body is JSON in UTF-8, as it is.
+fn is_plain_json(headers: &HeaderMap) -> Result<(), &'static str> {
+    if headers.contains_key(CONTENT_ENCODING) {
+        return Err("A body that the policy looks into must not be compressed");
+    }
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let mut parts = kind.split(';').map(str::trim);
+    let is_json = parts
+        .next()
+        .is_some_and(|it| it.eq_ignore_ascii_case("application/json"));
+    let mut parameters = parts.filter(|it| !it.is_empty());
+    let is_utf8 = parameters.all(|it| {
+        it.split_once('=').is_some_and(|(name, value)| {
+            name.eq_ignore_ascii_case("charset")
+                && value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        })
+    });
+    if is_json && is_utf8 {
+        Ok(())
+    } else {
+        Err("A body that the policy looks into must be application/json, in UTF-8")
+    }
+}
+
+/// The proof, noted in the trail.
+fn permit(exchange: Exchange<Granted>, body: Facts) -> Exchange<Permitted> {
+    let proof = &exchange.proof;
+    let rule = proof.policy().grant_name(proof.grant());
+    let _ = exchange.trail.decided.set(Decided {
+        allow: true,
+        rule: Some(Arc::clone(rule)),
+    });
+    if exchange.trail.shadow.get().is_none()
+        && let Some(shadow) = proof.shadow()
+        && let Some(shadow) = proof.policy().shadowed(&Ok(proof.grant().clone()), shadow)
+    {
+        let _ = exchange.trail.shadow.set(shadow);
+    }
+    let mut exchange = exchange;
+    let mut facts = exchange.proof.take_facts();
+    facts.extend(body);
+    if !facts.is_empty() {
+        let _ = exchange.trail.facts.set(facts);
+    }
+    exchange.prove(|granted| Permitted { granted })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b7_b8_only_plain_json_is_judged() {
+        let headers = |pairs: &[(&'static str, &'static str)]| {
+            pairs
+                .iter()
+                .map(|(name, value)| {
+                    (
+                        http::HeaderName::from_static(name),
+                        HeaderValue::from_static(value),
+                    )
+                })
+                .collect::<HeaderMap>()
+        };
+        for good in [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=utf-8",
+            "application/json;charset=\"UTF-8\"",
+        ] {
+            assert!(is_plain_json(&headers(&[("content-type", good)])).is_ok());
+        }
+        for bad in [
+            "",
+            "text/plain",
+            "application/json; charset=latin-1",
+            "application/json-patch+json",
+            "application/json; x=y",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "application/jsonx",
+        ] {
+            assert!(
+                is_plain_json(&headers(&[("content-type", bad)])).is_err(),
+                "{bad}"
+            );
+        }
+        assert!(is_plain_json(&headers(&[])).is_err());
+        for encoding in ["gzip", "identity", ""] {
+            let all = headers(&[
+                ("content-type", "application/json"),
+                ("content-encoding", encoding),
+            ]);
+            assert!(is_plain_json(&all).is_err(), "{encoding}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! A field's name and its rule, as a policy writes them.
+
+use serde_json::Value;
+
+use super::Ruling;
+use super::pattern::Pattern;
+use super::weigh::{Seen, Weighed, weigh};
+use crate::catalogue::Operation;
+
+/// The way to a value in a JSON body: `max_acu_limit`, `session_secrets[].key`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FieldPath {
+    text: Box<str>,
+    steps: Box<[Step]>,
+}
+
+/// One step of the way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// To the member of this name.
+    Member(Box<str>),
+    /// To each element of a list.
+    Each,
+}
+
+/// The most steps of a way.
+const MAX_STEPS: usize = 8;
+
+impl FieldPath {
+    /// Reads `a.b[].c`. `None` if it has no such form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut steps = Vec::new();
+        for part in text.split('.') {
+            let mut name = part;
+            let mut lists = 0;
+            while let Some(shorter) = name.strip_suffix("[]") {
+                name = shorter;
+                lists += 1;
+            }
+            let fits = |it: u8| it.is_ascii_alphanumeric() || b"_-".contains(&it);
+            if name.is_empty() || !name.bytes().all(fits) {
+                return None;
+            }
+            steps.push(Step::Member(name.into()));
+            steps.extend(std::iter::repeat_n(Step::Each, lists));
+        }
+        (steps.len() <= MAX_STEPS).then(|| Self {
+            text: text.into(),
+            steps: steps.into(),
+        })
+    }
+
+    /// As it stands in the policy.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The steps, the first of which is to a member.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Whether it names one value of a body at most, and not each of several.
+    pub fn is_single(&self) -> bool {
+        !self.steps.contains(&Step::Each)
+    }
+
+    /// Whether the operation's body is known to have it.
+    pub fn is_of(&self, operation: &Operation) -> bool {
+        let root = self.text.split(['.', '[']).next().unwrap_or_default();
+        let bare = self.text.trim_end_matches("[]");
+        let mut below_root = 0;
+        for field in operation.body_fields() {
+            if field.path == bare {
+                return true;
+            }
+            // A list or an object, of which the catalogue knows members.
+            if let Some(rest) = field.path.strip_prefix(bare)
+                && rest.starts_with(['.', '['])
+            {
+                return true;
+            }
+            if let Some(rest) = field.path.strip_prefix(root)
+                && rest.starts_with(['.', '['])
+            {
+                below_root += 1;
+            }
+        }
+        // Of a field without known members, any may be named.
+        root != bare && below_root == 0 && operation.body_field(root).is_some()
+    }
+}
+
+/// A value that can stand in `one_of:`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scalar {
+    /// Text.
+    Text(String),
+    /// A whole number.
+    Whole(i64),
+    /// A boolean.
+    Bool(bool),
+}
+
+impl Scalar {
+    /// As JSON.
+    pub fn json(&self) -> Value {
+        match self {
+            Self::Text(text) => Value::from(text.as_str()),
+            Self::Whole(it) => Value::from(*it),
+            Self::Bool(it) => Value::from(*it),
+        }
+    }
+}
+
+/// What becomes of a number over its maximum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Above {
+    /// The request is refused.
+    #[default]
+    Refuse,
+    /// The maximum is sent instead.
+    Clamp,
+}
+
+/// Whether a field has to be there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// It may be.
+    #[default]
+    Free,
+    /// It must be, and not null.
+    Required,
+    /// It must not be, or only as null.
+    Absent,
+}
+
+/// A field's rule. The default says nothing, as `any` does in a policy.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FieldRule {
+    /// What is sent where the field is absent or null.
+    pub default: Option<Value>,
+    /// The least whole number.
+    pub min: Option<i64>,
+    /// The greatest whole number.
+    pub max: Option<i64>,
+    /// What becomes of a greater one.
+    pub above: Above,
+    /// The values that it may have; of a list, each element.
+    pub one_of: Option<Vec<Scalar>>,
+    /// The forms that it may have; of a list, each element.
+    pub matches: Option<Vec<Pattern>>,
+    /// Whether it has to be there.
+    pub presence: Presence,
+    /// What a list gets in addition.
+    pub add: Vec<String>,
+    /// The most elements of a list.
+    pub max_items: Option<u64>,
+    /// The most characters of a text; of a list, of each element.
+    pub max_length: Option<u64>,
+}
+
+impl FieldRule {
+    /// Whether nothing is said: the field may be anything.
+    pub fn is_any(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Why no value, or not its own default, can satisfy this rule.
+    pub fn contradiction(&self) -> Option<String> {
+        if let (Some(min), Some(max)) = (self.min, self.max)
+            && min > max
+        {
+            return Some(format!("`min: {min}` is above `max: {max}`"));
+        }
+        if self.above == Above::Clamp && self.max.is_none() {
+            return Some("`above:` says nothing without `max:`".to_owned());
+        }
+        let mut bare = self.clone();
+        bare.presence = Presence::Free;
+        match self.presence {
+            Presence::Absent if !bare.is_any() => {
+                return Some("a field that must be absent has no other rule".to_owned());
+            }
+            Presence::Required if self.default.is_some() => {
+                return Some("a field with a default is never missing".to_owned());
+            }
+            Presence::Required | Presence::Free | Presence::Absent => {}
+        }
+        let default = self.default.as_ref().and_then(Value::as_i64);
+        if let (Some(default), Some(max)) = (default, self.max)
+            && default > max
+        {
+            return Some(format!("`default: {default}` is above `max: {max}`"));
+        }
+        if self.default.is_some() || !self.add.is_empty() {
+            let ruling = Ruling {
+                rule: self,
+                source: 0,
+            };
+            if let Weighed::Refuse { said, .. } = weigh(&[ruling], &Seen::Absent) {
+                let what = if self.default.is_some() {
+                    "`default:`"
+                } else {
+                    "`add:`"
+                };
+                return Some(format!("{what} is refused by the rule itself: {said}"));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_have_one_form() {
+        for good in [
+            "a",
+            "a.b",
+            "session_secrets[].key",
+            "tags[]",
+            "a[][].b",
+            "x-y",
+        ] {
+            let path = FieldPath::parse(good).unwrap();
+            assert_eq!(path.as_str(), good);
+        }
+        for bad in [
+            "", ".", "a.", ".a", "[]", "a[", "a[]b", "a[0]", "a b", "ä", "a..b",
+        ] {
+            assert_eq!(FieldPath::parse(bad), None, "{bad}");
+        }
+        assert_eq!(FieldPath::parse(&"a.".repeat(20)), None);
+        assert!(!FieldPath::parse("a[].b").unwrap().is_single());
+    }
+
+    #[test]
+    fn a_rule_that_contradicts_itself_is_told() {
+        let whole = |min, max, default: Option<i64>| FieldRule {
+            min,
+            max,
+            default: default.map(Value::from),
+            ..FieldRule::default()
+        };
+        assert!(whole(Some(1), Some(20), Some(5)).contradiction().is_none());
+        for bad in [
+            whole(Some(3), Some(2), None),
+            whole(None, Some(2), Some(3)),
+            whole(Some(4), None, Some(3)),
+            FieldRule {
+                above: Above::Clamp,
+                ..FieldRule::default()
+            },
+            FieldRule {
+                presence: Presence::Required,
+                ..whole(None, None, Some(3))
+            },
+            FieldRule {
+                presence: Presence::Absent,
+                ..whole(None, Some(3), None)
+            },
+            FieldRule {
+                one_of: Some(vec![Scalar::Text("a".to_owned())]),
+                default: Some(Value::from("b")),
+                ..FieldRule::default()
+            },
+            FieldRule {
+                add: vec!["a".to_owned()],
+                max_items: Some(0),
+                ..FieldRule::default()
+            },
+        ] {
+            assert!(bad.contradiction().is_some(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! What a grant asks of a request's fields, and what becomes of them. Pure.
+//!
+//! A grant carries [`Terms`]; guard rails carry terms of their own, which
+//! tighten the grant's. [`weigh`](weigh::weigh) judges one value against all
+//! rules for its field; `body` and `query` find the values, collect the
+//! changes, and write what is forwarded: once, and only where a rule says so.
+
+mod body;
+mod facts;
+mod field;
+mod pattern;
+mod query;
+mod weigh;
+
+use std::sync::Arc;
+
+use crate::catalogue::{Guard, Operation, Takes};
+use crate::json::Invalid;
+
+pub use body::{judge_body, judge_facts};
+pub use facts::{Fact, Facts, MAX_UNKNOWN};
+pub use field::{Above, FieldPath, FieldRule, Presence, Scalar, Step};
+pub use pattern::Pattern;
+pub use query::{judge_query, judge_query_facts};
+pub use weigh::{Seen, Weighed, Why, weigh};
+
+/// What a rule says about fields, beside whom and what it covers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Terms {
+    /// Members of the JSON body.
+    pub body: Vec<(FieldPath, FieldRule)>,
+    /// Keys of the query.
+    pub query: Vec<(String, FieldRule)>,
+    /// Whether fields and keys that the catalogue does not know are refused.
+    pub refuses_unknown: bool,
+    /// Whether answers that hold a one-time secret may be given.
+    pub reveals: bool,
+    /// What an upload may be.
+    pub upload: Option<Upload>,
+}
+
+impl Terms {
+    /// Nothing is said.
+    pub const fn nothing() -> Self {
+        Self {
+            body: Vec::new(),
+            query: Vec::new(),
+            refuses_unknown: false,
+            reveals: false,
+            upload: None,
+        }
+    }
+
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::nothing()
+    }
+
+    /// Whether the body of this operation has to be read for these terms.
+    fn read_body(&self, operation: &Operation) -> bool {
+        self.refuses_unknown || self.body.iter().any(|(path, _)| path.is_of(operation))
+    }
+}
+
+/// How large an upload may be, and of how many parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// Bytes of the whole body.
+    pub max_bytes: Option<u64>,
+    /// Parts of the form.
+    pub max_parts: Option<u64>,
+}
+
+impl Upload {
+    /// Both: the smaller of each.
+    fn and(self, other: Self) -> Self {
+        let least = |one: Option<u64>, two: Option<u64>| match (one, two) {
+            (Some(one), Some(two)) => Some(one.min(two)),
+            (one, two) => one.or(two),
+        };
+        Self {
+            max_bytes: least(self.max_bytes, other.max_bytes),
+            max_parts: least(self.max_parts, other.max_parts),
+        }
+    }
+}
+
+/// Terms, and whose they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'p> {
+    /// `team/name`, or `file/name` of a guard rail.
+    pub name: &'p Arc<str>,
+    /// Whom to ask about it.
+    pub owner: Option<&'p Arc<str>>,
+    /// What it says.
+    pub terms: &'p Terms,
+}
+
+/// All terms that apply to one request: the grant's first, then the guard rails'.
+#[derive(Clone, Debug)]
+pub struct Applied<'p> {
+    operation: &'static Operation,
+    grant: Source<'p>,
+    rails: Vec<Source<'p>>,
+}
+
+/// One rule for a field, and whose it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Ruling<'p> {
+    /// The rule.
+    pub rule: &'p FieldRule,
+    /// Its place among the sources: 0 is the grant.
+    source: usize,
+}
+
+/// Where a field stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the query.
+    Query,
+    /// In the body.
+    Body,
+}
+
+/// Why a request is refused for its fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Where the field stands.
+    pub place: Place,
+    /// The field, as policies write it; none where it is the body as a whole.
+    pub field: Option<String>,
+    /// A sentence; no value of the request stands in it.
+    pub said: String,
+    /// What kind of refusal it is.
+    pub why: Why,
+    /// The rule that decided.
+    pub rule: Arc<str>,
+    /// Whom to ask about it.
+    pub owner: Option<Arc<str>>,
+}
+
+/// What was found out about a request's fields.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judged {
+    /// What goes on in place of what came; none where nothing changes.
+    pub forwarded: Option<String>,
+    /// What the log says of the fields.
+    pub facts: Facts,
+    /// The first refusal.
+    pub refused: Option<Refused>,
+}
+
+impl<'p> Applied<'p> {
+    /// Of a grant, and of the guard rails that cover the same request.
+    pub fn new(operation: &'static Operation, grant: Source<'p>, rails: Vec<Source<'p>>) -> Self {
+        Self {
+            operation,
+            grant,
+            rails,
+        }
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Source<'p>> {
+        std::iter::once(&self.grant).chain(&self.rails)
+    }
+
+    fn source(&self, ix: usize) -> &Source<'p> {
+        ix.checked_sub(1)
+            .and_then(|ix| self.rails.get(ix))
+            .unwrap_or(&self.grant)
+    }
+
+    /// Whether the JSON body has to be read: for guarded fields, or for what a rule says.
+    pub fn reads_body(&self) -> bool {
+        self.operation.takes == Some(Takes::Json)
+            && (self.operation.guards_body()
+                || self
+                    .sources()
+                    .any(|source| source.terms.read_body(self.operation)))
+    }
+
+    /// What the upload may be; the tightest of all.
+    pub fn upload(&self) -> Option<Upload> {
+        if self.operation.takes != Some(Takes::Multipart) {
+            return None;
+        }
+        self.sources()
+            .filter_map(|source| source.terms.upload)
+            .reduce(Upload::and)
+    }
+
+    /// The refusal of a field or key that the catalogue does not know, if anyone refuses those.
+    fn unknown(&self, place: Place) -> Option<Refused> {
+        let what = match place {
+            Place::Query => "query key",
+            Place::Body => "field",
+        };
+        let said =
+            format!("it has a {what} that the catalogue does not know, and those are refused");
+        let ix = self
+            .sources()
+            .position(|source| source.terms.refuses_unknown)?;
+        Some(self.refusal(place, ix, None, Why::Denied, said))
+    }
+
+    /// The rules for each body field that any source names, in the order of the sources.
+    fn body_rulings(&self) -> Vec<(&'p FieldPath, Vec<Ruling<'p>>)> {
+        let mut all: Vec<(&'p FieldPath, Vec<Ruling<'p>>)> = Vec::new();
+        for (ix, source) in self.sources().enumerate() {
+            let terms = source.terms;
+            for (path, rule) in terms
+                .body
+                .iter()
+                .filter(|(path, _)| path.is_of(self.operation))
+            {
+                let ruling = Ruling { rule, source: ix };
+                match all.iter_mut().find(|(it, _)| *it == path) {
+                    Some((_, rulings)) => rulings.push(ruling),
+                    None => all.push((path, vec![ruling])),
+                }
+            }
+        }
+        all
+    }
+
+    /// The same for keys of the query.
+    fn query_rulings(&self) -> Vec<(&'p str, Vec<Ruling<'p>>)> {
+        let mut all: Vec<(&'p str, Vec<Ruling<'p>>)> = Vec::new();
+        for (ix, source) in self.sources().enumerate() {
+            let terms = source.terms;
+            for (key, rule) in &terms.query {
+                if self.operation.query_field(key).is_none() {
+                    continue;
+                }
+                let ruling = Ruling { rule, source: ix };
+                match all.iter_mut().find(|(it, _)| it == key) {
+                    Some((_, rulings)) => rulings.push(ruling),
+                    None => all.push((key, vec![ruling])),
+                }
+            }
+        }
+        all
+    }
+
+    /// The grant's own rule for a body field, if it names the field.
+    fn granted_body(&self, name: &str) -> Option<&'p FieldRule> {
+        let terms = self.grant.terms;
+        let named = terms.body.iter().find(|(path, _)| path.as_str() == name);
+        named
+            .map(|(_, rule)| rule)
+            .filter(|rule| rule.presence != Presence::Absent)
+    }
+
+    fn grants_query(&self, key: &str) -> bool {
+        let terms = self.grant.terms;
+        terms
+            .query
+            .iter()
+            .any(|(it, rule)| it == key && rule.presence != Presence::Absent)
+    }
+
+    /// The refusal of a body that is no JSON document with one meaning.
+    pub fn malformed(&self, invalid: &Invalid) -> Refused {
+        self.refusal(Place::Body, 0, None, Why::Malformed, invalid.to_string())
+    }
+
+    fn refusal(
+        &self,
+        place: Place,
+        source: usize,
+        field: Option<&str>,
+        why: Why,
+        said: String,
+    ) -> Refused {
+        let source = self.source(source);
+        Refused {
+            place,
+            field: field.map(str::to_owned),
+            said,
+            why,
+            rule: Arc::clone(source.name),
+            owner: source.owner.map(Arc::clone),
+        }
+    }
+
+    fn guards(&self) -> impl Iterator<Item = &'static Guard> {
+        self.operation.guards.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests;

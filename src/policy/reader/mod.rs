@@ -1,0 +1,288 @@
+//! One file's fields: from the tree to what the file says, with every mistake collected.
+//!
+//! Names stay names here; `compile` resolves them over all files.
+
+mod limit;
+mod rule;
+mod terms;
+
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+
+use super::{ClaimValue, KeyDigest};
+use crate::api_key;
+use crate::document::{Node, Report, Span, Table, Value};
+
+pub(super) use limit::LimitEntry;
+pub(super) use rule::RuleEntry;
+
+/// Text and where it stands.
+#[derive(Clone, Debug)]
+pub(in crate::policy) struct Spanned<T> {
+    pub(in crate::policy) value: T,
+    pub(in crate::policy) span: Span,
+}
+
+#[derive(Debug)]
+pub(in crate::policy) struct File {
+    /// The file's name without its ending.
+    pub(in crate::policy) stem: String,
+    pub(in crate::policy) team: Option<Spanned<String>>,
+    pub(in crate::policy) owner: Option<String>,
+    pub(in crate::policy) callers: Vec<CallerEntry>,
+    pub(in crate::policy) rules: Vec<RuleEntry>,
+    pub(in crate::policy) limits: Vec<LimitEntry>,
+    /// Nothing in the file is enforced; its callers are callers all the same.
+    pub(in crate::policy) shadow: bool,
+}
+
+#[derive(Debug)]
+pub(in crate::policy) struct CallerEntry {
+    pub(in crate::policy) name: Spanned<String>,
+    pub(in crate::policy) keys: Vec<KeyEntry>,
+    pub(in crate::policy) jwt: Option<JwtEntry>,
+}
+
+#[derive(Debug)]
+pub(in crate::policy) struct KeyEntry {
+    pub(in crate::policy) id: Spanned<String>,
+    pub(in crate::policy) digest: KeyDigest,
+    pub(in crate::policy) expires: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+pub(in crate::policy) struct JwtEntry {
+    pub(in crate::policy) issuer: Spanned<String>,
+    pub(in crate::policy) claims: Vec<(String, ClaimValue)>,
+    pub(in crate::policy) span: Span,
+}
+
+pub(in crate::policy) fn read(root: &Node, stem: String, report: &mut Report) -> Option<File> {
+    let mut table = Table::new("a policy file", root, report)?;
+    let team = table.text("team", report);
+    let team = team.and_then(|(text, span)| name("team", text, span, report));
+    let owner = table.text("owner", report).map(|(text, _)| text.to_owned());
+    let callers = table
+        .take("callers")
+        .map(|node| callers(node, report))
+        .unwrap_or_default();
+    let mut rules = Vec::new();
+    for (field, effect) in [
+        ("allow", super::Effect::Allow),
+        ("deny", super::Effect::Deny),
+        ("bounds", super::Effect::Bound),
+    ] {
+        if let Some((items, _)) = table.list(field, report) {
+            rules.extend(
+                items
+                    .iter()
+                    .filter_map(|item| rule::rule(effect, item, report)),
+            );
+        }
+    }
+    let limits = table
+        .list("limits", report)
+        .map_or(Vec::new(), |(items, _)| {
+            items
+                .iter()
+                .filter_map(|item| limit::limit(item, report))
+                .collect()
+        });
+    let shadow = table
+        .take("shadow")
+        .is_some_and(|node| rule::flag("shadow", node, report));
+    for field in ["budgets", "renamed_from"] {
+        table.not_yet(field, report);
+    }
+    table.finish(report);
+    Some(File {
+        stem,
+        team,
+        owner,
+        callers,
+        rules,
+        limits,
+        shadow,
+    })
+}
+
+/// Names of teams and callers: they stand in logs, metrics and problem details, so their alphabet is small.
+fn name(what: &str, text: &str, span: Span, report: &mut Report) -> Option<Spanned<String>> {
+    let fits = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || b"-_.".contains(&it);
+    if !(1..=64).contains(&text.len()) || !text.bytes().all(fits) {
+        report
+            .error(span, format!("`{text}` is no name for a {what}"))
+            .help("use 1 to 64 of a-z, 0-9, `-`, `_` and `.`");
+        return None;
+    }
+    Some(Spanned {
+        value: text.to_owned(),
+        span,
+    })
+}
+
+/// Names of rules and limits: for people, but printable in any log.
+fn title(text: &str, span: Span, report: &mut Report) -> Option<Spanned<String>> {
+    let fits = |it: u8| it.is_ascii_alphanumeric() || b" -_.".contains(&it);
+    if !(1..=64).contains(&text.len()) || !text.bytes().all(fits) || text.trim() != text {
+        report
+            .error(
+                span,
+                format!("`{}` is no name for a rule", text.escape_debug()),
+            )
+            .help("use 1 to 64 letters, digits, spaces, `-`, `_` and `.`");
+        return None;
+    }
+    Some(Spanned {
+        value: text.to_owned(),
+        span,
+    })
+}
+
+fn callers(node: &Node, report: &mut Report) -> Vec<CallerEntry> {
+    let Some(table) = Table::new("`callers:`", node, report) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for (text, at, value) in table.into_entries() {
+        let Some(caller) = name("caller", text, at.span, report) else {
+            continue;
+        };
+        let Some(mut table) = Table::new("a caller", value, report) else {
+            continue;
+        };
+        let keys = table.list("keys", report);
+        let keys = keys.map_or(Vec::new(), |(items, _)| {
+            items.iter().filter_map(|item| key(item, report)).collect()
+        });
+        let jwt = table.take("jwt").and_then(|node| jwt(node, report));
+        for field in ["spiffe", "unix", "renamed_from"] {
+            table.not_yet(field, report);
+        }
+        table.finish(report);
+        found.push(CallerEntry {
+            name: caller,
+            keys,
+            jwt,
+        });
+    }
+    found
+}
+
+fn key(node: &Node, report: &mut Report) -> Option<KeyEntry> {
+    let mut table = Table::new("a key", node, report)?;
+    let id = table.require_text("id", report).and_then(|(text, span)| {
+        if api_key::is_id(text) {
+            return Some(Spanned {
+                value: text.to_owned(),
+                span,
+            });
+        }
+        report
+            .error(span, format!("`{}` is no key id", text.escape_debug()))
+            .help("use 1 to 32 of a-z, 0-9 and `-`");
+        None
+    });
+    let digest = table.require_text("sha256", report).and_then(|(text, span)| {
+        let digest = hex_digest(text);
+        if digest.is_none() {
+            // A whole key, most likely.
+            report.secret(span);
+            report
+                .error(span, "`sha256:` must be 64 lower-case hex digits")
+                .help("`tollgate keys new` prints the line to paste; the key itself never stands in a file");
+        }
+        digest
+    });
+    let expires = table.take("expires").map(|node| instant(node, report));
+    table.finish(report);
+    Some(KeyEntry {
+        id: id?,
+        digest: digest?,
+        expires: match expires {
+            Some(instant) => Some(instant?),
+            None => None,
+        },
+    })
+}
+
+fn hex_digest(text: &str) -> Option<KeyDigest> {
+    if text.len() != 64
+        || !text
+            .bytes()
+            .all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+    {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(at * 2..at * 2 + 2)?, 16).ok()?;
+    }
+    Some(KeyDigest::new(bytes))
+}
+
+/// A date means 00:00 UTC of that day; a timestamp is taken as it is.
+fn instant(node: &Node, report: &mut Report) -> Option<Timestamp> {
+    let text = node.as_text("expires", report)?;
+    let midnight = |date: Date| TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok();
+    let found = match text.len() {
+        10 => text.parse().ok().and_then(midnight),
+        _ => text.parse().ok(),
+    };
+    if found.is_none() {
+        report
+            .error(node.span, format!("`{}` is no date", text.escape_debug()))
+            .help("write 2027-02-01 (00:00 UTC of that day) or 2027-02-01T09:00:00Z");
+    }
+    found
+}
+
+fn jwt(node: &Node, report: &mut Report) -> Option<JwtEntry> {
+    let mut table = Table::new("`jwt:`", node, report)?;
+    let issuer = table.require_text("issuer", report);
+    let claims = table.require("claims").and_then(|node| {
+        let table = Table::new("`claims:`", node, report)?;
+        let mut claims: Vec<(String, ClaimValue)> = Vec::new();
+        for (name, _, value) in table.into_entries() {
+            claims.push((name.to_owned(), claim(value, report)?));
+        }
+        if claims.is_empty() {
+            report
+                .error(
+                    node.span,
+                    "`claims:` names no claim: every token of the issuer would be this caller",
+                )
+                .help("name what only this caller's tokens have, such as `sub`");
+            return None;
+        }
+        claims.sort();
+        Some(claims)
+    });
+    table.finish(report);
+    let (issuer, span) = issuer?;
+    Some(JwtEntry {
+        issuer: Spanned {
+            value: issuer.to_owned(),
+            span,
+        },
+        claims: claims?,
+        span: node.span,
+    })
+}
+
+fn claim(node: &Node, report: &mut Report) -> Option<ClaimValue> {
+    match &node.value {
+        Value::Text(text) => Some(ClaimValue::Text(text.clone())),
+        Value::Integer(it) => Some(ClaimValue::Integer(*it)),
+        Value::Bool(it) => Some(ClaimValue::Bool(*it)),
+        Value::Null | Value::Float(_) | Value::List(_) | Value::Map(_) => {
+            report.error(
+                node.span,
+                format!(
+                    "a claim is text, a whole number or a boolean, not {}",
+                    node.value.kind()
+                ),
+            );
+            None
+        }
+    }
+}

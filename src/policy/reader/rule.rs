@@ -1,0 +1,181 @@
+//! Rules: `allow:`, `deny:` and `bounds:`.
+
+use super::super::bounds::Terms;
+use super::super::{Effect, Organizations};
+use super::{Spanned, terms, title};
+use crate::document::{Node, Report, Span, Table, Value};
+
+#[derive(Debug)]
+pub(in crate::policy) struct RuleEntry {
+    pub(in crate::policy) effect: Effect,
+    pub(in crate::policy) name: Spanned<String>,
+    pub(in crate::policy) callers: Option<Vec<Spanned<String>>>,
+    pub(in crate::policy) operations: Vec<Spanned<String>>,
+    pub(in crate::policy) organizations: Option<Organizations>,
+    pub(in crate::policy) shadow: bool,
+    pub(in crate::policy) terms: Terms,
+    /// Where each field that the terms name stands, in their order: body, then query.
+    pub(in crate::policy) body_spans: Vec<Span>,
+    pub(in crate::policy) query_spans: Vec<Span>,
+    /// Where `secrets: reveal` and `upload:` stand.
+    pub(in crate::policy) reveals: Option<Span>,
+    pub(in crate::policy) upload: Option<Span>,
+}
+
+/// What a rule of this effect is called.
+fn what(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Allow => "an allow rule",
+        Effect::Deny => "a deny rule",
+        Effect::Bound => "a guard rail's bounds",
+    }
+}
+
+pub(super) fn rule(effect: Effect, node: &Node, report: &mut Report) -> Option<RuleEntry> {
+    let what = what(effect);
+    let before = report.len();
+    let mut table = Table::new(what, node, report)?;
+    let name = table.require_text("name", report);
+    let name = name.and_then(|(text, span)| title(text, span, report));
+    let callers = table
+        .list("callers", report)
+        .map(|(items, span)| texts("callers", items, span, report));
+    let operations = match table.list("operations", report) {
+        Some((items, span)) => texts("operations", items, span, report),
+        None => {
+            table.miss("operations", format!("{what} needs `operations:`"), None);
+            Vec::new()
+        }
+    };
+    let organizations = table
+        .take("organizations")
+        .map(|node| organizations(node, report));
+    let organizations = match (organizations, effect) {
+        (Some(found), _) => found,
+        (None, Effect::Deny | Effect::Bound) => Some(Organizations::Any),
+        (None, Effect::Allow) => {
+            table.miss(
+                "organizations",
+                "an allow rule needs `organizations:`".to_owned(),
+                Some("list organization ids, or say `organizations: any`"),
+            );
+            None
+        }
+    };
+    let shadow = table
+        .take("shadow")
+        .is_some_and(|node| flag("shadow", node, report));
+    let mut read = terms::Read::default();
+    match effect {
+        Effect::Allow => {
+            read.bounds(&mut table, report);
+            read.secrets(&mut table, report);
+            for field in ["sessions", "uncapped"] {
+                table.not_yet(field, report);
+            }
+        }
+        Effect::Bound => read.bounds(&mut table, report),
+        Effect::Deny => {}
+    }
+    if effect == Effect::Bound && read.terms.is_empty() && report.len() == before {
+        table.miss(
+            "body",
+            "these bounds bound nothing".to_owned(),
+            Some("say `body:`, `query:`, `unknown: refuse` or `upload:`"),
+        );
+    }
+    table.finish(report);
+    Some(RuleEntry {
+        effect,
+        name: name?,
+        callers,
+        operations,
+        organizations,
+        shadow,
+        terms: read.terms,
+        body_spans: read.body_spans,
+        query_spans: read.query_spans,
+        reveals: read.reveals,
+        upload: read.upload,
+    })
+}
+
+/// `true` or `false`.
+pub(super) fn flag(name: &str, node: &Node, report: &mut Report) -> bool {
+    if let Value::Bool(it) = node.value {
+        return it;
+    }
+    report
+        .error(
+            node.span,
+            format!("`{name}:` must be true or false, not {}", node.value.kind()),
+        )
+        .help("YAML's yes and no are text here");
+    false
+}
+
+pub(super) fn texts(
+    field: &str,
+    items: &[Node],
+    span: Span,
+    report: &mut Report,
+) -> Vec<Spanned<String>> {
+    if items.is_empty() {
+        report
+            .error(span, format!("`{field}:` is an empty list"))
+            .help("a rule for nothing is surely not meant");
+    }
+    let mut found = Vec::new();
+    for item in items {
+        if let Some(text) = item.as_text(field, report) {
+            found.push(Spanned {
+                value: text.to_owned(),
+                span: item.span,
+            });
+        }
+    }
+    found
+}
+
+fn organizations(node: &Node, report: &mut Report) -> Option<Organizations> {
+    match &node.value {
+        Value::Text(text) if text == "any" => Some(Organizations::Any),
+        Value::List(items) => {
+            let listed = texts("organizations", items, node.span, report);
+            let mut ids: Vec<String> = Vec::new();
+            for id in listed {
+                if id.value == "any" {
+                    report
+                        .error(id.span, "`any` is no organization id")
+                        .help("write `organizations: any`, without a list");
+                } else if id.value.is_empty()
+                    || !id
+                        .value
+                        .bytes()
+                        .all(|it| it.is_ascii_alphanumeric() || b"-_".contains(&it))
+                {
+                    report
+                        .error(id.span, format!("`{}` is no organization id", id.value.escape_debug()))
+                        .help("ids have letters, digits, `-` and `_`, and there are no wildcards; for all, write `organizations: any`");
+                } else {
+                    ids.push(id.value);
+                }
+            }
+            Some(Organizations::Only(ids))
+        }
+        Value::Null
+        | Value::Bool(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::Text(_)
+        | Value::Map(_) => {
+            report
+                .error(
+                    node.span,
+                    "`organizations:` must be a list of ids, or `any`",
+                )
+                .help("write `organizations: [org-…]` or `organizations: any`");
+            None
+        }
+    }
+}
