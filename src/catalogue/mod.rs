@@ -417,9 +417,9 @@ impl OperationSet {
             .any(|(mine, theirs)| mine & theirs != 0)
     }
 
-    /// The first operation that is in both sets.
-    pub fn first_shared(&self, other: &Self) -> Option<OperationIx> {
-        OperationIx::all().find(|ix| self.contains(*ix) && other.contains(*ix))
+    /// The operations that are in both sets.
+    pub fn shared<'s>(&'s self, other: &'s Self) -> impl Iterator<Item = OperationIx> + 's {
+        OperationIx::all().filter(|ix| self.contains(*ix) && other.contains(*ix))
     }
 
     /// Adds all of the other set.
@@ -440,6 +440,11 @@ pub fn expand(pattern: &str) -> Option<OperationSet> {
         }
     }
     (!set.is_empty()).then_some(set)
+}
+
+/// Whether Devin's API has an operation of this id that is never served.
+pub fn is_never_served(id: &str) -> bool {
+    OperationIx::all().any(|ix| ix.row().id == id && !ix.row().is_served())
 }
 
 fn covers(pattern: &str, id: &str) -> bool {
