@@ -28,7 +28,7 @@ use crate::policy::bounds::Facts;
 use crate::policy::{CallerIx, Grant, Policy, Stop};
 use crate::rejection::Rejection;
 use crate::target::Target;
-use crate::trail::Decided;
+use crate::trail::{Decided, Trail};
 
 pub use upload::TooMuch;
 
@@ -121,7 +121,10 @@ where
         let shadow_reads = shadow_reads(&exchange);
         if !reads && !shadow_reads {
             let exchange = match upload {
-                Some(bounds) => upload::count(exchange, bounds),
+                Some(bounds) => {
+                    let (trail, proof) = (Arc::clone(&exchange.trail), exchange.proof.clone());
+                    upload::count(exchange, bounds).inspect_err(|_| note_refusal(&trail, &proof))
+                }
                 None => Ok(exchange),
             };
             return match exchange {
@@ -223,15 +226,7 @@ async fn read(exchange: &mut Exchange<Granted>, reads: bool) -> Result<Bytes, Re
     if http_body::Body::is_end_stream(request.body()) {
         return Ok(Bytes::new());
     }
-    let refused = |exchange: &Exchange<Granted>| {
-        // The head was allowed, and nothing was refused by a rule.
-        let rule = exchange.proof.policy().grant_name(exchange.proof.grant());
-        let _ = exchange.trail.decided.set(Decided {
-            allow: false,
-            rule: Some(Arc::clone(rule)),
-        });
-        let _ = exchange.trail.facts.set(exchange.proof.facts().clone());
-    };
+    let refused = |exchange: &Exchange<Granted>| note_refusal(&exchange.trail, &exchange.proof);
     if reads && let Err(said) = is_plain_json(request.headers()) {
         refused(exchange);
         return Err(Rejection::BodyUnsupported(said));
@@ -267,6 +262,16 @@ async fn read(exchange: &mut Exchange<Granted>, reads: bool) -> Result<Bytes, Re
             Err(Rejection::RequestTimeout)
         }
     }
+}
+
+/// Notes that a body was refused for what it is as a whole.
+fn note_refusal(trail: &Trail, proof: &Granted) {
+    let rule = proof.policy().grant_name(proof.grant());
+    let _ = trail.decided.set(Decided {
+        allow: false,
+        rule: Some(Arc::clone(rule)),
+    });
+    let _ = trail.facts.set(proof.facts().clone());
 }
 
 /// Whether the headers say that the body is JSON in UTF-8, as it is.
