@@ -11,6 +11,7 @@ use crate::catalogue::OperationIx;
 use crate::exchange::Exchange;
 use crate::policy::{CallerIx, Decision, Denied, Policy};
 use crate::rejection::Rejection;
+use crate::ruleset::Limiters;
 use crate::target::Target;
 use crate::trail::Decided;
 
@@ -24,6 +25,10 @@ impl Permitted {
     /// The policy set.
     pub fn policy(&self) -> &Arc<Policy> {
         self.identified.policy()
+    }
+    /// What is left of its limits.
+    pub fn limiters(&self) -> &Limiters {
+        self.identified.limiters()
     }
     /// The caller.
     pub fn caller(&self) -> CallerIx {
