@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::body::{Body, full};
 use crate::pipeline::access_log::Sink;
-use crate::policy::Current;
+use crate::ruleset::Current;
 
 /// What readiness depends on.
 #[derive(Clone, Debug)]
@@ -87,7 +87,8 @@ impl Admin {
             StatusCode::SERVICE_UNAVAILABLE
         };
         let body = if self.tells_why {
-            let policy = self.health.policies.load();
+            let rules = self.health.policies.load();
+            let policy = rules.policy();
             json!({
                 "ready": reasons.is_empty(),
                 "reasons": reasons,

@@ -27,9 +27,9 @@ use crate::document::Report;
 use crate::fake_devin::{self, FakeDevin};
 use crate::pipeline::access_log::{MemoryLog, Output, Sink};
 use crate::pipeline::credential::Pinned;
-use crate::pipeline::limit::Limiters;
 use crate::pipeline::upstream::{Timeouts, Upstream};
-use crate::policy::{Current, Decision, Policy, PolicyFiles, compile};
+use crate::policy::{Decision, Policy, PolicyFiles, compile};
+use crate::ruleset::Current;
 use crate::serve::{Bound, Running, StopSignals, start};
 use crate::token::ServiceToken;
 
@@ -162,7 +162,6 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
         admin: listen(options.admin_port).await?,
     };
     let parts = Parts {
-        limiters: Arc::new(Limiters::new(&policy)),
         policies: Current::new(policy),
         issuers: Arc::new([]),
         token: ServiceToken::new(&secret.expose().to_owned().into())?,

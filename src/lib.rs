@@ -79,6 +79,7 @@ pub mod target;
 // What it is made of, and its edges.
 pub mod body;
 pub mod clock;
+pub mod ruleset;
 pub mod token;
 // How the process is configured and watched.
 pub mod admin;
@@ -106,24 +107,23 @@ use pipeline::authorize::Authorize;
 use pipeline::bounds::BoundsLayer;
 use pipeline::credential::{Credential, Outbound, Pinned};
 use pipeline::edge::Arrival;
-use pipeline::limit::{Limit, Limiters};
+use pipeline::limit::Limit;
 use pipeline::pages::PagesLayer;
 use pipeline::problem::ProblemsLayer;
 use pipeline::stage::StageLayer;
 use pipeline::target::Classify;
 use pipeline::trace::TraceLayer;
 use rejection::Rejection;
+use ruleset::Current;
 use token::ServiceToken;
 
 /// What a gateway is made of.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    /// Who may do what.
-    pub policies: policy::Current,
+    /// Who may do what, how often.
+    pub policies: Current,
     /// Whose tokens are believed.
     pub issuers: Arc<[Issuer]>,
-    /// What is left of the limits.
-    pub limiters: Arc<Limiters>,
     /// The shared service-user token.
     pub token: ServiceToken,
     /// The one host that it may go to.
@@ -169,7 +169,7 @@ where
         .layer(StageLayer::new(Authorize))
         // Whether their body is within the grant's bounds; from here on it is the one that was judged.
         .layer(BoundsLayer)
-        .layer(StageLayer::new(Limit::new(Arc::clone(&parts.limiters))))
+        .layer(StageLayer::new(Limit))
         // Only what is permitted gets the token, and nothing below decides any more.
         .layer(StageLayer::new(Credential::new(
             parts.token.clone(),

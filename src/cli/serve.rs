@@ -8,9 +8,9 @@ use crate::Parts;
 use crate::clock::SystemClock;
 use crate::document::Report;
 use crate::pipeline::access_log::Sink;
-use crate::pipeline::limit::Limiters;
 use crate::pipeline::upstream::Upstream;
-use crate::policy::{Current, Policy, PolicyFiles, compile};
+use crate::policy::{Policy, PolicyFiles, compile};
+use crate::ruleset::Current;
 use crate::serve::{StopSignals, bind, reopen_log_on_signal, start};
 use crate::settings::{Settings, TokenSource, load};
 
@@ -44,7 +44,6 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
     }
     let hash = policy.hash().to_owned();
     let parts = Parts {
-        limiters: Arc::new(Limiters::new(&policy)),
         policies: Current::new(policy),
         issuers: settings.issuers.into(),
         token,

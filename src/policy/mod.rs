@@ -24,7 +24,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
 use crate::catalogue::OperationSet;
@@ -46,22 +45,6 @@ pub struct Policy {
     keys: HashMap<String, StoredKey>,
     subjects: HashMap<String, Vec<Subject>>,
     hash: String,
-}
-
-/// The policy set that new requests get; a reload puts another in its place.
-#[derive(Clone, Debug)]
-pub struct Current(Arc<ArcSwap<Policy>>);
-
-impl Current {
-    /// Starts with this set.
-    pub fn new(policy: Policy) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(policy)))
-    }
-
-    /// The set as it is now. A request asks once and keeps what it got.
-    pub fn load(&self) -> Arc<Policy> {
-        self.0.load_full()
-    }
 }
 
 /// A named client of a team.

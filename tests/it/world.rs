@@ -28,10 +28,10 @@ use tollgate::fake_devin::{self, FakeDevin, Recorded};
 use tollgate::pipeline::access_log::{MemoryLog, Output, Sink};
 use tollgate::pipeline::authenticate::Issuer;
 use tollgate::pipeline::credential::{Outbound, Pinned};
-use tollgate::pipeline::limit::Limiters;
 use tollgate::pipeline::upstream::{Timeouts, Upstream};
-use tollgate::policy::{Current, PolicyFiles, compile};
+use tollgate::policy::{PolicyFiles, compile};
 use tollgate::rejection::Rejection;
+use tollgate::ruleset::Current;
 use tollgate::serve::{Bound, Running, start};
 use tollgate::telemetry;
 use tollgate::token::ServiceToken;
@@ -244,7 +244,6 @@ impl World {
         let log = MemoryLog::default();
         let sink = Sink::open(Output::Memory(log.clone())).unwrap();
         let parts = Parts {
-            limiters: Arc::new(Limiters::new(&policy)),
             policies: Current::new(policy),
             issuers: setup.issuers.into(),
             token: ServiceToken::new(&token.clone().into()).unwrap(),

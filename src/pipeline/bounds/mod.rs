@@ -27,6 +27,7 @@ use crate::exchange::Exchange;
 use crate::policy::bounds::Facts;
 use crate::policy::{CallerIx, Grant, Policy, Stop};
 use crate::rejection::Rejection;
+use crate::ruleset::Limiters;
 use crate::target::Target;
 use crate::trail::{Decided, Trail};
 
@@ -47,6 +48,10 @@ impl Permitted {
     /// The policy set.
     pub fn policy(&self) -> &Arc<Policy> {
         self.granted.policy()
+    }
+    /// The limiters of the same set.
+    pub fn limiters(&self) -> &Limiters {
+        self.granted.limiters()
     }
     /// The caller.
     pub fn caller(&self) -> CallerIx {
