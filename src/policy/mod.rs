@@ -18,6 +18,8 @@ mod compile;
 mod decide;
 mod files;
 mod judge;
+#[cfg(test)]
+mod properties;
 mod reader;
 
 use std::collections::HashMap;
