@@ -29,7 +29,7 @@ use crate::catalogue::OperationSet;
 
 pub use compile::compile;
 pub use decide::{Decision, Denied};
-pub use files::PolicyFiles;
+pub use files::{Fingerprint, PolicyFiles};
 
 /// A whole policy set.
 #[derive(Debug)]
