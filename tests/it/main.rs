@@ -25,5 +25,6 @@ mod forward;
 mod jwt;
 mod keys;
 mod refusals;
+mod reload;
 mod tidy;
 mod upstream;
