@@ -26,5 +26,6 @@ mod jwt;
 mod keys;
 mod refusals;
 mod reload;
+mod status;
 mod tidy;
 mod upstream;
