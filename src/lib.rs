@@ -79,11 +79,13 @@ pub mod target;
 // What it is made of, and its edges.
 pub mod body;
 pub mod clock;
+pub mod reload;
 pub mod ruleset;
 pub mod token;
 // How the process is configured and watched.
 pub mod admin;
 pub mod document;
+pub mod metrics;
 pub mod settings;
 pub mod telemetry;
 // What else the binary does.
@@ -101,6 +103,7 @@ use body::Body;
 use catalogue::Catalogue;
 use clock::Clock;
 use exchange::Exchange;
+use metrics::Metrics;
 use pipeline::access_log::{AccessLogLayer, Sink};
 use pipeline::authenticate::{Authenticate, Issuer};
 use pipeline::authorize::Authorize;
@@ -130,6 +133,8 @@ pub struct Parts {
     pub pinned: Pinned,
     /// Where lines go.
     pub log: Sink,
+    /// What is counted.
+    pub metrics: Metrics,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
 }
@@ -153,7 +158,10 @@ where
         // Id and clock first: everything below can name the request.
         .layer(TraceLayer::new(Arc::clone(&parts.clock)))
         // Around all that can refuse, fail or panic, so that each request has its one line.
-        .layer(AccessLogLayer::new(parts.log.clone()))
+        .layer(AccessLogLayer::new(
+            parts.log.clone(),
+            parts.metrics.clone(),
+        ))
         // The border: below it refusals are values, above it there are only answers.
         .layer(ProblemsLayer::new(parts.policies.clone()))
         // Whoever is refused can read why, without a credential.

@@ -35,7 +35,7 @@ use bounds::Terms;
 
 pub use compile::compile;
 pub use decide::{Decision, Denied, Grant};
-pub use files::PolicyFiles;
+pub use files::{Fingerprint, PolicyFiles};
 pub use judge::{Body, Head, Shadowed, Stop, Whole};
 
 /// A whole policy set.

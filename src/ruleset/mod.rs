@@ -5,14 +5,14 @@
 //! in the middle cannot make it half one set's and half another's. [`Current`] is
 //! where the next request gets its own from; only a reload puts another one there.
 
+mod current;
 mod limiters;
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-
 use crate::policy::Policy;
 
+pub use current::{Current, Loaded, Refused};
 pub use limiters::Limiters;
 
 /// A policy set and its limiters.
@@ -47,21 +47,5 @@ impl Ruleset {
     /// What is left of its limits.
     pub fn limiters(&self) -> &Limiters {
         &self.limiters
-    }
-}
-
-/// The set that new requests get; a reload puts another in its place.
-#[derive(Clone, Debug)]
-pub struct Current(Arc<ArcSwap<Ruleset>>);
-
-impl Current {
-    /// Starts with this policy.
-    pub fn new(policy: Policy) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(Ruleset::new(policy))))
-    }
-
-    /// The set as it is now. A request asks once and keeps what it got.
-    pub fn load(&self) -> Arc<Ruleset> {
-        self.0.load_full()
     }
 }

@@ -26,5 +26,7 @@ mod forward;
 mod jwt;
 mod keys;
 mod refusals;
+mod reload;
+mod status;
 mod tidy;
 mod upstream;
