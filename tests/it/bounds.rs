@@ -226,6 +226,11 @@ async fn an_empty_body_gets_what_has_to_be_there() {
         world.upstream()[0].header("content-type"),
         Some("application/json")
     );
+    let request = http::Request::post("/")
+        .header("authorization", format!("Bearer {}", world.key("one")))
+        .header("content-type", "application/json");
+    let answer = world.send(SESSIONS, request, "").await;
+    answer.is_problem(400, "body-invalid");
     world.finish().await;
 }
 

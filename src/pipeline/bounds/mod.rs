@@ -170,8 +170,10 @@ async fn judge(
     let bytes = read(&mut exchange, reads).await?;
     let proof = &exchange.proof;
     let policy = proof.policy();
-    // Who sends no body sends no field, and what has to be there is still put in.
-    let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+    // Who sends no body sends no field, and what has to be there is still put in. A body that is said to be JSON
+    // and is nothing is none.
+    let is_left_out = bytes.is_empty() && !exchange.request.headers().contains_key(CONTENT_TYPE);
+    let text: &[u8] = if is_left_out { b"{}" } else { &bytes };
     let mut outcome = Ok(proof.grant().clone());
     let (mut forwarded, mut facts) = (None, Facts::default());
     if reads {
