@@ -1,11 +1,13 @@
 //! The command line. Every command says `--output json` if asked; exit 0 is fine, 1 means that the thing
 //! checked is bad, 2 that the call is.
 
+mod ask;
 mod check;
 mod health;
 mod keys;
 mod operations;
 mod serve;
+mod status;
 mod upstream;
 
 use std::future::Future;
@@ -66,6 +68,8 @@ enum Command {
     },
     /// Ask a running gateway whether it is alive (for container health checks).
     Health(health::Options),
+    /// Ask a running gateway how it is, which policies it runs, and why newer ones were refused.
+    Status(status::Options),
     /// Run only the fake Devin.
     FakeDevin(upstream::Options),
 }
@@ -120,6 +124,7 @@ pub fn main() -> ExitCode {
         Command::Operations(options) => operations::run(&options, format),
         Command::Keys { command } => keys::run(&command, format),
         Command::Health(options) => on_runtime(health::run(options, format)),
+        Command::Status(options) => on_runtime(status::run(options, format)),
         Command::FakeDevin(options) => on_runtime(upstream::run(options, format)),
     };
     match result {

@@ -18,6 +18,7 @@ mod invariants;
 mod process;
 mod world;
 
+mod bounds;
 mod cli;
 mod connection;
 mod corpora;
@@ -26,5 +27,7 @@ mod jwt;
 mod keys;
 mod policies;
 mod refusals;
+mod reload;
+mod status;
 mod tidy;
 mod upstream;
