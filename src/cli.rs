@@ -6,6 +6,7 @@ mod health;
 mod keys;
 mod operations;
 mod serve;
+mod source;
 mod upstream;
 
 use std::future::Future;
@@ -55,7 +56,7 @@ enum Command {
     Serve(Config),
     /// Run the gateway, a fake Devin and the sample policies in one process: no token, no server, no file.
     Demo(demo::Options),
-    /// Check the configuration and all policies, and list every mistake.
+    /// Check the configuration and all policies, and list every mistake and what is surely not meant.
     Check(check::Options),
     /// List the operations that policies can name, or show one with its fields.
     Operations(operations::Options),

@@ -26,4 +26,5 @@ mod jwt;
 mod keys;
 mod refusals;
 mod tidy;
+mod tools;
 mod upstream;
