@@ -1,12 +1,14 @@
 //! The command line. Every command says `--output json` if asked; exit 0 is fine, 1 means that the thing
 //! checked is bad, 2 that the call is.
 
+mod ask;
 mod check;
 mod health;
 mod keys;
 mod operations;
 mod serve;
 mod source;
+mod status;
 mod upstream;
 
 use std::future::Future;
@@ -67,6 +69,8 @@ enum Command {
     },
     /// Ask a running gateway whether it is alive (for container health checks).
     Health(health::Options),
+    /// Ask a running gateway how it is, which policies it runs, and why newer ones were refused.
+    Status(status::Options),
     /// Run only the fake Devin.
     FakeDevin(upstream::Options),
 }
@@ -121,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Operations(options) => operations::run(&options, format),
         Command::Keys { command } => keys::run(&command, format),
         Command::Health(options) => on_runtime(health::run(options, format)),
+        Command::Status(options) => on_runtime(status::run(options, format)),
         Command::FakeDevin(options) => on_runtime(upstream::run(options, format)),
     };
     match result {

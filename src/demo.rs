@@ -22,14 +22,15 @@ use crate::api_key::ApiKey;
 use crate::body::BoxError;
 use crate::catalogue::OperationIx;
 use crate::cli::{Failure, Format, print};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::document::Report;
 use crate::fake_devin::{self, FakeDevin};
+use crate::metrics::Metrics;
 use crate::pipeline::access_log::{MemoryLog, Output, Sink};
 use crate::pipeline::credential::Pinned;
-use crate::pipeline::limit::Limiters;
 use crate::pipeline::upstream::{Timeouts, Upstream};
-use crate::policy::{Current, Decision, Policy, PolicyFiles, compile};
+use crate::policy::{Decision, Policy, PolicyFiles, compile};
+use crate::ruleset::Current;
 use crate::serve::{Bound, Running, StopSignals, start};
 use crate::token::ServiceToken;
 
@@ -161,9 +162,11 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
         callers: vec![listen(options.port).await?],
         admin: listen(options.admin_port).await?,
     };
+    let clock = SystemClock;
+    let policies = Current::new(policy, clock.now());
     let parts = Parts {
-        limiters: Arc::new(Limiters::new(&policy)),
-        policies: Current::new(policy),
+        metrics: Metrics::new(policies.clone()),
+        policies,
         issuers: Arc::new([]),
         token: ServiceToken::new(&secret.expose().to_owned().into())?,
         pinned: Pinned {
@@ -171,7 +174,7 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
             authority: upstream.to_string().parse()?,
         },
         log: Sink::open(output)?,
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(clock),
     };
     let running = start(bound, &parts, Upstream::new(&[], Timeouts::default())?)?;
     let url =

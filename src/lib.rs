@@ -79,10 +79,13 @@ pub mod target;
 // What it is made of, and its edges.
 pub mod body;
 pub mod clock;
+pub mod reload;
+pub mod ruleset;
 pub mod token;
 // How the process is configured and watched.
 pub mod admin;
 pub mod document;
+pub mod metrics;
 pub mod settings;
 pub mod telemetry;
 // What else the binary does.
@@ -100,36 +103,38 @@ use body::Body;
 use catalogue::Catalogue;
 use clock::Clock;
 use exchange::Exchange;
+use metrics::Metrics;
 use pipeline::access_log::{AccessLogLayer, Sink};
 use pipeline::authenticate::{Authenticate, Issuer};
 use pipeline::authorize::Authorize;
 use pipeline::bounds::BoundsLayer;
 use pipeline::credential::{Credential, Outbound, Pinned};
 use pipeline::edge::Arrival;
-use pipeline::limit::{Limit, Limiters};
+use pipeline::limit::Limit;
 use pipeline::pages::PagesLayer;
 use pipeline::problem::ProblemsLayer;
 use pipeline::stage::StageLayer;
 use pipeline::target::Classify;
 use pipeline::trace::TraceLayer;
 use rejection::Rejection;
+use ruleset::Current;
 use token::ServiceToken;
 
 /// What a gateway is made of.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    /// Who may do what.
-    pub policies: policy::Current,
+    /// Who may do what, how often.
+    pub policies: Current,
     /// Whose tokens are believed.
     pub issuers: Arc<[Issuer]>,
-    /// What is left of the limits.
-    pub limiters: Arc<Limiters>,
     /// The shared service-user token.
     pub token: ServiceToken,
     /// The one host that it may go to.
     pub pinned: Pinned,
     /// Where lines go.
     pub log: Sink,
+    /// What is counted.
+    pub metrics: Metrics,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
 }
@@ -153,7 +158,10 @@ where
         // Id and clock first: everything below can name the request.
         .layer(TraceLayer::new(Arc::clone(&parts.clock)))
         // Around all that can refuse, fail or panic, so that each request has its one line.
-        .layer(AccessLogLayer::new(parts.log.clone()))
+        .layer(AccessLogLayer::new(
+            parts.log.clone(),
+            parts.metrics.clone(),
+        ))
         // The border: below it refusals are values, above it there are only answers.
         .layer(ProblemsLayer::new(parts.policies.clone()))
         // Whoever is refused can read why, without a credential.
@@ -169,7 +177,7 @@ where
         .layer(StageLayer::new(Authorize))
         // Whether their body is within the grant's bounds; from here on it is the one that was judged.
         .layer(BoundsLayer)
-        .layer(StageLayer::new(Limit::new(Arc::clone(&parts.limiters))))
+        .layer(StageLayer::new(Limit))
         // Only what is permitted gets the token, and nothing below decides any more.
         .layer(StageLayer::new(Credential::new(
             parts.token.clone(),

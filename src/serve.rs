@@ -10,6 +10,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -21,6 +22,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -136,7 +138,7 @@ where
     U::Future: Send,
 {
     let stop = CancellationToken::new();
-    let health = Health::new(parts.log.clone(), parts.policies.clone());
+    let health = Health::new(parts);
     let admin_address = bound.admin.local_addr()?;
     let mut callers = Vec::new();
     let mut tasks = Vec::new();
@@ -145,7 +147,7 @@ where
         callers.push(listener.local_addr()?);
         let gateway = gateway.clone();
         let log = parts.log.clone();
-        let clock = std::sync::Arc::clone(&parts.clock);
+        let clock = Arc::clone(&parts.clock);
         tasks.push(tokio::spawn(accept(
             listener,
             stop.clone(),
@@ -159,7 +161,8 @@ where
             },
         )));
     }
-    let service = admin::Admin::new(health.clone(), admin_address.ip().is_loopback());
+    let tells_all = admin_address.ip().is_loopback();
+    let service = admin::Admin::new(health.clone(), parts.metrics.clone(), tells_all);
     let make = move |_| service.clone();
     let ignore = |peer, error| async move { tracing::debug!(%peer, error, "admin connection") };
     let stop_admin = CancellationToken::new();
@@ -344,4 +347,20 @@ pub fn reopen_log_on_signal(log: Sink) -> io::Result<()> {
         }
     });
     Ok(())
+}
+
+/// Notifies at each SIGHUP, for the whole life of the process. Several that come before anybody looks are one.
+///
+/// # Errors
+/// The process cannot listen for signals.
+pub fn hangups() -> io::Result<Arc<Notify>> {
+    let mut hup = signal(SignalKind::hangup())?;
+    let heard = Arc::new(Notify::new());
+    let notify = Arc::clone(&heard);
+    tokio::spawn(async move {
+        while hup.recv().await.is_some() {
+            notify.notify_one();
+        }
+    });
+    Ok(heard)
 }

@@ -7,11 +7,13 @@ use super::{Config, Failure, Format, print};
 use crate::Parts;
 use crate::clock::{Clock, SystemClock};
 use crate::document::Report;
+use crate::metrics::Metrics;
 use crate::pipeline::access_log::Sink;
-use crate::pipeline::limit::Limiters;
 use crate::pipeline::upstream::Upstream;
-use crate::policy::{Current, Policy, PolicyFiles, compile};
-use crate::serve::{StopSignals, bind, reopen_log_on_signal, start};
+use crate::policy::{Policy, PolicyFiles, compile};
+use crate::reload::Reload;
+use crate::ruleset::Current;
+use crate::serve::{StopSignals, bind, hangups, reopen_log_on_signal, start};
 use crate::settings::{Settings, TokenSource, load};
 
 pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
@@ -47,15 +49,26 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
     if let TokenSource::File(path) = &settings.token {
         tokio::spawn(token.clone().follow(path.clone()));
     }
-    let hash = policy.hash().to_owned();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let policies = Current::new(policy, clock.now());
+    let metrics = Metrics::new(policies.clone());
+    let reload = Reload::new(
+        settings.policies,
+        settings.issuers.iter().map(|it| it.name.clone()),
+        policies.clone(),
+        metrics.clone(),
+        Arc::clone(&clock),
+    );
+    tokio::spawn(reload.follow(hangups()?));
+    let hash = policies.loaded().hash;
     let parts = Parts {
-        limiters: Arc::new(Limiters::new(&policy)),
-        policies: Current::new(policy),
+        metrics,
+        policies,
         issuers: settings.issuers.into(),
         token,
         pinned: settings.pinned,
         log,
-        clock: Arc::new(SystemClock),
+        clock,
     };
     let mut signals = StopSignals::listen()?;
     let running = start(bound, &parts, upstream)?;

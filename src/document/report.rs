@@ -70,10 +70,14 @@ impl Diagnostic {
 
 /// The known word that is most like `wrong`, if one is like it at all.
 pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let length = wrong.chars().count();
+    let enough = |word: &str| (word.len().max(wrong.len()) / 3).max(1);
     known
         .into_iter()
+        // Two words are at least as far apart as their lengths, and a long one's distance takes long to find.
+        .filter(|word| word.chars().count().abs_diff(length) <= enough(word))
         .map(|word| (strsim::damerau_levenshtein(wrong, word), word))
-        .filter(|(distance, word)| *distance <= (word.len().max(wrong.len()) / 3).max(1))
+        .filter(|(distance, word)| *distance <= enough(word))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
 }

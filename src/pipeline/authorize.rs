@@ -13,6 +13,7 @@ use crate::exchange::Exchange;
 use crate::policy::bounds::Facts;
 use crate::policy::{CallerIx, Grant, Head, Policy, Stop};
 use crate::rejection::Rejection;
+use crate::ruleset::Limiters;
 use crate::target::Target;
 use crate::trail::{Decided, Trail};
 
@@ -30,6 +31,10 @@ impl Granted {
     /// The policy set.
     pub fn policy(&self) -> &Arc<Policy> {
         self.identified.policy()
+    }
+    /// What is left of its limits.
+    pub fn limiters(&self) -> &Limiters {
+        self.identified.limiters()
     }
     /// The caller.
     pub fn caller(&self) -> CallerIx {

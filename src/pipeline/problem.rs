@@ -19,20 +19,25 @@ use super::BoxFuture;
 use super::trace::Traced;
 use crate::body::{Body, Leftover};
 use crate::exchange::Exchange;
-use crate::policy::{Current, Policy};
+use crate::policy::Policy;
 use crate::problem::{Answer, Code};
 use crate::rejection::Rejection;
+use crate::ruleset::{Current, Limiters, Ruleset};
 
-/// Proof that a request is inside, with the policy set that judges it from here to its end.
+/// Proof that a request is inside, with the set that judges it from here to its end.
 #[derive(Clone, Debug)]
 pub struct Arrived {
-    policy: Arc<Policy>,
+    rules: Arc<Ruleset>,
 }
 
 impl Arrived {
     /// The policy set.
     pub fn policy(&self) -> &Arc<Policy> {
-        &self.policy
+        self.rules.policy()
+    }
+    /// What is left of its limits.
+    pub fn limiters(&self) -> &Limiters {
+        self.rules.limiters()
     }
 }
 
@@ -87,13 +92,13 @@ where
     }
 
     fn call(&mut self, Traced { request, trail }: Traced) -> Self::Future {
-        let policy = self.policies.load();
-        let _ = trail.policy.set(Arc::clone(&policy));
+        let rules = self.policies.load();
+        let _ = trail.policy.set(Arc::clone(rules.policy()));
         let (request, unread) = lend(request);
         let exchange = Exchange {
             request,
             trail: Arc::clone(&trail),
-            proof: Arrived { policy },
+            proof: Arrived { rules },
         };
         // The call itself is guarded as well: a stage decides in it, and may panic there.
         let called = std::panic::catch_unwind(AssertUnwindSafe(|| self.inner.call(exchange)));

@@ -18,6 +18,7 @@ use crate::catalogue::{Catalogue, Found, Missed, OperationIx};
 use crate::exchange::Exchange;
 use crate::policy::Policy;
 use crate::rejection::{Rejection, UnknownBecause};
+use crate::ruleset::Limiters;
 use crate::target::{Target, TargetError};
 
 /// The most headers of a request.
@@ -46,6 +47,10 @@ impl Classified {
     /// The policy set.
     pub fn policy(&self) -> &Arc<Policy> {
         self.arrived.policy()
+    }
+    /// What is left of its limits.
+    pub fn limiters(&self) -> &Limiters {
+        self.arrived.limiters()
     }
     /// The operation.
     pub fn operation(&self) -> OperationIx {

@@ -1,7 +1,8 @@
-//! The files of a policy set, read once.
+//! The files of a policy set: read whole, and looked at for changes.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::document::{Report, SourceId, Span};
@@ -10,11 +11,55 @@ use crate::document::{Report, SourceId, Span};
 const MAX_FILES: usize = 1_000;
 /// The deepest folder.
 const MAX_FOLDERS: usize = 8;
+/// What is read of one file. The limit on documents is below it, and says more.
+const MAX_READ: u64 = 4 << 20;
 
 /// Every policy file of a folder: path and text, sorted by path.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct PolicyFiles {
     pub(super) files: Vec<(SourceId, String, String)>,
+}
+
+/// What changes when a file of a folder does, and costs no reading. Where the files cannot be looked at: why not.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Fingerprint(Result<Vec<Mark>, String>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Mark {
+    path: PathBuf,
+    inode: (u64, u64),
+    size: u64,
+    /// Of the content, which tools can set to anything.
+    modified: (i64, i64),
+    /// Of the inode, which none can.
+    changed: (i64, i64),
+}
+
+impl Mark {
+    /// Of what is behind every link.
+    fn of(path: PathBuf) -> io::Result<Self> {
+        let it = fs::metadata(&path)?;
+        Ok(Self {
+            path,
+            inode: (it.dev(), it.ino()),
+            size: it.size(),
+            modified: (it.mtime(), it.mtime_nsec()),
+            changed: (it.ctime(), it.ctime_nsec()),
+        })
+    }
+}
+
+impl Fingerprint {
+    /// Of the files that [`PolicyFiles::read`] would read.
+    pub fn of(folder: &Path) -> Self {
+        let look = || {
+            let mut paths = Vec::new();
+            collect(folder, MAX_FOLDERS, &mut paths)?;
+            paths.sort();
+            paths.into_iter().map(Mark::of).collect::<io::Result<_>>()
+        };
+        Self(look().map_err(|error| error.to_string()))
+    }
 }
 
 impl PolicyFiles {
@@ -35,7 +80,7 @@ impl PolicyFiles {
         let mut set = Self::default();
         for path in paths {
             let name = path.display().to_string();
-            match fs::read_to_string(&path) {
+            match read(&path) {
                 Ok(text) => set.add(name, text, report),
                 Err(error) => {
                     let source = report.add_source(name, "");
@@ -76,6 +121,17 @@ impl PolicyFiles {
         let source = report.add_source(name.as_str(), text.as_str());
         self.files.push((source, name, text));
     }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let length = fs::File::open(path)?
+        .take(MAX_READ + 1)
+        .read_to_string(&mut text)?;
+    if length as u64 > MAX_READ {
+        return Err(io::Error::other("it is far too large for a policy"));
+    }
+    Ok(text)
 }
 
 fn collect(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -138,7 +194,83 @@ fn yaml_exactly(name: &str) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    #[test]
+    fn a2_every_change_of_a_file_is_seen() {
+        let parent = tempfile::tempdir().unwrap();
+        let at = |name: &str| parent.path().join(name);
+        let folder = at("policies");
+        for name in ["policies", "policies/sub", "one", "two"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        for (name, text) in [
+            ("policies/a.yaml", "1"),
+            ("one/b.yaml", "1"),
+            ("two/b.yaml", "1"),
+        ] {
+            fs::write(at(name), text).unwrap();
+        }
+        // As Kubernetes mounts a ConfigMap: each file is a link through a link that is swapped.
+        symlink(at("one"), at("policies/..data")).unwrap();
+        symlink("..data/b.yaml", at("policies/b.yaml")).unwrap();
+        let steps: [(&str, &dyn Fn()); 7] = [
+            ("another length", &|| {
+                fs::write(at("policies/a.yaml"), "22").unwrap()
+            }),
+            ("a rename over it, with length and time kept", &|| {
+                let before = fs::metadata(at("policies/a.yaml")).unwrap();
+                fs::write(at("new"), "33").unwrap();
+                let new = fs::File::options().write(true).open(at("new")).unwrap();
+                new.set_modified(before.modified().unwrap()).unwrap();
+                fs::rename(at("new"), at("policies/a.yaml")).unwrap();
+            }),
+            ("a file more", &|| {
+                fs::write(at("policies/c.yaml"), "1").unwrap()
+            }),
+            ("a file less", &|| {
+                fs::remove_file(at("policies/c.yaml")).unwrap()
+            }),
+            ("a file in a folder", &|| {
+                fs::write(at("policies/sub/c.yml"), "1").unwrap()
+            }),
+            ("the swap of a link", &|| {
+                symlink(at("two"), at("policies/..tmp")).unwrap();
+                fs::rename(at("policies/..tmp"), at("policies/..data")).unwrap();
+            }),
+            ("what cannot be read", &|| {
+                symlink("nowhere", at("policies/d.yaml")).unwrap()
+            }),
+        ];
+        for (name, step) in steps {
+            let before = Fingerprint::of(&folder);
+            assert_eq!(Fingerprint::of(&folder), before);
+            step();
+            assert_ne!(Fingerprint::of(&folder), before, "{name}");
+        }
+        fs::remove_file(at("policies/d.yaml")).unwrap();
+        let before = Fingerprint::of(&folder);
+        for name in ["README.md", "a.test.yaml", ".b.yaml"] {
+            fs::write(folder.join(name), "x").unwrap();
+        }
+        assert_eq!(Fingerprint::of(&folder), before, "these are no policies");
+    }
+
+    #[test]
+    fn a_file_without_end_is_not_read_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = fs::File::create(folder.path().join("a.yaml")).unwrap();
+        file.set_len(1 << 40).unwrap();
+        let mut report = Report::default();
+        PolicyFiles::read(folder.path(), &mut report);
+        assert!(
+            report.plain().contains("far too large"),
+            "{}",
+            report.plain()
+        );
+    }
 
     #[test]
     fn a_policy_is_never_skipped_in_silence() {
@@ -164,7 +296,7 @@ mod tests {
             assert!(read().1.contains("in lower case"), "{}", read().1);
             fs::remove_file(folder.path().join(name)).unwrap();
         }
-        std::os::unix::fs::symlink("/dev/null", folder.path().join("guard.yaml")).unwrap();
+        symlink("/dev/null", folder.path().join("guard.yaml")).unwrap();
         assert!(read().1.contains("no regular file"), "{}", read().1);
     }
 }

@@ -19,13 +19,14 @@ mod compile;
 mod decide;
 mod files;
 mod judge;
+#[cfg(test)]
+mod properties;
 mod reader;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
 use crate::catalogue::{self, OperationIx, OperationSet, Scope};
@@ -35,7 +36,7 @@ use bounds::Terms;
 
 pub use compile::compile;
 pub use decide::{Decision, Denied, Grant};
-pub use files::PolicyFiles;
+pub use files::{Fingerprint, PolicyFiles};
 pub use judge::{Body, Head, Shadowed, Stop, Whole};
 
 /// A whole policy set.
@@ -47,22 +48,6 @@ pub struct Policy {
     keys: HashMap<String, StoredKey>,
     subjects: HashMap<String, Vec<Subject>>,
     hash: String,
-}
-
-/// The policy set that new requests get; a reload puts another in its place.
-#[derive(Clone, Debug)]
-pub struct Current(Arc<ArcSwap<Policy>>);
-
-impl Current {
-    /// Starts with this set.
-    pub fn new(policy: Policy) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(policy)))
-    }
-
-    /// The set as it is now. A request asks once and keeps what it got.
-    pub fn load(&self) -> Arc<Policy> {
-        self.0.load_full()
-    }
 }
 
 /// A named client of a team.

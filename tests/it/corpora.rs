@@ -218,7 +218,8 @@ async fn r9_awkward_strings_are_one_log_line_and_unchanged_upstream() {
     let strings: Vec<String> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let world = crate::world::World::start().await;
     for text in &strings {
-        let body = json!({"prompt": format!("p{text}"), "title": text}).to_string();
+        let body =
+            json!({"prompt": format!("p{text}"), "title": text, "secret_ids": []}).to_string();
         let mut request = http::Request::post("/")
             .header("authorization", format!("Bearer {}", world.key("one")))
             .header("content-type", "application/json");

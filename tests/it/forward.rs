@@ -13,7 +13,7 @@ const SESSIONS: &str = "/v3beta1/organizations/org-ds/sessions";
 #[tokio::test]
 async fn g10_a_session_is_created_with_the_callers_own_bytes() {
     let world = World::start().await;
-    let body = "{ \"prompt\":\"修理\",\n \"title\" : \"a\\u0062\", \"max_acu_limit\":5 }";
+    let body = "{ \"prompt\":\"修理\",\n \"title\" : \"a\\u0062\", \"max_acu_limit\":5,\t\"secret_ids\":[] }";
     let answer = world.post("one", SESSIONS, body).await;
     answer.is_upstream(200);
     let id = answer.json()["session_id"].as_str().unwrap().to_owned();

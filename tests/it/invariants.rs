@@ -45,25 +45,27 @@ impl World {
     pub(crate) fn check_secrets(&self) {
         let trace = trace().lock().unwrap();
         let log = self.log.text();
-        let places: [(&str, &[u8]); 3] = [
-            ("an answer", &self.answers.lock().unwrap()),
-            ("the access log", log.as_bytes()),
-            ("the trace", &trace),
+        let answers = self.answers.lock().unwrap();
+        // Everything that is looked for is ASCII, and a text is searched much faster than bytes.
+        let places = [
+            ("an answer", String::from_utf8_lossy(&answers)),
+            ("the access log", log.into()),
+            ("the trace", String::from_utf8_lossy(&trace)),
         ];
-        for (place, bytes) in places {
-            for piece in self.token.as_bytes().windows(12) {
+        for (place, text) in &places {
+            for start in 0..=self.token.len() - 12 {
                 assert!(
-                    !contains(bytes, piece),
+                    !text.contains(&self.token[start..start + 12]),
                     "G3: a piece of the token is in {place}"
                 );
             }
             for shifted in 0..3 {
                 use base64::Engine;
-                let text = &self.token.as_bytes()[shifted..];
+                let token = &self.token.as_bytes()[shifted..];
                 let encoded =
-                    base64::prelude::BASE64_STANDARD_NO_PAD.encode(&text[..text.len() / 3 * 3]);
+                    base64::prelude::BASE64_STANDARD_NO_PAD.encode(&token[..token.len() / 3 * 3]);
                 assert!(
-                    !contains(bytes, &encoded.as_bytes()[..16]),
+                    !text.contains(&encoded[..16]),
                     "G3: the token is in {place}, in base64"
                 );
             }
@@ -71,7 +73,7 @@ impl World {
                 // The secret half of a key; all of a token but its well-known beginning.
                 let secret = canary.rsplit(['_', '.']).next().unwrap();
                 assert!(
-                    secret.len() < 12 || !contains(bytes, secret.as_bytes()),
+                    secret.len() < 12 || !text.contains(secret),
                     "a credential is in {place}"
                 );
             }
@@ -102,7 +104,7 @@ pub(crate) fn check_join(lines: &[&Value], upstream: &[Recorded]) {
             None => {
                 let left = line["code"]
                     .as_str()
-                    .is_some_and(|code| code.starts_with("upstream-"))
+                    .is_some_and(|code| code.starts_with("upstream-") || code == "body-too-large")
                     || line["outcome"] == "client-gone";
                 assert!(attempts == 0 || left, "G2: {line}");
             }

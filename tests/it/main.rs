@@ -18,6 +18,7 @@ mod invariants;
 mod process;
 mod world;
 
+mod bounds;
 mod cli;
 mod connection;
 mod corpora;
@@ -25,6 +26,8 @@ mod forward;
 mod jwt;
 mod keys;
 mod refusals;
+mod reload;
+mod status;
 mod tidy;
 mod tools;
 mod upstream;

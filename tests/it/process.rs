@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use serde_json::Value;
+
 pub(crate) fn tollgate() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
     command.env_clear().env("RUST_LOG", "trace");
@@ -93,13 +95,71 @@ pub(crate) fn serve(folder: &Path, extra: &[&str]) -> Served {
     }
 }
 
+fn get(address: SocketAddr, path: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 impl Served {
     pub(crate) fn get(&self, path: &str, key: &str) -> String {
-        let mut stream = TcpStream::connect(self.callers).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        get(
+            self.callers,
+            path,
+            &format!("Authorization: Bearer {key}\r\n"),
+        )
+    }
+
+    /// What the operator's port answers.
+    pub(crate) fn operator(&self, path: &str) -> String {
+        get(self.admin, path, "")
+    }
+
+    /// What `/readyz` says.
+    pub(crate) fn readiness(&self) -> Value {
+        let answer = self.operator("/readyz");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap()
+    }
+
+    /// Asks `/readyz` until it says so.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let mut said = Value::Null;
+        for _ in 0..600 {
+            said = self.readiness();
+            if is_so(&said) {
+                return said;
+            }
+            // Nothing tells that a process has looked at a folder.
+            std::thread::park_timeout(std::time::Duration::from_millis(25));
+        }
+        panic!("{what}: {said:#}");
+    }
+
+    /// `tollgate status` of it.
+    pub(crate) fn status(&self, extra: &[&str]) -> Output {
+        let admin = format!("http://{}", self.admin);
+        tollgate()
+            .args(["status", "--admin", &admin])
+            .args(extra)
+            .output()
+            .unwrap()
+    }
+
+    /// Sends a signal, by the name that `kill` has for it.
+    pub(crate) fn signal(&self, name: &str) {
+        let killed = Command::new("kill")
+            .args([format!("-{name}"), self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(killed.success());
     }
 
     /// Sends SIGTERM; returns the process's own log.
@@ -108,11 +168,7 @@ impl Served {
     }
 
     pub(crate) fn stop_with(mut self, code: i32) -> String {
-        let killed = Command::new("kill")
-            .arg(self.child.id().to_string())
-            .status()
-            .unwrap();
-        assert!(killed.success());
+        self.signal("TERM");
         assert_eq!(self.child.wait().unwrap().code(), Some(code));
         self.log.join().unwrap()
     }

@@ -25,13 +25,14 @@ use tollgate::document::Report;
 use tollgate::exchange::Exchange;
 use tollgate::fake_devin::{self, FakeDevin, Recorded};
 
+use tollgate::metrics::Metrics;
 use tollgate::pipeline::access_log::{MemoryLog, Output, Sink};
 use tollgate::pipeline::authenticate::Issuer;
 use tollgate::pipeline::credential::{Outbound, Pinned};
-use tollgate::pipeline::limit::Limiters;
 use tollgate::pipeline::upstream::{Timeouts, Upstream};
-use tollgate::policy::{Current, PolicyFiles, compile};
+use tollgate::policy::{PolicyFiles, compile};
 use tollgate::rejection::Rejection;
+use tollgate::ruleset::Current;
 use tollgate::serve::{Bound, Running, start};
 use tollgate::telemetry;
 use tollgate::token::ServiceToken;
@@ -121,6 +122,8 @@ pub(crate) struct World {
     pub(crate) answers: Mutex<Vec<u8>>,
     pub(crate) log: MemoryLog,
     pub(crate) sink: Sink,
+    pub(crate) policies: Current,
+    pub(crate) metrics: Metrics,
     running: Option<Running>,
     stopping: Option<JoinHandle<Result<(), BoxError>>>,
     stop_fake: CancellationToken,
@@ -243,9 +246,11 @@ impl World {
         }
         let log = MemoryLog::default();
         let sink = Sink::open(Output::Memory(log.clone())).unwrap();
+        let policies = Current::new(policy, setup.clock.now());
+        let metrics = Metrics::new(policies.clone());
         let parts = Parts {
-            limiters: Arc::new(Limiters::new(&policy)),
-            policies: Current::new(policy),
+            metrics: metrics.clone(),
+            policies: policies.clone(),
             issuers: setup.issuers.into(),
             token: ServiceToken::new(&token.clone().into()).unwrap(),
             pinned: setup.pinned.unwrap_or_else(|| at(fake_address)),
@@ -271,6 +276,8 @@ impl World {
             answers: Mutex::default(),
             log,
             sink,
+            policies,
+            metrics,
             running: Some(running),
             stopping: None,
             stop_fake,
@@ -387,6 +394,19 @@ impl World {
         }
         self.answered(&answer);
         String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// What the operator's port answers, and of which media type.
+    pub(crate) async fn operator(&self, path: &str) -> (u16, String, String) {
+        let uri = format!("http://{}{path}", self.admin).parse().unwrap();
+        let (head, body) = self.client.get(uri).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        self.answered(&body);
+        (
+            head.status.as_u16(),
+            head.headers["content-type"].to_str().unwrap().to_owned(),
+            String::from_utf8(body.to_vec()).unwrap(),
+        )
     }
 
     /// What the fake was sent.

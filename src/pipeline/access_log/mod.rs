@@ -4,7 +4,8 @@
 //! queue (back-pressure: a line that was begun is never dropped), and a guard
 //! that writes the line when the answer's body has gone, or when the request is
 //! dropped because its client left. Refusals, failures and panics come by here
-//! as answers, since they become those one layer below.
+//! as answers, since they become those one layer below. Where the line is
+//! written, the request is counted.
 
 mod output;
 mod record;
@@ -26,6 +27,7 @@ use super::BoxFuture;
 use super::credential::REQUEST_ID;
 use super::trace::Traced;
 use crate::body::{Body, BoxError, DeadlineExceeded};
+use crate::metrics::Metrics;
 use crate::trail::Trail;
 
 pub use output::{MemoryLog, Output};
@@ -36,12 +38,13 @@ pub use sink::{Sink, Slot};
 #[derive(Clone, Debug)]
 pub struct AccessLogLayer {
     sink: Sink,
+    metrics: Metrics,
 }
 
 impl AccessLogLayer {
-    /// Writing to this sink.
-    pub fn new(sink: Sink) -> Self {
-        Self { sink }
+    /// Writing to this sink, counting in these metrics.
+    pub fn new(sink: Sink, metrics: Metrics) -> Self {
+        Self { sink, metrics }
     }
 }
 
@@ -51,6 +54,7 @@ impl<S> Layer<S> for AccessLogLayer {
     fn layer(&self, inner: S) -> AccessLog<S> {
         AccessLog {
             sink: self.sink.clone(),
+            metrics: self.metrics.clone(),
             inner,
         }
     }
@@ -60,6 +64,7 @@ impl<S> Layer<S> for AccessLogLayer {
 #[derive(Clone, Debug)]
 pub struct AccessLog<S> {
     sink: Sink,
+    metrics: Metrics,
     inner: S,
 }
 
@@ -81,6 +86,7 @@ where
         let mut line = Line {
             trail: Arc::clone(&traced.trail),
             sink: self.sink.clone(),
+            metrics: self.metrics.clone(),
             slot: self.sink.try_slot(),
             status: None,
             bytes_out: 0,
@@ -104,6 +110,7 @@ where
 struct Line {
     trail: Arc<Trail>,
     sink: Sink,
+    metrics: Metrics,
     slot: Option<Slot>,
     status: Option<u16>,
     bytes_out: u64,
@@ -122,6 +129,9 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
+        let duration = self.trail.started.elapsed();
+        self.metrics
+            .request(&self.trail, answered_by(&self.trail), duration);
         if let Some(slot) = self.slot.take().or_else(|| self.sink.extra_slot()) {
             slot.write(|line| {
                 record::write(line, &self.trail, self.status, self.bytes_out, self.outcome)

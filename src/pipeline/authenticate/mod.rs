@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::exchange::Exchange;
 use crate::policy::{CallerIx, KeyDigest, Match, Policy};
 use crate::rejection::Rejection;
+use crate::ruleset::Limiters;
 use crate::target::Target;
 use crate::trail::{Identity, KnownCaller};
 
@@ -42,6 +43,10 @@ impl Identified {
     /// The policy set.
     pub fn policy(&self) -> &Arc<Policy> {
         self.classified.policy()
+    }
+    /// What is left of its limits.
+    pub fn limiters(&self) -> &Limiters {
+        self.classified.limiters()
     }
     /// The caller, of that set.
     pub fn caller(&self) -> CallerIx {

@@ -27,8 +27,9 @@ use crate::exchange::Exchange;
 use crate::policy::bounds::Facts;
 use crate::policy::{CallerIx, Grant, Policy, Stop};
 use crate::rejection::Rejection;
+use crate::ruleset::Limiters;
 use crate::target::Target;
-use crate::trail::Decided;
+use crate::trail::{Decided, Trail};
 
 pub use upload::TooMuch;
 
@@ -47,6 +48,10 @@ impl Permitted {
     /// The policy set.
     pub fn policy(&self) -> &Arc<Policy> {
         self.granted.policy()
+    }
+    /// The limiters of the same set.
+    pub fn limiters(&self) -> &Limiters {
+        self.granted.limiters()
     }
     /// The caller.
     pub fn caller(&self) -> CallerIx {
@@ -121,7 +126,10 @@ where
         let shadow_reads = shadow_reads(&exchange);
         if !reads && !shadow_reads {
             let exchange = match upload {
-                Some(bounds) => upload::count(exchange, bounds),
+                Some(bounds) => {
+                    let (trail, proof) = (Arc::clone(&exchange.trail), exchange.proof.clone());
+                    upload::count(exchange, bounds).inspect_err(|_| note_refusal(&trail, &proof))
+                }
                 None => Ok(exchange),
             };
             return match exchange {
@@ -162,8 +170,10 @@ async fn judge(
     let bytes = read(&mut exchange, reads).await?;
     let proof = &exchange.proof;
     let policy = proof.policy();
-    // Who sends no body sends no field, and what has to be there is still put in.
-    let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+    // Who sends no body sends no field, and what has to be there is still put in. A body that is said to be JSON
+    // and is nothing is none.
+    let is_left_out = bytes.is_empty() && !exchange.request.headers().contains_key(CONTENT_TYPE);
+    let text: &[u8] = if is_left_out { b"{}" } else { &bytes };
     let mut outcome = Ok(proof.grant().clone());
     let (mut forwarded, mut facts) = (None, Facts::default());
     if reads {
@@ -223,15 +233,7 @@ async fn read(exchange: &mut Exchange<Granted>, reads: bool) -> Result<Bytes, Re
     if http_body::Body::is_end_stream(request.body()) {
         return Ok(Bytes::new());
     }
-    let refused = |exchange: &Exchange<Granted>| {
-        // The head was allowed, and nothing was refused by a rule.
-        let rule = exchange.proof.policy().grant_name(exchange.proof.grant());
-        let _ = exchange.trail.decided.set(Decided {
-            allow: false,
-            rule: Some(Arc::clone(rule)),
-        });
-        let _ = exchange.trail.facts.set(exchange.proof.facts().clone());
-    };
+    let refused = |exchange: &Exchange<Granted>| note_refusal(&exchange.trail, &exchange.proof);
     if reads && let Err(said) = is_plain_json(request.headers()) {
         refused(exchange);
         return Err(Rejection::BodyUnsupported(said));
@@ -267,6 +269,16 @@ async fn read(exchange: &mut Exchange<Granted>, reads: bool) -> Result<Bytes, Re
             Err(Rejection::RequestTimeout)
         }
     }
+}
+
+/// Notes that a body was refused for what it is as a whole.
+fn note_refusal(trail: &Trail, proof: &Granted) {
+    let rule = proof.policy().grant_name(proof.grant());
+    let _ = trail.decided.set(Decided {
+        allow: false,
+        rule: Some(Arc::clone(rule)),
+    });
+    let _ = trail.facts.set(proof.facts().clone());
 }
 
 /// Whether the headers say that the body is JSON in UTF-8, as it is.

@@ -1,5 +1,7 @@
 //! A JSON body against all terms: read once, judged, changed, written once.
 
+use std::borrow::Cow;
+
 use super::facts::{Fact, Facts, seen_node};
 use super::field::{FieldPath, Presence, Step};
 use super::weigh::{Seen, Weighed, Why, weigh};
@@ -17,15 +19,29 @@ struct Slot<'t, 'p> {
     node: Option<Node<'t>>,
 }
 
+/// The body's own object, read once.
+struct Root<'t> {
+    node: Node<'t>,
+    members: Vec<(Cow<'t, str>, Node<'t>)>,
+}
+
+impl<'t> Root<'t> {
+    fn member(&self, name: &str) -> Option<Node<'t>> {
+        let found = self.members.iter().find(|(it, _)| it == name);
+        found.map(|(_, node)| *node)
+    }
+}
+
 /// Judges a body. What is not an object is nobody's idea of one.
 pub fn judge_body(applied: &Applied<'_>, document: &Document<'_>) -> Judged {
-    let root = document.root();
+    let node = document.root();
     let mut judged = Judged::default();
-    if root.kind() != Kind::Object {
-        let said = format!("it must be an object, not {}", article(root.kind()));
+    let Some(members) = node.members() else {
+        let said = format!("it must be an object, not {}", article(node.kind()));
         judged.refused = Some(applied.refusal(Place::Body, 0, None, Why::Malformed, said));
         return judged;
-    }
+    };
+    let root = &Root { node, members };
     let mut edits = Edits::new(document);
     let mut replaced: Vec<&str> = Vec::new();
     for (path, rulings) in applied.body_rulings() {
@@ -53,7 +69,7 @@ pub fn judge_body(applied: &Applied<'_>, document: &Document<'_>) -> Judged {
 /// Judges every value that a path leads to. The answer is whether an absent field was given a value.
 fn judge_field<'t>(
     applied: &Applied<'_>,
-    root: Node<'t>,
+    root: &Root<'t>,
     path: &FieldPath,
     rulings: &[Ruling<'_>],
     edits: &mut Edits<'t>,
@@ -72,13 +88,9 @@ fn judge_field<'t>(
             return (Fact::Misshapen, Err(refused));
         }
     };
-    let facts = slots
-        .iter()
-        .map(|slot| Fact::of_node(slot.node, shown))
-        .collect::<Vec<_>>();
-    let fact = match (path.is_single(), facts.first()) {
-        (true, first) => first.cloned().unwrap_or(Fact::Absent),
-        (false, _) => Fact::each(facts),
+    let fact = match (path.is_single(), slots.first()) {
+        (true, first) => first.map_or(Fact::Absent, |slot| Fact::of_node(slot.node, shown)),
+        (false, _) => Fact::each(slots.iter().map(|slot| slot.node), shown),
     };
     let mut given = false;
     for slot in slots {
@@ -120,13 +132,17 @@ fn judge_field<'t>(
 }
 
 /// The places that a path leads to. A parent that is absent or null has none; one of another kind is an error.
-fn resolve<'t, 'p>(root: Node<'t>, path: &'p FieldPath) -> Result<Vec<Slot<'t, 'p>>, String> {
+fn resolve<'t, 'p>(root: &Root<'t>, path: &'p FieldPath) -> Result<Vec<Slot<'t, 'p>>, String> {
+    let mut steps = path.steps().iter();
+    let Some(Step::Member(first)) = steps.next() else {
+        return Err("it is no way to a field".to_owned());
+    };
     let mut slots = vec![Slot {
-        parent: root,
-        name: None,
-        node: Some(root),
+        parent: root.node,
+        name: Some(first),
+        node: root.member(first),
     }];
-    for step in path.steps() {
+    for step in steps {
         let mut next = Vec::with_capacity(slots.len());
         for slot in slots {
             let Some(node) = slot.node.filter(|it| !it.is_null()) else {
@@ -169,7 +185,7 @@ fn resolve<'t, 'p>(root: Node<'t>, path: &'p FieldPath) -> Result<Vec<Slot<'t, '
 /// Guarded fields: refused unless the grant names them, and sent as something harmless where their absence is not.
 fn judge_guards<'t>(
     applied: &Applied<'_>,
-    root: Node<'t>,
+    root: &Root<'t>,
     given: &[&str],
     edits: &mut Edits<'t>,
     judged: &mut Judged,
@@ -201,7 +217,7 @@ fn judge_guards<'t>(
         {
             match root.member(name) {
                 Some(null) => edits.replace(null, &value),
-                None => edits.insert(root, name, &value),
+                None => edits.insert(root.node, name, &value),
             }
         }
     }
@@ -213,7 +229,7 @@ fn is_harmless(fact: &Fact, or_else: Option<&serde_json::Value>) -> bool {
 
 /// What a guarded field is, and whether any is there. Of what has another shape than it should, nobody can say
 /// that it is not.
-fn find_guarded(applied: &Applied<'_>, root: Node<'_>, name: &str) -> (Fact, bool) {
+fn find_guarded(applied: &Applied<'_>, root: &Root<'_>, name: &str) -> (Fact, bool) {
     let shown = shown(applied, name);
     if !name.contains(['.', '[']) {
         let node = root.member(name);
@@ -231,11 +247,8 @@ fn find_guarded(applied: &Applied<'_>, root: Node<'_>, name: &str) -> (Fact, boo
     let is_there = slots
         .iter()
         .any(|slot| slot.node.is_some_and(|it| !it.is_null()));
-    let facts = slots
-        .iter()
-        .map(|slot| Fact::of_node(slot.node, shown))
-        .collect();
-    (Fact::each(facts), is_there)
+    let fact = Fact::each(slots.iter().map(|slot| slot.node), shown);
+    (fact, is_there)
 }
 
 /// The refusal of a guarded field that no grant names.
@@ -244,13 +257,13 @@ pub(super) fn guarded(applied: &Applied<'_>, place: Place, name: &str) -> Refuse
     applied.refusal(place, 0, Some(name), Why::Denied, said)
 }
 
-fn judge_unknown(applied: &Applied<'_>, root: Node<'_>, judged: &mut Judged) {
-    for (name, _) in root.members().unwrap_or_default() {
-        if is_known(applied, &name) {
+fn judge_unknown(applied: &Applied<'_>, root: &Root<'_>, judged: &mut Judged) {
+    for (name, _) in &root.members {
+        if is_known(applied, name) {
             continue;
         }
-        judged.facts.note_unknown("body", &name);
-        if let Some(refused) = applied.unknown(Place::Body) {
+        judged.facts.note_unknown("body", name);
+        if let Some(refused) = applied.unknown(Place::Body, Some(name)) {
             judged.refused.get_or_insert(refused);
         }
     }
@@ -360,7 +373,7 @@ pub fn judge_facts(applied: &Applied<'_>, facts: &Facts) -> Result<Option<Refuse
         }
     }
     if facts.unknown.iter().any(|it| it.starts_with("body."))
-        && let Some(refused) = applied.unknown(Place::Body)
+        && let Some(refused) = applied.unknown(Place::Body, None)
     {
         return Ok(Some(refused));
     }

@@ -87,13 +87,17 @@ impl Facts {
             self.more_unknown = true;
             return;
         }
-        let mut end = name.len().min(MAX_TEXT);
-        while !name.is_char_boundary(end) {
-            end -= 1;
-        }
-        let kept = name.get(..end).unwrap_or_default();
-        self.unknown.push(format!("{place}.{kept}"));
+        self.unknown.push(format!("{place}.{}", cut(name)));
     }
+}
+
+/// The beginning of a name that is somebody else's text.
+pub(super) fn cut(name: &str) -> &str {
+    let mut end = name.len().min(MAX_TEXT);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name.get(..end).unwrap_or_default()
 }
 
 impl Fact {
@@ -191,11 +195,15 @@ impl Fact {
         }
     }
 
-    pub(super) fn each(facts: Vec<Self>) -> Self {
-        if facts.len() > MAX_EACH {
-            return Self::Many(facts.len() as u64);
+    /// Of all values of a path with `[]`.
+    pub(super) fn each<'t>(
+        nodes: impl ExactSizeIterator<Item = Option<Node<'t>>>,
+        shown: Shown,
+    ) -> Self {
+        if nodes.len() > MAX_EACH {
+            return Self::Many(nodes.len() as u64);
         }
-        Self::Each(facts)
+        Self::Each(nodes.map(|node| Self::of_node(node, shown)).collect())
     }
 
     /// The same, as it is judged again. `None` where more is needed than was kept.

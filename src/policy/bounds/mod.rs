@@ -20,6 +20,7 @@ use crate::json::Invalid;
 
 pub use body::{judge_body, judge_facts};
 pub use clash::{Clash, clash};
+use facts::cut;
 pub use facts::{Fact, Facts, MAX_UNKNOWN};
 pub use field::{Above, FieldPath, FieldRule, Presence, Scalar, Step};
 pub use pattern::Pattern;
@@ -192,17 +193,12 @@ impl<'p> Applied<'p> {
     }
 
     /// The refusal of a field or key that the catalogue does not know, if anyone refuses those.
-    fn unknown(&self, place: Place) -> Option<Refused> {
-        let what = match place {
-            Place::Query => "query key",
-            Place::Body => "field",
-        };
-        let said =
-            format!("it has a {what} that the catalogue does not know, and those are refused");
+    fn unknown(&self, place: Place, name: Option<&str>) -> Option<Refused> {
+        let said = "what the catalogue does not know is refused here".to_owned();
         let ix = self
             .sources()
             .position(|source| source.terms.refuses_unknown)?;
-        Some(self.refusal(place, ix, None, Why::Denied, said))
+        Some(self.refusal(place, ix, name.map(cut), Why::Denied, said))
     }
 
     /// The rules for each body field that any source names, in the order of the sources.

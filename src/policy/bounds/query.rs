@@ -75,7 +75,7 @@ pub fn judge_query(applied: &Applied<'_>, query: Option<&str>) -> Judged {
     for pair in &pairs {
         if applied.operation.query_field(&pair.key).is_none() {
             judged.facts.note_unknown("query", &pair.key);
-            if let Some(refused) = applied.unknown(Place::Query) {
+            if let Some(refused) = applied.unknown(Place::Query, Some(&pair.key)) {
                 judged.refused.get_or_insert(refused);
             }
         }
@@ -167,7 +167,7 @@ pub fn judge_query_facts(applied: &Applied<'_>, facts: &Facts) -> Result<Option<
         }
     }
     if facts.unknown.iter().any(|it| it.starts_with("query."))
-        && let Some(refused) = applied.unknown(Place::Query)
+        && let Some(refused) = applied.unknown(Place::Query, None)
     {
         return Ok(Some(refused));
     }

@@ -141,7 +141,10 @@ fn b2_look_alikes_are_unknown_and_never_the_field() {
         let body = format!(r#"{{"{name}":500}}"#);
         assert_eq!(created(rules, &body), "as it came", "{name}");
         let strict = created(&format!("{rules}\n    unknown: refuse"), &body);
-        assert!(strict.starts_with("field-denied - t/g"), "{strict}");
+        assert!(
+            strict.starts_with("field-denied ") && strict.ends_with("is refused here"),
+            "{strict}"
+        );
     }
     assert!(
         created(rules, r#"{"max\u005facu_limit":500}"#).starts_with("field-denied max_acu_limit")

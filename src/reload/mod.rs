@@ -1,0 +1,300 @@
+//! Policies that change while the process runs: looked for, read whole, taken or refused.
+//!
+//! An edge, beside the request path. Every second the files' [`Fingerprint`] is
+//! taken; when it has changed and then stood still, or when somebody asks
+//! (SIGHUP), the folder is read and compiled on a thread that no request needs.
+//! What makes up a whole set without a mistake becomes the [`Current`] one; of
+//! anything else nothing is taken, so that a file that cannot be read never
+//! switches a guard off. The settings are not read again: the issuers' names are
+//! those of the start.
+//!
+//! Deliberately absent: the kernel's notifications of changes. Mounted folders
+//! swap links and network folders give none; a look at a few files is cheap.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::document::{Report, Span};
+use crate::metrics::Metrics;
+use crate::policy::{Fingerprint, Policy, PolicyFiles, compile};
+use crate::ruleset::{Current, Refused};
+
+/// How often the files are looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How long they must stand still before they are read: somebody may be writing.
+const STILL: Duration = Duration::from_millis(200);
+/// How many looks after a change they are read once more: on a file system whose clock ticks every two seconds, a
+/// second change may have left no mark of its own.
+const ONCE_MORE: u32 = 4;
+/// How often a reading is tried anew when the files change in the middle of it.
+const TRIES: usize = 10;
+/// The pause after a reload that was asked for: however often one is asked for, others get to run.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How many mistakes of a set are shown.
+const SHOWN: usize = 100;
+/// How many characters of each. A file's own text stands in it, and may be as long as the file.
+const SHOWN_OF_EACH: usize = 500;
+
+/// What came of a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Another set runs now.
+    Replaced,
+    /// The files are what runs.
+    Unchanged,
+    /// The files hold mistakes, and what ran runs on.
+    Refused,
+    /// The files change too fast to be read.
+    Restless,
+}
+
+/// Keeps the policies of a process those of a folder.
+#[derive(Debug)]
+pub struct Reload {
+    folder: Arc<Path>,
+    issuers: Arc<[String]>,
+    policies: Current,
+    metrics: Metrics,
+    clock: Arc<dyn Clock>,
+    watch: Watch,
+    /// What was refused last, to know it again.
+    refused: Option<(PolicyFiles, String)>,
+}
+
+/// What the last looks have seen.
+#[derive(Debug, Default)]
+struct Watch {
+    seen: Option<Fingerprint>,
+    /// How many looks have seen the same since.
+    unchanged: u32,
+}
+
+impl Watch {
+    /// Whether what is seen now is to be read.
+    fn saw(&mut self, now: Fingerprint) -> bool {
+        if self.seen.as_ref() == Some(&now) {
+            self.unchanged = self.unchanged.saturating_add(1);
+        } else {
+            self.seen = Some(now);
+            self.unchanged = 0;
+        }
+        matches!(self.unchanged, 1 | ONCE_MORE)
+    }
+
+    /// What is there now is looked at as if it were new.
+    fn forget(&mut self) {
+        self.seen = None;
+    }
+
+    fn pause(&self) -> Duration {
+        let has_just_changed = self.seen.is_some() && self.unchanged == 0;
+        if has_just_changed { STILL } else { INTERVAL }
+    }
+}
+
+/// A folder, as it was read.
+struct Reading {
+    files: PolicyFiles,
+    policy: Option<Policy>,
+    report: Report,
+    /// Every file was read. What was not may be readable at the next look, without a mark of the change.
+    is_whole: bool,
+    /// Nothing changed in the meantime.
+    is_steady: bool,
+}
+
+impl Reload {
+    /// From this folder, for these policies. `issuers` are the names of the configured ones.
+    pub fn new(
+        folder: PathBuf,
+        issuers: impl IntoIterator<Item = String>,
+        policies: Current,
+        metrics: Metrics,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            folder: folder.into(),
+            issuers: issuers.into_iter().collect(),
+            policies,
+            metrics,
+            clock,
+            watch: Watch::default(),
+            refused: None,
+        }
+    }
+
+    /// Looks at the folder until the end of the process, and reads it whenever `asked` says so. Requests to do so
+    /// that come while one is carried out are one.
+    pub async fn follow(mut self, asked: Arc<Notify>) {
+        loop {
+            tokio::select! {
+                () = asked.notified() => {
+                    self.now().await;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                () = tokio::time::sleep(self.watch.pause()) => {
+                    self.look().await;
+                }
+            }
+        }
+    }
+
+    /// Looks whether the files have changed, and reads them if they have and then stood still.
+    async fn look(&mut self) -> Option<Outcome> {
+        let folder = Arc::clone(&self.folder);
+        let seen = tokio::task::spawn_blocking(move || Fingerprint::of(&folder)).await;
+        if !self.watch.saw(seen.ok()?) {
+            return None;
+        }
+        let reading = self.read().await;
+        if !reading.is_whole || !reading.is_steady {
+            self.watch.forget();
+        }
+        Some(self.take(reading, false))
+    }
+
+    /// Reads the files at once, whether they seem to have changed or not.
+    pub async fn now(&mut self) -> Outcome {
+        // Whoever asks has just written, perhaps within the same tick of the file system's clock.
+        self.watch.forget();
+        for _ in 0..TRIES {
+            let reading = self.read().await;
+            let outcome = self.take(reading, true);
+            if outcome != Outcome::Restless {
+                return outcome;
+            }
+            tokio::time::sleep(STILL).await;
+        }
+        tracing::warn!(
+            "the policies change too fast to be read; they are read when they stand still"
+        );
+        Outcome::Restless
+    }
+
+    async fn read(&self) -> Reading {
+        let (folder, issuers) = (Arc::clone(&self.folder), Arc::clone(&self.issuers));
+        let reading = tokio::task::spawn_blocking(move || {
+            Reading::since(&Fingerprint::of(&folder), &folder, &issuers)
+        });
+        reading.await.unwrap_or_else(|_panic| {
+            // A bug of ours, which is in the log: like any other mistake, it takes nothing away from what runs.
+            let mut report = Report::default();
+            let source = report.add_source(self.folder.display().to_string(), "");
+            report.error(
+                Span::start_of(source),
+                "the folder cannot be read: a bug of the gateway's",
+            );
+            Reading {
+                files: PolicyFiles::default(),
+                policy: None,
+                report,
+                is_whole: true,
+                is_steady: true,
+            }
+        })
+    }
+
+    /// Makes what was read the set that runs, or says why not.
+    fn take(&mut self, reading: Reading, is_asked: bool) -> Outcome {
+        if !reading.is_steady {
+            return Outcome::Restless;
+        }
+        let Some(policy) = reading.policy else {
+            self.refuse(reading.files, &reading.report, is_asked);
+            return Outcome::Refused;
+        };
+        self.refused = None;
+        let old = self.policies.load().policy().hash().to_owned();
+        if policy.hash() == old {
+            if self.policies.confirm() {
+                tracing::info!(policy = old, "the policies are again those in use");
+            } else if is_asked {
+                tracing::info!(policy = old, "the policies have not changed");
+            }
+            return Outcome::Unchanged;
+        }
+        let (new, callers) = (policy.hash().to_owned(), policy.callers().count());
+        self.policies.replace(policy, self.clock.now());
+        self.metrics.policy_replaced();
+        tracing::info!(old, new, callers, "the policies were replaced");
+        Outcome::Replaced
+    }
+
+    fn refuse(&mut self, files: PolicyFiles, report: &Report, is_asked: bool) {
+        let text = report.plain();
+        let is_known = self
+            .refused
+            .as_ref()
+            .is_some_and(|(known, said)| *known == files && *said == text);
+        if is_known && !is_asked {
+            return;
+        }
+        self.policies.refuse(Refused {
+            at: self.clock.now(),
+            count: report.len(),
+            mistakes: shown(report),
+        });
+        let in_use = self.policies.load().policy().hash().to_owned();
+        let mistakes = report.count();
+        if is_known {
+            tracing::error!(in_use, mistakes, "the policies are refused as before");
+            return;
+        }
+        tracing::error!(
+            in_use,
+            mistakes,
+            "the policies were refused; those in use stay"
+        );
+        for mistake in text.lines().take(SHOWN) {
+            tracing::error!("{}", cut(mistake));
+        }
+        self.refused = Some((files, text));
+    }
+}
+
+/// The first mistakes, as the operator's port shows them.
+fn shown(report: &Report) -> Vec<Value> {
+    let mut all = report.json();
+    let mut first = all.as_array_mut().map(std::mem::take).unwrap_or_default();
+    first.truncate(SHOWN);
+    for mistake in &mut first {
+        for (_, field) in mistake.as_object_mut().into_iter().flatten() {
+            if let Some(text) = field.as_str() {
+                *field = Value::String(cut(text));
+            }
+        }
+    }
+    first
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_OF_EACH) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or("")),
+        None => text.to_owned(),
+    }
+}
+
+impl Reading {
+    fn since(before: &Fingerprint, folder: &Path, issuers: &[String]) -> Self {
+        let mut report = Report::default();
+        let files = PolicyFiles::read(folder, &mut report);
+        let is_whole = report.is_clean();
+        let issuers: Vec<&str> = issuers.iter().map(String::as_str).collect();
+        let policy = compile(&files, &issuers, &mut report);
+        Self {
+            policy: policy.filter(|_| report.is_clean()),
+            files,
+            report,
+            is_whole,
+            is_steady: Fingerprint::of(folder) == *before,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
