@@ -422,6 +422,27 @@ impl OperationSet {
         OperationIx::all().filter(|ix| self.contains(*ix) && other.contains(*ix))
     }
 
+    /// Every operation in the set, in the order of the catalogue.
+    pub fn iter(&self) -> impl Iterator<Item = OperationIx> {
+        OperationIx::all().filter(|ix| self.contains(*ix))
+    }
+
+    /// What is in both sets.
+    pub fn and(mut self, other: &Self) -> Self {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine &= theirs;
+        }
+        self
+    }
+
+    /// What is in this set and not in the other.
+    pub fn without(mut self, other: &Self) -> Self {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine &= !theirs;
+        }
+        self
+    }
+
     /// Adds all of the other set.
     pub fn extend(&mut self, other: &Self) {
         for (mine, theirs) in self.0.iter_mut().zip(other.0) {

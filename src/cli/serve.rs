@@ -35,6 +35,11 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         }
         return Err(Failure::Bad);
     };
+    policy.advise(SystemClock.now(), &mut report);
+    if report.warnings() > 0 {
+        let warnings = report.warnings();
+        tracing::warn!(warnings, "the policies have warnings: run `tollgate check`");
+    }
     let token = settings.token.open()?;
     let upstream = Upstream::new(&settings.ca, settings.timeouts)?;
     // Bound before anything is written: a port in use changes nothing.

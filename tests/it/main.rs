@@ -30,4 +30,5 @@ mod refusals;
 mod reload;
 mod status;
 mod tidy;
+mod tools;
 mod upstream;
