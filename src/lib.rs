@@ -72,6 +72,7 @@ pub mod trail;
 // What it is judged by: pure.
 pub mod api_key;
 pub mod catalogue;
+pub mod filter;
 pub mod json;
 pub mod policy;
 pub mod redact;
