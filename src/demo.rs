@@ -161,6 +161,7 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
         callers: vec![listen(options.port).await?],
         admin: listen(options.admin_port).await?,
     };
+    let timeouts = Timeouts::default();
     let parts = Parts {
         limiters: Arc::new(Limiters::new(&policy)),
         policies: Current::new(policy),
@@ -170,10 +171,11 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
             scheme: http::uri::Scheme::HTTP,
             authority: upstream.to_string().parse()?,
         },
+        upstream_total: timeouts.total,
         log: Sink::open(output)?,
         clock: Arc::new(SystemClock),
     };
-    let running = start(bound, &parts, Upstream::new(&[], Timeouts::default())?)?;
+    let running = start(bound, &parts, Upstream::new(&[], timeouts)?)?;
     let url =
         |address: Option<&SocketAddr>| address.map(|it| format!("http://{it}")).unwrap_or_default();
     Ok(Demo {

@@ -93,6 +93,7 @@ pub mod fake_devin;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Response;
 use tower::{Service, ServiceBuilder};
@@ -107,6 +108,7 @@ use pipeline::authorize::Authorize;
 use pipeline::bounds::BoundsLayer;
 use pipeline::credential::{Credential, Outbound, Pinned};
 use pipeline::edge::Arrival;
+use pipeline::filter::FilterLayer;
 use pipeline::limit::{Limit, Limiters};
 use pipeline::pages::PagesLayer;
 use pipeline::problem::ProblemsLayer;
@@ -129,6 +131,8 @@ pub struct Parts {
     pub token: ServiceToken,
     /// The one host that it may go to.
     pub pinned: Pinned,
+    /// The time for an answer of Devin's, all pages of a filtered list together.
+    pub upstream_total: Duration,
     /// Where lines go.
     pub log: Sink,
     /// The time of day.
@@ -171,6 +175,8 @@ where
         // Whether their body is within the grant's bounds; from here on it is the one that was judged.
         .layer(BoundsLayer)
         .layer(StageLayer::new(Limit::new(Arc::clone(&parts.limiters))))
+        // What they may see of a list of organizations. Behind the limit: all pages of a list are one request.
+        .layer(FilterLayer::new(parts.upstream_total))
         // Only what is permitted gets the token, and nothing below decides any more.
         .layer(StageLayer::new(Credential::new(
             parts.token.clone(),

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn h9_both_shapes_are_filtered_and_what_stays_keeps_its_bytes() {
+    fn u10_both_shapes_are_filtered_and_what_stays_keeps_its_bytes() {
         let today = r#"{ "items" : [ {"org_id":"org-a", "name":"\u0041", "n":1.10} , {"org_id":"org-b"},{"org_id" : "org-c"}],
             "end_cursor":"\u0061b", "has_next_page" : false, "total":3}"#;
         assert_eq!(

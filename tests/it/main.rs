@@ -21,6 +21,7 @@ mod world;
 mod cli;
 mod connection;
 mod corpora;
+mod filter;
 mod forward;
 mod jwt;
 mod keys;
