@@ -45,7 +45,8 @@ pub enum Unfilterable {
 /// Takes out of a page what `shows` does not name.
 ///
 /// A page is `{items, end_cursor, has_next_page, total}`, the early `{organizations}`, or both in one object. Of an
-/// element that stays, and of the cursor, every byte stays; `total` becomes null, since it counts what is hidden.
+/// element that stays every byte stays, and so of the cursor of a next page. `total` becomes null, since it counts what
+/// is hidden, and so does a cursor that leads nowhere: it can name what is hidden.
 ///
 /// # Errors
 /// Whatever is not such a page: see [`Unfilterable`].
@@ -54,36 +55,16 @@ pub fn filter(page: &[u8], shows: impl Fn(&str) -> bool) -> Result<Filtered, Unf
     let members = document.root().members();
     let members = members.ok_or(Unfilterable::NotAnObject)?;
 
-    let mut body = String::with_capacity(page.len().min(4096));
     let mut lists = Lists::default();
-    let (mut cursor, mut continues) = (None, false);
+    let next = next(&members)?;
+    let mut body = String::with_capacity(page.len().min(4096));
     for (name, value) in &members {
         let written = match &**name {
             "items" => lists.write("items", *value, &shows)?.into(),
             "organizations" => lists.write("organizations", *value, &shows)?.into(),
-            "end_cursor" => {
-                cursor = match value.kind() {
-                    Kind::Text => value.as_text(),
-                    Kind::Null => None,
-                    kind @ (Kind::Bool | Kind::Number | Kind::List | Kind::Object) => {
-                        let name = "end_cursor";
-                        return Err(Unfilterable::Member { name, kind });
-                    }
-                };
-                Cow::Borrowed(value.raw())
-            }
-            "has_next_page" => {
-                continues = match (value.as_bool(), value.kind()) {
-                    (Some(continues), _) => continues,
-                    (None, Kind::Null) => false,
-                    (None, kind) => {
-                        let name = "has_next_page";
-                        return Err(Unfilterable::Member { name, kind });
-                    }
-                };
-                Cow::Borrowed(value.raw())
-            }
-            "total" => Cow::Borrowed("null"),
+            "end_cursor" if next.is_some() => Cow::Borrowed(value.raw()),
+            "end_cursor" | "total" => Cow::Borrowed("null"),
+            "has_next_page" => Cow::Borrowed(value.raw()),
             _ => continue,
         };
         body.push(if body.is_empty() { '{' } else { ',' });
@@ -94,20 +75,38 @@ pub fn filter(page: &[u8], shows: impl Fn(&str) -> bool) -> Result<Filtered, Unf
         body.push_str(&written);
     }
     body.push('}');
-
-    let kept = lists.kept.ok_or(Unfilterable::NoList)?;
-    let cursor = cursor.filter(|it| !it.is_empty()).map(Cow::into_owned);
-    let next = match (continues, cursor) {
-        (false, _) => None,
-        (true, None) => return Err(Unfilterable::NoCursor),
-        (true, Some(cursor)) => Some(cursor),
-    };
     Ok(Filtered {
         body,
-        kept,
+        kept: lists.kept.ok_or(Unfilterable::NoList)?,
         dropped: lists.dropped,
         next,
     })
+}
+
+/// Where the next page begins, if the page says that there is one.
+fn next(members: &[(Cow<'_, str>, Node<'_>)]) -> Result<Option<String>, Unfilterable> {
+    let member = |name| {
+        let mut found = members.iter().filter(|(other, _)| other == name);
+        found.next().map(|(_, value)| *value)
+    };
+    let odd = |name, value: Node<'_>| Unfilterable::Member {
+        name,
+        kind: value.kind(),
+    };
+    // As everywhere, null is absent.
+    let continues = match member("has_next_page").filter(|it| !it.is_null()) {
+        Some(value) => value.as_bool().ok_or(odd("has_next_page", value))?,
+        None => false,
+    };
+    let cursor = match member("end_cursor").filter(|it| !it.is_null()) {
+        Some(value) => Some(value.as_text().ok_or(odd("end_cursor", value))?),
+        None => None,
+    };
+    match cursor.filter(|it| !it.is_empty()) {
+        _ if !continues => Ok(None),
+        Some(cursor) => Ok(Some(cursor.into_owned())),
+        None => Err(Unfilterable::NoCursor),
+    }
 }
 
 /// What has become of a page's lists. The early one stands beside today's with the same elements: none counts twice.
@@ -187,14 +186,14 @@ mod tests {
     #[test]
     fn u10_both_shapes_are_filtered_and_what_stays_keeps_its_bytes() {
         let today = r#"{ "items" : [ {"org_id":"org-a", "name":"\u0041", "n":1.10} , {"org_id":"org-b"},{"org_id" : "org-c"}],
-            "end_cursor":"\u0061b", "has_next_page" : false, "total":3}"#;
+            "end_cursor":"\u0061b", "has_next_page" : true, "total":3}"#;
         assert_eq!(
             filtered(today),
             Filtered {
-                body: r#"{"items":[{"org_id":"org-a", "name":"\u0041", "n":1.10},{"org_id" : "org-c"}],"end_cursor":"\u0061b","has_next_page":false,"total":null}"#.to_owned(),
+                body: r#"{"items":[{"org_id":"org-a", "name":"\u0041", "n":1.10},{"org_id" : "org-c"}],"end_cursor":"\u0061b","has_next_page":true,"total":null}"#.to_owned(),
                 kept: 2,
                 dropped: 1,
-                next: None,
+                next: Some("ab".to_owned()),
             }
         );
         let early = r#"{"organizations":[{"id":"org-b","name":"b"},{"id":"org-a","name":"a"}]}"#;
@@ -327,7 +326,11 @@ mod tests {
         assert_eq!(filtered(page).next.as_deref(), Some("ab/c"));
         for end in ["false", "null"] {
             let page = format!(r#"{{"end_cursor":"x","items":[],"has_next_page":{end}}}"#);
-            assert_eq!(filtered(&page).next, None);
+            let filtered = filtered(&page);
+            assert_eq!(filtered.next, None);
+            // It may well be made of the id of the last element.
+            let wanted = page.replace(r#""x""#, "null");
+            assert_eq!(filtered.body, wanted);
         }
         assert_eq!(filtered(r#"{"end_cursor":"x","items":[]}"#).next, None);
     }

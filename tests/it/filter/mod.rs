@@ -54,10 +54,8 @@ async fn u10_a_caller_sees_its_own_organizations_in_both_shapes() {
         let list = answer.is_upstream(200).json();
         assert_eq!(ids(&list["items"], "org_id"), ["org-ds"]);
         assert_eq!(ids(&list["organizations"], "id"), ["org-ds"]);
-        assert_eq!(
-            (&list["total"], &list["has_next_page"]),
-            (&Value::Null, &json!(false))
-        );
+        assert_eq!(list["has_next_page"], false);
+        assert!(list["total"].is_null() && list["end_cursor"].is_null());
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         assert!(!text.contains("org-web") && !text.contains("org-infra"));
         assert_eq!(answer.header("cache-control"), Some("no-store"));
