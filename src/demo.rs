@@ -164,6 +164,7 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
     };
     let clock = SystemClock;
     let policies = Current::new(policy, clock.now());
+    let timeouts = Timeouts::default();
     let parts = Parts {
         metrics: Metrics::new(policies.clone()),
         policies,
@@ -173,10 +174,11 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
             scheme: http::uri::Scheme::HTTP,
             authority: upstream.to_string().parse()?,
         },
+        upstream_total: timeouts.total,
         log: Sink::open(output)?,
         clock: Arc::new(clock),
     };
-    let running = start(bound, &parts, Upstream::new(&[], Timeouts::default())?)?;
+    let running = start(bound, &parts, Upstream::new(&[], timeouts)?)?;
     let url =
         |address: Option<&SocketAddr>| address.map(|it| format!("http://{it}")).unwrap_or_default();
     Ok(Demo {

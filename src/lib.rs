@@ -72,6 +72,7 @@ pub mod trail;
 // What it is judged by: pure.
 pub mod api_key;
 pub mod catalogue;
+pub mod filter;
 pub mod json;
 pub mod policy;
 pub mod redact;
@@ -95,6 +96,7 @@ pub mod fake_devin;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Response;
 use tower::{Service, ServiceBuilder};
@@ -110,6 +112,7 @@ use pipeline::authorize::Authorize;
 use pipeline::bounds::BoundsLayer;
 use pipeline::credential::{Credential, Outbound, Pinned};
 use pipeline::edge::Arrival;
+use pipeline::filter::FilterLayer;
 use pipeline::limit::Limit;
 use pipeline::pages::PagesLayer;
 use pipeline::problem::ProblemsLayer;
@@ -131,6 +134,8 @@ pub struct Parts {
     pub token: ServiceToken,
     /// The one host that it may go to.
     pub pinned: Pinned,
+    /// The time for an answer of Devin's, all pages of a filtered list together.
+    pub upstream_total: Duration,
     /// Where lines go.
     pub log: Sink,
     /// What is counted.
@@ -178,6 +183,8 @@ where
         // Whether their body is within the grant's bounds; from here on it is the one that was judged.
         .layer(BoundsLayer)
         .layer(StageLayer::new(Limit))
+        // What they may see of a list of organizations. Behind the limit: all pages of a list are one request.
+        .layer(FilterLayer::new(parts.upstream_total))
         // Only what is permitted gets the token, and nothing below decides any more.
         .layer(StageLayer::new(Credential::new(
             parts.token.clone(),

@@ -233,7 +233,7 @@ pub struct Operation {
     pub guards: &'static [Guard],
     /// Whether its answer holds a secret that is shown once.
     pub reveals_once: bool,
-    /// Whether its answer can be filtered to the caller's organizations (once the filter exists).
+    /// Whether its answer is a list of organizations, of which a caller sees its own.
     pub filtered: bool,
     /// Whether it can shut Tollgate itself out of Devin: by its address, its service user or its key.
     pub locks_out: bool,

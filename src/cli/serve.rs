@@ -67,6 +67,7 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         issuers: settings.issuers.into(),
         token,
         pinned: settings.pinned,
+        upstream_total: settings.timeouts.total,
         log,
         clock,
     };

@@ -22,6 +22,7 @@ mod bounds;
 mod cli;
 mod connection;
 mod corpora;
+mod filter;
 mod forward;
 mod jwt;
 mod keys;

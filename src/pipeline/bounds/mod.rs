@@ -21,7 +21,7 @@ use tower::{Layer, Service};
 
 use super::BoxFuture;
 use super::authorize::{Granted, refuse};
-use crate::body::{Body, BoxError, full};
+use crate::body::{Body, BoxError, full, is_json};
 use crate::catalogue::OperationIx;
 use crate::exchange::Exchange;
 use crate::policy::bounds::Facts;
@@ -286,22 +286,7 @@ fn is_plain_json(headers: &HeaderMap) -> Result<(), &'static str> {
     if headers.contains_key(CONTENT_ENCODING) {
         return Err("A body that the policy looks into must not be compressed");
     }
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let mut parts = kind.split(';').map(str::trim);
-    let is_json = parts
-        .next()
-        .is_some_and(|it| it.eq_ignore_ascii_case("application/json"));
-    let mut parameters = parts.filter(|it| !it.is_empty());
-    let is_utf8 = parameters.all(|it| {
-        it.split_once('=').is_some_and(|(name, value)| {
-            name.eq_ignore_ascii_case("charset")
-                && value.trim_matches('"').eq_ignore_ascii_case("utf-8")
-        })
-    });
-    if is_json && is_utf8 {
+    if is_json(headers) {
         Ok(())
     } else {
         Err("A body that the policy looks into must be application/json, in UTF-8")
