@@ -134,6 +134,8 @@ pub struct Parts {
     pub token: ServiceToken,
     /// The one host that it may go to.
     pub pinned: Pinned,
+    /// The time for a caller's body that has to be read.
+    pub body_time: Duration,
     /// The time for an answer of Devin's, all pages of a filtered list together.
     pub upstream_total: Duration,
     /// Where lines go.
@@ -181,7 +183,7 @@ where
         // Whether they may. Before the limit: what is denied anyway uses nothing up.
         .layer(StageLayer::new(Authorize))
         // Whether their body is within the grant's bounds; from here on it is the one that was judged.
-        .layer(BoundsLayer)
+        .layer(BoundsLayer::new(parts.body_time))
         .layer(StageLayer::new(Limit))
         // What they may see of a list of organizations. Behind the limit: all pages of a list are one request.
         .layer(FilterLayer::new(parts.upstream_total))

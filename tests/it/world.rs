@@ -88,6 +88,8 @@ pub(crate) struct Setup {
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) issuer_names: Vec<&'static str>,
     pub(crate) timeouts: Timeouts,
+    /// The time for a body that has to be read.
+    pub(crate) body_time: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) roots: Vec<rustls::pki_types::CertificateDer<'static>>,
     /// Where Devin is, if not at the fake's own address.
@@ -107,6 +109,7 @@ impl Default for Setup {
                 first_byte: Duration::from_secs(20),
                 total: Duration::from_secs(20),
             },
+            body_time: Duration::from_secs(20),
             clock: Arc::new(SystemClock),
             roots: Vec::new(),
             pinned: None,
@@ -269,6 +272,7 @@ impl World {
             issuers: setup.issuers.into(),
             token: ServiceToken::new(&token.clone().into()).unwrap(),
             pinned: setup.pinned.unwrap_or_else(|| at(fake_address)),
+            body_time: setup.body_time,
             upstream_total: setup.timeouts.total,
             log: sink.clone(),
             clock: setup.clock,
