@@ -6,6 +6,7 @@ mod check;
 mod health;
 mod keys;
 mod operations;
+mod schema;
 mod serve;
 mod source;
 mod status;
@@ -62,6 +63,8 @@ enum Command {
     Check(check::Options),
     /// List the operations that policies can name, or show one with its fields.
     Operations(operations::Options),
+    /// Print the JSON Schema of policies, their tests, or the configuration, for editors.
+    Schema(schema::Options),
     /// Make API keys.
     Keys {
         #[command(subcommand)]
@@ -123,6 +126,7 @@ pub fn main() -> ExitCode {
         Command::Demo(options) => on_runtime(demo::run(options, format)),
         Command::Check(options) => check::run(&options, format),
         Command::Operations(options) => operations::run(&options, format),
+        Command::Schema(options) => schema::run(&options),
         Command::Keys { command } => keys::run(&command, format),
         Command::Health(options) => on_runtime(health::run(options, format)),
         Command::Status(options) => on_runtime(status::run(options, format)),

@@ -87,6 +87,7 @@ pub mod token;
 pub mod admin;
 pub mod document;
 pub mod metrics;
+pub mod schema;
 pub mod settings;
 pub mod telemetry;
 // What else the binary does.

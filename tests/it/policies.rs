@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use tollgate::catalogue::OperationIx;
 use tollgate::document::Report;
 use tollgate::policy::{PolicyFiles, compile};
 
@@ -119,6 +120,75 @@ fn no_snapshot_is_of_a_sample_that_has_gone() {
         if path.extension().is_some_and(|it| it == "snap") {
             let name = path.file_stem().unwrap().to_str().unwrap();
             assert!(names.contains(name), "{name}.snap is of no sample");
+        }
+    }
+}
+
+/// The fenced blocks of docs/policies.md: what stands behind the fence, and what is in the block.
+fn blocks() -> Vec<(String, String)> {
+    let text = include_str!("../../docs/policies.md");
+    let mut found = Vec::new();
+    let mut open: Option<(String, String)> = None;
+    for line in text.lines() {
+        match (&mut open, line.strip_prefix("```")) {
+            (None, Some(info)) => open = Some((info.to_owned(), String::new())),
+            (Some(_), Some(_)) => found.extend(open.take()),
+            (Some((_, block)), None) => writeln!(block, "{line}").unwrap(),
+            (None, None) => {}
+        }
+    }
+    assert_eq!(open, None, "a block is not closed");
+    found
+}
+
+#[test]
+fn the_examples_of_the_documentation_load_or_are_refused_as_it_says() {
+    let (mut loaded, mut refused) = (0, 0);
+    let all = blocks();
+    for (at, (info, block)) in all.iter().enumerate() {
+        let mut report = Report::default();
+        let texts = [("policies/web.yaml", block.as_str())];
+        let files = PolicyFiles::from_texts(texts, &mut report);
+        match info.as_str() {
+            "yaml policy" => {
+                let policy = compile(&files, &["github"], &mut report);
+                assert!(policy.is_some(), "{block}\n{}", report.plain());
+                loaded += 1;
+            }
+            "yaml policy refused" => {
+                assert!(compile(&files, &["github"], &mut report).is_none());
+                assert_eq!(
+                    ("text", report.plain()),
+                    (&*all[at + 1].0, all[at + 1].1.clone())
+                );
+                refused += 1;
+            }
+            other => assert!(!other.contains("policy"), "{other} is no sort of block"),
+        }
+    }
+    assert!(loaded >= 4 && refused >= 1, "{loaded} {refused}");
+}
+
+#[test]
+fn every_guarded_field_stands_in_the_documentation() {
+    let text = include_str!("../../docs/policies.md");
+    for row in OperationIx::served().map(OperationIx::row) {
+        for guard in row.guards {
+            let place = if guard.is_in_body() { "" } else { "query " };
+            let start = format!("| {place}`{}` |", guard.path());
+            // An id stands there in full, or the beginning that it has in common with others.
+            let has = |word: &str| match word.strip_suffix('…') {
+                Some(common) => row.id.starts_with(common),
+                None => row.id == word,
+            };
+            assert!(
+                text.lines()
+                    .filter(|line| line.starts_with(&start))
+                    .any(|line| line.split('`').any(has)),
+                "{}: `{}` is not in the table of guarded fields",
+                row.id,
+                guard.path()
+            );
         }
     }
 }
