@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::facts::{Fact, Facts, seen_node};
+use super::facts::{Fact, Facts};
 use super::field::{FieldPath, Presence, Step};
-use super::weigh::{Seen, Weighed, Why, weigh};
+use super::seen::{Seen, seen_node};
+use super::weigh::{Weighed, Why, weigh};
 use super::{Applied, Judged, Place, Refused, Ruling};
 use crate::catalogue::{Guard, Shown};
 use crate::json::{Document, Edits, Kind, Node};

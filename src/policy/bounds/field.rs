@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::pattern::Pattern;
-use super::weigh::{Seen, Weighed, weigh};
+use super::seen::Seen;
+use super::weigh::{Weighed, weigh};
 use super::{Place, Ruling};
 use crate::catalogue::Operation;
 

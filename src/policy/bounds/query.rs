@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::body::guarded;
 use super::facts::{Fact, Facts};
-use super::weigh::{Seen, Weighed, Why, weigh};
+use super::seen::Seen;
+use super::weigh::{Weighed, Why, weigh};
 use super::{Applied, Judged, Place, Refused};
 use crate::catalogue::{Guard, Shown};
 use crate::target::decode_form;

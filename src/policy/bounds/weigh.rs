@@ -9,37 +9,8 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::Ruling;
-use super::field::{Above, FieldRule, Presence, Scalar};
-
-/// A value as it is judged.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Seen<'a> {
-    /// It is not there.
-    Absent,
-    /// `null`: as good as not there.
-    Null,
-    /// A boolean.
-    Bool(bool),
-    /// A whole number, written as one.
-    Whole(i64),
-    /// Any other number.
-    Number,
-    /// Text.
-    Text(Cow<'a, str>),
-    /// The value of a query's key, which has no type.
-    Raw(Cow<'a, str>),
-    /// A list.
-    List(Vec<Seen<'a>>),
-    /// An object.
-    Object,
-    /// Something of which a log has kept no more than this.
-    Hidden {
-        /// Whether it is a list; otherwise it is text.
-        is_list: bool,
-        /// Elements, or characters.
-        length: u64,
-    },
-}
+use super::field::{Above, FieldRule, Presence};
+use super::seen::Seen;
 
 /// What kind of refusal it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,83 +41,6 @@ pub enum Weighed {
     },
     /// The log has not kept enough to say.
     Undecidable,
-}
-
-impl Seen<'_> {
-    fn is_there(&self) -> bool {
-        !matches!(self, Self::Absent | Self::Null)
-    }
-
-    /// The whole number that it is, where the kind is clear or the query's text is one.
-    fn whole(&self) -> Option<i64> {
-        match self {
-            Self::Whole(it) => Some(*it),
-            // `+5` and `05` are numbers to some readers and not to others.
-            Self::Raw(text) => text
-                .parse()
-                .ok()
-                .filter(|it: &i64| it.to_string() == **text),
-            Self::Absent
-            | Self::Null
-            | Self::Bool(_)
-            | Self::Number
-            | Self::Text(_)
-            | Self::List(_)
-            | Self::Object
-            | Self::Hidden { .. } => None,
-        }
-    }
-
-    fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) | Self::Raw(text) => Some(text),
-            Self::Absent
-            | Self::Null
-            | Self::Bool(_)
-            | Self::Whole(_)
-            | Self::Number
-            | Self::List(_)
-            | Self::Object
-            | Self::Hidden { .. } => None,
-        }
-    }
-
-    /// How many elements it has, if it is a list.
-    fn elements(&self) -> Option<u64> {
-        if let Self::List(items) = self {
-            return Some(items.len() as u64);
-        }
-        if let Self::Hidden {
-            is_list: true,
-            length,
-        } = self
-        {
-            return Some(*length);
-        }
-        None
-    }
-
-    fn is(&self, wanted: &Scalar) -> bool {
-        match (self, wanted) {
-            (Self::Text(text) | Self::Raw(text), Scalar::Text(wanted)) => text == wanted,
-            (Self::Raw(text), Scalar::Whole(wanted)) => **text == wanted.to_string(),
-            (Self::Raw(text), Scalar::Bool(wanted)) => **text == wanted.to_string(),
-            (Self::Whole(it), Scalar::Whole(wanted)) => it == wanted,
-            (Self::Bool(it), Scalar::Bool(wanted)) => it == wanted,
-            _ => false,
-        }
-    }
-
-    pub(super) fn of(value: &Value) -> Seen<'_> {
-        match value {
-            Value::Null => Seen::Null,
-            Value::Bool(it) => Seen::Bool(*it),
-            Value::Number(it) => it.as_i64().map_or(Seen::Number, Seen::Whole),
-            Value::String(text) => Seen::Text(Cow::Borrowed(text)),
-            Value::Array(items) => Seen::List(items.iter().map(Seen::of).collect()),
-            Value::Object(_) => Seen::Object,
-        }
-    }
 }
 
 /// A refusal, before its source is known.
@@ -402,7 +296,7 @@ fn refuse(ruling: &Ruling<'_>, no: No) -> Weighed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::bounds::Pattern;
+    use crate::policy::bounds::{Pattern, Scalar};
 
     fn judged(rules: &[&FieldRule], seen: Seen<'_>) -> String {
         let rulings: Vec<Ruling<'_>> = rules
