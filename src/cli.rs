@@ -8,6 +8,7 @@ mod keys;
 mod operations;
 mod schema;
 mod serve;
+mod source;
 mod status;
 mod upstream;
 
@@ -58,7 +59,7 @@ enum Command {
     Serve(Config),
     /// Run the gateway, a fake Devin and the sample policies in one process: no token, no server, no file.
     Demo(demo::Options),
-    /// Check the configuration and all policies, and list every mistake.
+    /// Check the configuration and all policies, and list every mistake and what is surely not meant.
     Check(check::Options),
     /// List the operations that policies can name, or show one with its fields.
     Operations(operations::Options),

@@ -53,16 +53,7 @@ pub enum Rejection {
         is_standard: bool,
     },
     /// The policy says no.
-    Stopped {
-        /// The operation.
-        operation: OperationIx,
-        /// The organization of the request; none for an operation that names none.
-        organization: Option<String>,
-        /// Why.
-        stop: Stop,
-        /// Whom to ask where no rule decided.
-        owner: Option<String>,
-    },
+    Stopped(Box<Stopped>),
     /// A body that has to be judged is of another kind than JSON.
     BodyUnsupported(&'static str),
     /// A body that has to be judged, or an upload, is too large.
@@ -106,6 +97,19 @@ pub enum Rejection {
     UpstreamCredentialRejected,
     /// A bug of ours.
     Internal,
+}
+
+/// What the policy has against a request.
+#[derive(Debug)]
+pub struct Stopped {
+    /// The operation.
+    pub operation: OperationIx,
+    /// The organization of the request; none for an operation that names none.
+    pub organization: Option<String>,
+    /// Why.
+    pub stop: Stop,
+    /// Whom to ask where no rule decided.
+    pub owner: Option<String>,
 }
 
 /// Why no operation was found.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use rustls::pki_types::CertificateDer;
 
-use crate::document::{Node, Report, Value, parse};
+use crate::document::{Node, Report, Span, Value, parse};
 use crate::pipeline::access_log::Output;
 use crate::pipeline::authenticate::Issuer;
 use crate::pipeline::credential::Pinned;
@@ -42,6 +42,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// Whose tokens are believed.
     pub issuers: Vec<Issuer>,
+    /// Where each of them stands, in the same order.
+    pub issuer_spans: Vec<Span>,
     /// The folder of policies.
     pub policies: PathBuf,
     /// Where the access log goes.
@@ -157,7 +159,7 @@ pub fn load(path: &Path, overrides: &[Override], report: &mut Report) -> Option<
             let source = report.add_source(name, "");
             report
                 .error(
-                    crate::document::Span::start_of(source),
+                    Span::start_of(source),
                     format!("the file cannot be read: {error}"),
                 )
                 .help("name it with --config; README.md shows one to start from");

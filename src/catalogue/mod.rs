@@ -233,7 +233,7 @@ pub struct Operation {
     pub guards: &'static [Guard],
     /// Whether its answer holds a secret that is shown once.
     pub reveals_once: bool,
-    /// Whether its answer can be filtered to the caller's organizations (once the filter exists).
+    /// Whether its answer is a list of organizations, of which a caller sees its own.
     pub filtered: bool,
     /// Whether it can shut Tollgate itself out of Devin: by its address, its service user or its key.
     pub locks_out: bool,
@@ -420,6 +420,27 @@ impl OperationSet {
     /// The operations that are in both sets.
     pub fn shared<'s>(&'s self, other: &'s Self) -> impl Iterator<Item = OperationIx> + 's {
         OperationIx::all().filter(|ix| self.contains(*ix) && other.contains(*ix))
+    }
+
+    /// Every operation in the set, in the order of the catalogue.
+    pub fn iter(&self) -> impl Iterator<Item = OperationIx> {
+        OperationIx::all().filter(|ix| self.contains(*ix))
+    }
+
+    /// What is in both sets.
+    pub fn and(mut self, other: &Self) -> Self {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine &= theirs;
+        }
+        self
+    }
+
+    /// What is in this set and not in the other.
+    pub fn without(mut self, other: &Self) -> Self {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine &= !theirs;
+        }
+        self
     }
 
     /// Adds all of the other set.

@@ -1,4 +1,4 @@
-//! Mistakes in documents: collected, then shown all at once.
+//! Mistakes in documents, and what is surely not meant: collected, then shown all at once.
 
 use std::fmt::Write as _;
 
@@ -16,11 +16,23 @@ pub struct SourceId(usize);
 struct Source {
     path: String,
     text: String,
+    /// Where each line begins.
+    lines: Vec<usize>,
 }
 
-/// One mistake.
+/// How bad it is; the worse comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Severity {
+    /// The documents are not taken.
+    Error,
+    /// They are, and something in them is surely not meant.
+    Warning,
+}
+
+/// One mistake, or one warning.
 #[derive(Debug)]
 pub struct Diagnostic {
+    severity: Severity,
     span: Span,
     message: String,
     help: Option<String>,
@@ -70,7 +82,10 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, word)| word)
 }
 
-/// Everything that is wrong with a set of documents.
+/// The most warnings that are shown to people at once; JSON has all of them.
+const MAX_SHOWN: usize = 50;
+
+/// Everything that is wrong with a set of documents, and everything to be warned of.
 #[derive(Debug, Default)]
 pub struct Report {
     sources: Vec<Source>,
@@ -102,19 +117,32 @@ struct Also<'a> {
 impl Report {
     /// Names a source, so that spans can point into it.
     pub fn add_source(&mut self, path: impl Into<String>, text: impl Into<String>) -> SourceId {
+        let text = text.into();
+        let ends = text.match_indices('\n').map(|(at, _)| at + 1);
         self.sources.push(Source {
             path: path.into(),
-            text: text.into(),
+            lines: std::iter::once(0).chain(ends).collect(),
+            text,
         });
         SourceId(self.sources.len() - 1)
     }
 
     /// Adds a mistake; the answer takes help and a second place.
     pub fn error(&mut self, span: Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(Severity::Error, span, message.into())
+    }
+
+    /// Adds what is legal and surely not meant; the answer takes help and a second place.
+    pub fn warn(&mut self, span: Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(Severity::Warning, span, message.into())
+    }
+
+    fn add(&mut self, severity: Severity, span: Span, message: String) -> &mut Diagnostic {
         let at = self.diagnostics.len();
         self.diagnostics.push(Diagnostic {
+            severity,
             span,
-            message: redact(&message.into()).into_owned(),
+            message: redact(&message).into_owned(),
             help: None,
             also: None,
         });
@@ -127,14 +155,25 @@ impl Report {
         self.secrets.push(span);
     }
 
-    /// Whether nothing is wrong.
+    /// Whether nothing is wrong; there may be warnings.
     pub fn is_clean(&self) -> bool {
-        self.diagnostics.is_empty()
+        self.of(Severity::Error).next().is_none()
     }
 
     /// How many mistakes there are.
     pub fn len(&self) -> usize {
-        self.diagnostics.len()
+        self.of(Severity::Error).count()
+    }
+
+    /// How many warnings there are.
+    pub fn warnings(&self) -> usize {
+        self.of(Severity::Warning).count()
+    }
+
+    fn of(&self, severity: Severity) -> impl Iterator<Item = &Diagnostic> {
+        self.diagnostics
+            .iter()
+            .filter(move |it| it.severity == severity)
     }
 
     /// `1 mistake` or `7 mistakes`.
@@ -145,18 +184,31 @@ impl Report {
         }
     }
 
+    /// `1 warning` or `7 warnings`.
+    pub fn count_warnings(&self) -> String {
+        match self.warnings() {
+            1 => "1 warning".to_owned(),
+            several => format!("{several} warnings"),
+        }
+    }
+
     /// Whether there are none (the same as [`Report::is_clean`]).
     pub fn is_empty(&self) -> bool {
         self.is_clean()
     }
 
-    /// `file:line:column: message` per mistake, without snippets: for logs.
+    /// `file:line:column: message` per mistake, then per warning, without snippets: for logs.
     pub fn plain(&self) -> String {
         let mut out = String::new();
-        for shown in self.shown() {
+        for diagnostic in self.ordered() {
+            let shown = self.show(diagnostic);
+            let mark = match diagnostic.severity {
+                Severity::Error => "",
+                Severity::Warning => "warning: ",
+            };
             let _ = write!(
                 out,
-                "{}:{}:{}: {}",
+                "{}:{}:{}: {mark}{}",
                 shown.file, shown.line, shown.column, shown.message
             );
             if let Some(help) = shown.help {
@@ -169,10 +221,24 @@ impl Report {
 
     /// All mistakes as a JSON array.
     pub fn json(&self) -> serde_json::Value {
-        serde_json::to_value(self.shown()).unwrap_or_default()
+        self.json_of(Severity::Error)
     }
 
-    /// All mistakes with snippets, for people; `color` for terminals.
+    /// All warnings as a JSON array.
+    pub fn json_warnings(&self) -> serde_json::Value {
+        self.json_of(Severity::Warning)
+    }
+
+    fn json_of(&self, severity: Severity) -> serde_json::Value {
+        let ordered = self.ordered().into_iter();
+        let shown: Vec<Shown<'_>> = ordered
+            .filter(|it| it.severity == severity)
+            .map(|it| self.show(it))
+            .collect();
+        serde_json::to_value(shown).unwrap_or_default()
+    }
+
+    /// All mistakes with snippets, then the warnings (of very many, the first), for people; `color` for terminals.
     pub fn human(&self, color: bool) -> String {
         let masked: Vec<String> = (0..self.sources.len())
             .map(|ix| self.masked(SourceId(ix)))
@@ -183,8 +249,22 @@ impl Report {
             Renderer::plain()
         };
         let mut out = String::new();
+        let mut warnings = 0;
         for diagnostic in self.ordered() {
-            let mut group = Level::ERROR
+            let level = match diagnostic.severity {
+                Severity::Error => Level::ERROR,
+                Severity::Warning => Level::WARNING,
+            };
+            warnings += usize::from(diagnostic.severity == Severity::Warning);
+            if warnings > MAX_SHOWN {
+                let _ = writeln!(
+                    out,
+                    "… and {} more warnings; `--output json` has all of them\n",
+                    self.warnings() - MAX_SHOWN
+                );
+                break;
+            }
+            let mut group = level
                 .primary_title(diagnostic.message.as_str())
                 .element(self.snippet(&masked, diagnostic.span, AnnotationKind::Primary, ""));
             if let Some((span, label)) = &diagnostic.also {
@@ -249,48 +329,43 @@ impl Report {
         })
     }
 
-    fn place(&self, span: Span) -> (&str, usize, usize) {
-        let (path, text) = self.source(span.source);
-        let before = text.get(..span.start.min(text.len())).unwrap_or("");
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-        (path, line, column)
+    /// The file, line and column of a place, each counted from 1.
+    pub fn place(&self, span: Span) -> (&str, usize, usize) {
+        let Some(source) = self.sources.get(span.source.0) else {
+            return ("", 1, 1);
+        };
+        let start = span.start.min(source.text.len());
+        let line = source.lines.partition_point(|begin| *begin <= start).max(1);
+        let begin = source.lines.get(line - 1).copied().unwrap_or_default();
+        let before = source.text.get(begin..start).unwrap_or("");
+        (&source.path, line, before.chars().count() + 1)
     }
 
-    /// In the order of files and places, so that the same mistakes print the same way.
+    /// The worse first, then in the order of files and places, so that the same mistakes print the same way.
     fn ordered(&self) -> Vec<&Diagnostic> {
         let mut all: Vec<&Diagnostic> = self.diagnostics.iter().collect();
-        all.sort_by_key(|it| (it.span.source.0, it.span.start));
+        all.sort_by_key(|it| (it.severity, it.span.source.0, it.span.start));
         all
     }
 
-    fn shown(&self) -> Vec<Shown<'_>> {
-        let show = |diagnostic: &'_ Diagnostic| {
-            let (file, line, column) = self.place(diagnostic.span);
-            (file, line, column)
-        };
-        self.ordered()
-            .into_iter()
-            .map(|diagnostic| {
-                let (file, line, column) = show(diagnostic);
-                Shown {
+    fn show<'a>(&'a self, diagnostic: &'a Diagnostic) -> Shown<'a> {
+        let (file, line, column) = self.place(diagnostic.span);
+        Shown {
+            file,
+            line,
+            column,
+            message: &diagnostic.message,
+            help: diagnostic.help.as_deref(),
+            also: diagnostic.also.as_ref().map(|(span, label)| {
+                let (file, line, column) = self.place(*span);
+                Also {
                     file,
                     line,
                     column,
-                    message: &diagnostic.message,
-                    help: diagnostic.help.as_deref(),
-                    also: diagnostic.also.as_ref().map(|(span, label)| {
-                        let (file, line, column) = self.place(*span);
-                        Also {
-                            file,
-                            line,
-                            column,
-                            label,
-                        }
-                    }),
+                    label,
                 }
-            })
-            .collect()
+            }),
+        }
     }
 }
 
@@ -304,5 +379,40 @@ mod tests {
         assert_eq!(nearest("operatons", known), Some("operations"));
         assert_eq!(nearest("colour", known), None);
         assert_eq!(nearest("x", ["y"]), Some("y"));
+    }
+    #[test]
+    fn a_warning_is_no_mistake_and_comes_behind_them() {
+        let mut report = Report::default();
+        let source = report.add_source("a.yaml", "one\nüb two\n");
+        let at = |start, end| Span { source, start, end };
+        report.warn(at(0, 3), "odd").help("look");
+        assert!(report.is_clean() && report.json() == serde_json::json!([]));
+        report.error(at(8, 11), "bad");
+        assert_eq!((report.len(), report.warnings()), (1, 1));
+        assert_eq!(
+            report.plain(),
+            "a.yaml:2:4: bad\na.yaml:1:1: warning: odd (look)\n"
+        );
+        assert_eq!(report.json()[0]["message"], "bad");
+        assert_eq!(report.json_warnings()[0]["help"], "look");
+        let shown = report.human(false);
+        let (bad, odd) = (shown.find("error: bad"), shown.find("warning: odd"));
+        assert!(bad.is_some() && bad < odd, "{shown}");
+    }
+
+    #[test]
+    fn of_very_many_warnings_people_see_the_first() {
+        let mut report = Report::default();
+        let source = report.add_source("a.yaml", "x\n".repeat(100));
+        for line in 0..100 {
+            let start = line * 2;
+            let end = start + 1;
+            report.warn(Span { source, start, end }, "odd");
+        }
+        let shown = report.human(false);
+        assert_eq!(shown.matches("warning: odd").count(), MAX_SHOWN);
+        assert!(shown.contains("and 50 more warnings"), "{shown}");
+        assert_eq!(report.json_warnings().as_array().unwrap().len(), 100);
+        assert_eq!(report.json_warnings()[99]["line"], 100);
     }
 }

@@ -274,6 +274,11 @@ impl Compiler<'_> {
                 name: full_name(file, &entry.name.value),
                 owner: file.owner.as_deref().map(Into::into),
                 effect: entry.effect,
+                patterns: entry
+                    .operations
+                    .iter()
+                    .map(|it| it.value.as_str().into())
+                    .collect(),
                 operations,
                 organizations,
                 shadow: entry.shadow || file.shadow,

@@ -13,6 +13,7 @@
 //!
 //! Deliberately absent: conditions that can fail while a request waits.
 
+mod advise;
 pub mod bounds;
 mod compile;
 mod decide;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::catalogue::OperationSet;
+use crate::catalogue::{self, OperationIx, OperationSet, Scope};
 use crate::document::Span;
 
 use bounds::Terms;
@@ -92,28 +93,45 @@ impl CallerIx {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct RuleIx(usize);
 
 /// A limit's place in its policy set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LimitIx(usize);
 
+/// What a rule does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Effect {
+pub enum Effect {
+    /// A grant.
     Allow,
+    /// It refuses, whatever is granted.
     Deny,
     /// A guard rail's bounds: they allow nothing, and tighten what is allowed.
     Bound,
 }
 
+impl Effect {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Bound => "bounds",
+        }
+    }
+}
+
+/// A rule of the set.
 #[derive(Debug)]
-struct Rule {
+pub struct Rule {
     /// `team/name`; for guard rails, `file/name`.
     name: Arc<str>,
     /// Whom to ask about it.
     owner: Option<Arc<str>>,
     effect: Effect,
+    /// The operations as they are written.
+    patterns: Box<[Box<str>]>,
     operations: OperationSet,
     organizations: Organizations,
     /// Evaluated and logged, never enforced.
@@ -125,6 +143,48 @@ struct Rule {
 }
 
 impl Rule {
+    /// `team/name`; for guard rails, `file/name`.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+    /// What it does.
+    pub fn effect(&self) -> Effect {
+        self.effect
+    }
+    /// Whether it is only evaluated and logged.
+    pub fn is_shadowed(&self) -> bool {
+        self.shadow
+    }
+    /// The operations as the rule writes them, each with those that it means and can cover, in the order of the
+    /// catalogue.
+    pub fn patterns(&self) -> impl Iterator<Item = (&str, Vec<OperationIx>)> {
+        let covered = self.covered();
+        self.patterns.iter().map(move |pattern| {
+            let set = catalogue::expand(pattern).unwrap_or_default();
+            (&**pattern, set.and(&covered).iter().collect())
+        })
+    }
+
+    /// Its operations, without those that it cannot cover: a grant for single organizations leaves out what names
+    /// none, and a deny rule for some leaves out what touches none of them.
+    fn covered(&self) -> OperationSet {
+        let mut left_out = OperationSet::default();
+        if self.effect != Effect::Bound && self.organizations != Organizations::Any {
+            for ix in self.operations.iter() {
+                let row = ix.row();
+                let is_out = match self.effect {
+                    Effect::Allow => true,
+                    Effect::Deny => row.scope == Scope::Oneself,
+                    Effect::Bound => false,
+                };
+                if is_out && !row.names_organization() && !row.filtered {
+                    left_out.insert(ix);
+                }
+            }
+        }
+        self.operations.clone().without(&left_out)
+    }
+
     fn terms(&self) -> &Terms {
         static NOTHING: Terms = Terms::nothing();
         self.terms.as_deref().unwrap_or(&NOTHING)
@@ -257,6 +317,16 @@ impl Policy {
     /// All callers, in the order of the files.
     pub fn callers(&self) -> impl Iterator<Item = &Caller> {
         self.callers.iter()
+    }
+
+    /// All rules, in the order of the files.
+    pub fn rules(&self) -> impl ExactSizeIterator<Item = &Rule> {
+        self.rules.iter()
+    }
+
+    /// Whether a caller's `jwt:` rule names this issuer.
+    pub fn uses_issuer(&self, issuer: &str) -> bool {
+        self.subjects.contains_key(issuer)
     }
 
     /// The stored half of an API key with this public id.

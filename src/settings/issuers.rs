@@ -5,7 +5,8 @@ use std::path::Path;
 use crate::document::{Node, Report, Span, Table};
 use crate::pipeline::authenticate::{Algorithm, Issuer, KeySet};
 
-pub(super) fn read(node: &Node, folder: &Path, report: &mut Report) -> Vec<Issuer> {
+/// The issuers, each with its place.
+pub(super) fn read(node: &Node, folder: &Path, report: &mut Report) -> Vec<(Issuer, Span)> {
     let Some(mut table) = Table::new("`identity:`", node, report) else {
         return Vec::new();
     };
@@ -46,7 +47,7 @@ pub(super) fn read(node: &Node, folder: &Path, report: &mut Report) -> Vec<Issue
         issuers.push((issuer, item.span));
     }
     table.finish(report);
-    issuers.into_iter().map(|(issuer, _)| issuer).collect()
+    issuers
 }
 
 fn issuer(node: &Node, folder: &Path, report: &mut Report) -> Option<Issuer> {

@@ -30,6 +30,7 @@ pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Se
         .take("identity")
         .map(|node| issuers::read(node, folder, report))
         .unwrap_or_default();
+    let (issuers, issuer_spans) = issuers.into_iter().unzip();
     let policies = table
         .require_text("policies", report)
         .map(|(text, _)| folder.join(text));
@@ -57,6 +58,7 @@ pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Se
         token: upstream.token,
         timeouts: upstream.timeouts,
         issuers,
+        issuer_spans,
         policies: policies?,
         access_log: access_log?,
     })

@@ -332,7 +332,9 @@ pub fn judge_facts(applied: &Applied<'_>, facts: &Facts) -> Result<Option<Refuse
                 .map(Fact::seen)
                 .collect::<Option<Vec<Seen<'_>>>>(),
             Fact::Many(_) => None,
-            single => single.seen().map(|it| vec![it]),
+            single @ (Fact::Absent | Fact::Value(_) | Fact::Other { .. } | Fact::Hidden { .. }) => {
+                single.seen().map(|it| vec![it])
+            }
         };
         for seen in each.as_deref().unwrap_or_default() {
             match weigh(&rulings, seen) {

@@ -6,6 +6,7 @@
 //! changes, and write what is forwarded: once, and only where a rule says so.
 
 mod body;
+mod clash;
 mod facts;
 mod field;
 mod pattern;
@@ -18,6 +19,7 @@ use crate::catalogue::{Guard, Operation, Takes};
 use crate::json::Invalid;
 
 pub use body::{judge_body, judge_facts};
+pub use clash::{Clash, clash};
 use facts::cut;
 pub use facts::{Fact, Facts, MAX_UNKNOWN};
 pub use field::{Above, FieldPath, FieldRule, Presence, Scalar, Step};

@@ -111,6 +111,21 @@ impl Seen<'_> {
         }
     }
 
+    /// How many elements it has, if it is a list.
+    fn elements(&self) -> Option<u64> {
+        if let Self::List(items) = self {
+            return Some(items.len() as u64);
+        }
+        if let Self::Hidden {
+            is_list: true,
+            length,
+        } = self
+        {
+            return Some(*length);
+        }
+        None
+    }
+
     fn is(&self, wanted: &Scalar) -> bool {
         match (self, wanted) {
             (Self::Text(text) | Self::Raw(text), Scalar::Text(wanted)) => text == wanted,
@@ -245,9 +260,10 @@ fn clamp(rulings: &[Ruling<'_>], seen: &Seen<'_>) -> Result<Option<i64>, Weighed
         return Ok(None);
     };
     let Some(it) = seen.whole() else {
-        return Err(match seen {
-            Seen::Hidden { is_list: false, .. } => Weighed::Undecidable,
-            _ => refuse(ruling, No::malformed("it must be a whole number")),
+        return Err(if matches!(seen, Seen::Hidden { is_list: false, .. }) {
+            Weighed::Undecidable
+        } else {
+            refuse(ruling, No::malformed("it must be a whole number"))
         });
     };
     let above = |ruling: &&Ruling<'_>| ruling.rule.max.is_some_and(|max| it > max);
@@ -269,10 +285,12 @@ fn clamp(rulings: &[Ruling<'_>], seen: &Seen<'_>) -> Result<Option<i64>, Weighed
 fn additions(rulings: &[Ruling<'_>], seen: &Seen<'_>) -> Result<Vec<String>, Weighed> {
     let mut missing: Vec<String> = Vec::new();
     for ruling in rulings.iter().filter(|it| !it.rule.add.is_empty()) {
-        let items = match seen {
-            Seen::List(items) => items,
-            Seen::Hidden { is_list: true, .. } => return Err(Weighed::Undecidable),
-            _ => return Err(refuse(ruling, No::malformed("it must be a list"))),
+        let Seen::List(items) = seen else {
+            return Err(if matches!(seen, Seen::Hidden { is_list: true, .. }) {
+                Weighed::Undecidable
+            } else {
+                refuse(ruling, No::malformed("it must be a list"))
+            });
         };
         for wanted in &ruling.rule.add {
             let is_there = items.iter().any(|it| it.text() == Some(wanted));
@@ -304,21 +322,17 @@ fn check(rule: &FieldRule, seen: &Seen<'_>, added: usize) -> Said {
     }
     let mut cannot_say = false;
     if let Some(max) = rule.max_items {
-        let length = match seen {
-            Seen::List(items) => items.len() as u64,
-            Seen::Hidden {
-                is_list: true,
-                length,
-            } => *length,
-            _ => return Said::No(No::malformed("it must be a list")),
+        let Some(length) = seen.elements() else {
+            return Said::No(No::malformed("it must be a list"));
         };
         if length.saturating_add(added as u64) > max {
             return Said::No(No::denied(format!("it may have {max} elements at most")));
         }
     }
-    let elements = match seen {
-        Seen::List(items) => items.as_slice(),
-        other => std::slice::from_ref(other),
+    let elements = if let Seen::List(items) = seen {
+        items.as_slice()
+    } else {
+        std::slice::from_ref(seen)
     };
     for element in elements {
         match check_element(rule, element) {
