@@ -7,7 +7,7 @@ use crate::pipeline::authenticate::Algorithm;
 
 const ADDRESS: &str = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+(%[0-9]+)?\]):[0-9]{1,5}$";
 /// https anywhere, http to this machine; no user, path or query.
-const BASE_URL: &str = r"^([Hh][Tt][Tt][Pp][Ss]://[^/?#@]+|[Hh][Tt][Tt][Pp]://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?)/?$";
+const BASE_URL: &str = r"^([Hh][Tt][Tt][Pp][Ss]://[^/?#@]+|[Hh][Tt][Tt][Pp]://(localhost|127(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?)/?$";
 
 pub(super) fn schema() -> Value {
     let mut schema = mapping(

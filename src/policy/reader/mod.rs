@@ -279,7 +279,14 @@ fn hex_digest(text: &str) -> Option<KeyDigest> {
 fn instant(node: &Node, report: &mut Report) -> Option<Timestamp> {
     let text = node.as_text("expires", report)?;
     let midnight = |date: Date| TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok();
+    // ISO 8601 has more ways to write a day; people who read policies know this one.
+    let is_day = |(at, it): (usize, u8)| match at {
+        4 | 7 => it == b'-',
+        _ => it.is_ascii_digit(),
+    };
+    let has_day = text.len() >= 10 && text.bytes().take(10).enumerate().all(is_day);
     let found = match text.len() {
+        _ if !has_day => None,
         10 => text.parse().ok().and_then(midnight),
         _ => text.parse().ok(),
     };
