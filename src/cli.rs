@@ -9,6 +9,7 @@ mod operations;
 mod serve;
 mod source;
 mod status;
+mod test;
 mod upstream;
 
 use std::future::Future;
@@ -60,6 +61,8 @@ enum Command {
     Demo(demo::Options),
     /// Check the configuration and all policies, and list every mistake and what is surely not meant.
     Check(check::Options),
+    /// Run the tests that stand beside the policies (`*.test.yaml`).
+    Test(test::Options),
     /// List the operations that policies can name, or show one with its fields.
     Operations(operations::Options),
     /// Make API keys.
@@ -122,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Serve(config) => on_runtime(serve::run(config, format)),
         Command::Demo(options) => on_runtime(demo::run(options, format)),
         Command::Check(options) => check::run(&options, format),
+        Command::Test(options) => test::run(&options, format),
         Command::Operations(options) => operations::run(&options, format),
         Command::Keys { command } => keys::run(&command, format),
         Command::Health(options) => on_runtime(health::run(options, format)),

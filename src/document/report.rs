@@ -157,7 +157,7 @@ impl Report {
 
     /// Whether nothing is wrong; there may be warnings.
     pub fn is_clean(&self) -> bool {
-        self.len() == 0
+        self.of(Severity::Error).next().is_none()
     }
 
     /// How many mistakes there are.

@@ -134,12 +134,6 @@ pub(super) fn refuse(
 ) -> Rejection {
     let rule = stop.rule().map(Arc::clone);
     let _ = trail.decided.set(Decided { allow: false, rule });
-    // Whom to ask about what no rule says: the caller's own team.
-    let owner = policy.caller(caller).owner().map(str::to_owned);
-    Rejection::Stopped {
-        operation,
-        organization: trail.organization.get().cloned(),
-        stop,
-        owner,
-    }
+    let organization = trail.organization.get().cloned();
+    Rejection::stopped(policy, caller, operation, organization, stop)
 }
