@@ -10,6 +10,7 @@ mod schema;
 mod serve;
 mod source;
 mod status;
+mod test;
 mod upstream;
 
 use std::future::Future;
@@ -61,6 +62,8 @@ enum Command {
     Demo(demo::Options),
     /// Check the configuration and all policies, and list every mistake and what is surely not meant.
     Check(check::Options),
+    /// Run the tests that stand beside the policies (`*.test.yaml`).
+    Test(test::Options),
     /// List the operations that policies can name, or show one with its fields.
     Operations(operations::Options),
     /// Print the JSON Schema of policies, their tests, or the configuration, for editors.
@@ -125,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Serve(config) => on_runtime(serve::run(config, format)),
         Command::Demo(options) => on_runtime(demo::run(options, format)),
         Command::Check(options) => check::run(&options, format),
+        Command::Test(options) => test::run(&options, format),
         Command::Operations(options) => operations::run(&options, format),
         Command::Schema(options) => schema::run(&options),
         Command::Keys { command } => keys::run(&command, format),

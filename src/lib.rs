@@ -94,6 +94,7 @@ pub mod telemetry;
 pub mod cli;
 pub mod demo;
 pub mod fake_devin;
+pub mod rehearsal;
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -41,6 +41,19 @@ pub struct Answer {
     pub cause: Option<String>,
 }
 
+/// What an answer says, for tools that send no request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The stable code.
+    pub code: Code,
+    /// The status.
+    pub status: StatusCode,
+    /// What it is here, and what to do.
+    pub detail: String,
+    /// Whom to ask.
+    pub owner: Option<String>,
+}
+
 /// Everything that an answer and a log line say of a rejection.
 struct Facts<'a> {
     code: Code,
@@ -92,6 +105,14 @@ struct Document<'a> {
 }
 
 impl Facts<'_> {
+    fn detail(&self) -> String {
+        let remedy = self.code.row().remedy;
+        match &self.sentence {
+            Some(said) => format!("{said}. {remedy}"),
+            None => remedy.to_owned(),
+        }
+    }
+
     fn of(code: Code) -> Self {
         Self {
             code,
@@ -222,6 +243,17 @@ impl Rejection {
         self.facts().code
     }
 
+    /// What the answer says.
+    pub fn told(&self) -> Told {
+        let facts = self.facts();
+        Told {
+            code: facts.code,
+            status: facts.status,
+            detail: facts.detail(),
+            owner: facts.members.owner.map(str::to_owned),
+        }
+    }
+
     /// The answer, and what the log says beside it.
     pub fn answer(self, trail: &Trail) -> Answer {
         let facts = self.facts();
@@ -230,10 +262,7 @@ impl Rejection {
             kind: format!("{PAGES}{}", row.name),
             title: row.title,
             status: facts.status.as_u16(),
-            detail: match facts.sentence {
-                Some(said) => format!("{said}. {}", row.remedy),
-                None => row.remedy.to_owned(),
-            },
+            detail: facts.detail(),
             instance: format!("urn:uuid:{}", trail.request_id),
             retry_after_seconds: facts.retry_after,
             members: facts.members,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::body::BoxError;
 use crate::catalogue::{OperationIx, Verb};
-use crate::policy::Stop;
+use crate::policy::{CallerIx, Policy, Stop};
 use crate::target::TargetError;
 
 /// A refusal or a failure.
@@ -110,6 +110,26 @@ pub struct Stopped {
     pub stop: Stop,
     /// Whom to ask where no rule decided.
     pub owner: Option<String>,
+}
+
+impl Rejection {
+    /// What the policy has against a request of this caller's.
+    pub fn stopped(
+        policy: &Policy,
+        caller: CallerIx,
+        operation: OperationIx,
+        organization: Option<String>,
+        stop: Stop,
+    ) -> Self {
+        // Whom to ask about what no rule says: the caller's own team.
+        let owner = policy.caller(caller).owner().map(str::to_owned);
+        Self::Stopped(Box::new(Stopped {
+            operation,
+            organization,
+            stop,
+            owner,
+        }))
+    }
 }
 
 /// Why no operation was found.

@@ -26,6 +26,7 @@ pub(super) struct Source {
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) policy: Policy,
+    pub(super) folder: PathBuf,
     /// None for a folder by itself.
     pub(super) settings: Option<Settings>,
 }
@@ -37,6 +38,7 @@ impl Source {
             let (settings, policy) = super::serve::load_all(&self.config, report)?;
             return Some(Loaded {
                 policy,
+                folder: settings.policies.clone(),
                 settings: Some(settings),
             });
         };
@@ -45,6 +47,7 @@ impl Source {
         let policy = compile(&files, &issuers, report)?;
         report.is_clean().then_some(Loaded {
             policy,
+            folder: folder.clone(),
             settings: None,
         })
     }

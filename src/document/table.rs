@@ -1,5 +1,7 @@
 //! Reading a mapping: each field is asked for once, what nobody asked for is a mistake.
 
+use serde_json::{Number, Value as Json};
+
 use super::report::{Report, nearest};
 use super::tree::{Node, Span, Value};
 
@@ -208,6 +210,53 @@ impl Node {
         None
     }
 
+    /// This node as the JSON value that it spells.
+    pub fn as_json(&self, report: &mut Report) -> Option<Json> {
+        // What has been a whole number out of range is not exact any more.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        match &self.value {
+            Value::Null => Some(Json::Null),
+            Value::Bool(it) => Some(Json::from(*it)),
+            Value::Integer(it) => Some(Json::from(*it)),
+            Value::Text(text) => Some(Json::from(text.as_str())),
+            Value::Float(it) => {
+                let number = Number::from_f64(*it).filter(|_| it.abs() < EXACT);
+                if number.is_none() {
+                    report
+                        .error(self.span, "this number cannot be written as JSON exactly")
+                        .help("put it in quotes if text is meant");
+                }
+                number.map(Json::Number)
+            }
+            // Every mistake is told, so all are read before any is missed.
+            Value::List(items) => {
+                let items: Vec<Option<Json>> =
+                    items.iter().map(|item| item.as_json(report)).collect();
+                items.into_iter().collect::<Option<_>>().map(Json::Array)
+            }
+            Value::Map(entries) => {
+                let members: Vec<Option<(String, Json)>> = entries
+                    .iter()
+                    .map(|(key, value)| {
+                        let value = value.as_json(report);
+                        if let Value::Text(name) = &key.value {
+                            return Some((name.clone(), value?));
+                        }
+                        let kind = key.value.kind();
+                        report
+                            .error(
+                                key.span,
+                                format!("a name in a JSON object must be text, not {kind}"),
+                            )
+                            .help("put it in quotes");
+                        None
+                    })
+                    .collect();
+                members.into_iter().collect::<Option<_>>().map(Json::Object)
+            }
+        }
+    }
+
     /// This node as a whole number between the bounds.
     pub fn as_whole(&self, name: &str, min: i64, max: i64, report: &mut Report) -> Option<i64> {
         match self.value {
@@ -260,6 +309,27 @@ mod tests {
             let text = read(said);
             assert_eq!(text.lines().count(), 1, "{text}");
             assert!(!text.contains("needs"), "{text}");
+        }
+    }
+    #[test]
+    fn a_value_is_the_json_that_it_spells() {
+        let json = |text: &str| {
+            let mut report = Report::default();
+            let source = report.add_source("t.yaml", text);
+            let root = parse(source, text, &mut report).unwrap();
+            root.as_json(&mut report).ok_or_else(|| report.plain())
+        };
+        assert_eq!(
+            json("{ a: ~, b: [1, 1.5, 'on', true, {}], c: x }"),
+            Ok(serde_json::json!({"a": null, "b": [1, 1.5, "on", true, {}], "c": "x"}))
+        );
+        for (bad, count) in [
+            ("[1e300, 18446744073709551615]", 2),
+            ("{ 1: a, 2: b }", 2),
+            ("{ a: 1e300, 1: b }", 2),
+        ] {
+            let error = json(bad).unwrap_err();
+            assert_eq!(error.lines().count(), count, "{error}");
         }
     }
 }

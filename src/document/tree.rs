@@ -51,7 +51,8 @@ pub enum Value {
     Bool(bool),
     /// A whole number.
     Integer(i64),
-    /// A number with a fraction or an exponent; kept only to be refused with its place.
+    /// A number with a fraction, an exponent, or out of range. No field of ours takes one: it is for JSON bodies in
+    /// tests, and elsewhere only to be refused with its place.
     Float(f64),
     /// Text.
     Text(String),

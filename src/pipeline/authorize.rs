@@ -12,7 +12,7 @@ use crate::catalogue::OperationIx;
 use crate::exchange::Exchange;
 use crate::policy::bounds::Facts;
 use crate::policy::{CallerIx, Grant, Head, Policy, Stop};
-use crate::rejection::{Rejection, Stopped};
+use crate::rejection::Rejection;
 use crate::ruleset::Limiters;
 use crate::target::Target;
 use crate::trail::{Decided, Trail};
@@ -134,12 +134,6 @@ pub(super) fn refuse(
 ) -> Rejection {
     let rule = stop.rule().map(Arc::clone);
     let _ = trail.decided.set(Decided { allow: false, rule });
-    // Whom to ask about what no rule says: the caller's own team.
-    let owner = policy.caller(caller).owner().map(str::to_owned);
-    Rejection::Stopped(Box::new(Stopped {
-        operation,
-        organization: trail.organization.get().cloned(),
-        stop,
-        owner,
-    }))
+    let organization = trail.organization.get().cloned();
+    Rejection::stopped(policy, caller, operation, organization, stop)
 }

@@ -85,7 +85,7 @@ impl Stage<Arrived> for Classify {
     fn judge(&self, exchange: Exchange<Arrived>) -> Result<Exchange<Classified>, Rejection> {
         check_head(exchange.request.headers())?;
         let target = read_target(&exchange.request)?;
-        let found = self.find(exchange.request.method(), &target)?;
+        let found = find(&self.catalogue, exchange.request.method(), &target)?;
         let trail = &exchange.trail;
         let _ = trail.operation.set(found.operation);
         if let Some(organization) = found.organization() {
@@ -105,21 +105,23 @@ impl Stage<Arrived> for Classify {
     }
 }
 
-impl Classify {
-    fn find(&self, method: &Method, target: &Target) -> Result<Found, Rejection> {
-        self.catalogue
-            .find(method, target)
-            .map_err(|missed| match missed {
-                Missed::Path => Rejection::OperationUnknown(UnknownBecause::Path),
-                Missed::Version => Rejection::OperationUnknown(UnknownBecause::Version),
-                Missed::Refused(id) => Rejection::OperationUnknown(UnknownBecause::Refused(id)),
-                Missed::Ambiguous => Rejection::TargetAmbiguous,
-                Missed::Method(allowed) => Rejection::MethodUnknown {
-                    allowed,
-                    is_standard: is_standard(method),
-                },
-            })
-    }
+/// The operation that a target is, or the refusal.
+///
+/// # Errors
+/// The refusal.
+pub fn find(catalogue: &Catalogue, method: &Method, target: &Target) -> Result<Found, Rejection> {
+    catalogue
+        .find(method, target)
+        .map_err(|missed| match missed {
+            Missed::Path => Rejection::OperationUnknown(UnknownBecause::Path),
+            Missed::Version => Rejection::OperationUnknown(UnknownBecause::Version),
+            Missed::Refused(id) => Rejection::OperationUnknown(UnknownBecause::Refused(id)),
+            Missed::Ambiguous => Rejection::TargetAmbiguous,
+            Missed::Method(allowed) => Rejection::MethodUnknown {
+                allowed,
+                is_standard: is_standard(method),
+            },
+        })
 }
 
 /// Whether HTTP has this method (RFC 9110 section 9.3, RFC 5789).

@@ -26,6 +26,21 @@ pub struct Grant {
     operation: OperationIx,
 }
 
+impl Grant {
+    /// The guard rails that tighten it.
+    pub(super) fn rails(&self) -> &[RuleIx] {
+        &self.rails
+    }
+
+    /// The same grant, tightened by these alone.
+    pub(super) fn with_rails(&self, rails: &[RuleIx]) -> Self {
+        Self {
+            rails: rails.to_vec(),
+            ..self.clone()
+        }
+    }
+}
+
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denied {

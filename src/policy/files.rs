@@ -20,6 +20,20 @@ pub struct PolicyFiles {
     pub(super) files: Vec<(SourceId, String, String)>,
 }
 
+/// Every test file of a folder, found and read like the policies.
+#[derive(Debug, Default)]
+pub struct TestFiles {
+    files: Vec<(SourceId, String)>,
+}
+
+/// Which files of a folder are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Policies,
+    /// `*.test.yaml`
+    Tests,
+}
+
 /// What changes when a file of a folder does, and costs no reading. Where the files cannot be looked at: why not.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fingerprint(Result<Vec<Mark>, String>);
@@ -54,7 +68,7 @@ impl Fingerprint {
     pub fn of(folder: &Path) -> Self {
         let look = || {
             let mut paths = Vec::new();
-            collect(folder, MAX_FOLDERS, &mut paths)?;
+            collect(folder, Kind::Policies, MAX_FOLDERS, &mut paths)?;
             paths.sort();
             paths.into_iter().map(Mark::of).collect::<io::Result<_>>()
         };
@@ -68,29 +82,9 @@ impl PolicyFiles {
     /// Tests (`*.test.yaml`) are skipped, and so is what begins with a dot: Kubernetes keeps a second
     /// copy of every mounted file below `..data`.
     pub fn read(folder: &Path, report: &mut Report) -> Self {
-        let mut paths = Vec::new();
-        if let Err(error) = collect(folder, MAX_FOLDERS, &mut paths) {
-            let source = report.add_source(folder.display().to_string(), "");
-            report.error(
-                Span::start_of(source),
-                format!("the folder of policies cannot be read: {error}"),
-            );
-        }
-        paths.sort();
-        let mut set = Self::default();
-        for path in paths {
-            let name = path.display().to_string();
-            match read(&path) {
-                Ok(text) => set.add(name, text, report),
-                Err(error) => {
-                    let source = report.add_source(name, "");
-                    report.error(
-                        Span::start_of(source),
-                        format!("the file cannot be read: {error}"),
-                    );
-                }
-            }
-        }
+        let set = Self {
+            files: texts(folder, Kind::Policies, report),
+        };
         if set.files.is_empty() && report.is_clean() {
             let source = report.add_source(folder.display().to_string(), "");
             report
@@ -123,6 +117,65 @@ impl PolicyFiles {
     }
 }
 
+impl TestFiles {
+    /// Reads the tests of a folder of policies. Files that cannot be read are mistakes in `report`.
+    pub fn read(folder: &Path, report: &mut Report) -> Self {
+        let files = texts(folder, Kind::Tests, report).into_iter();
+        Self {
+            files: files.map(|(source, _, text)| (source, text)).collect(),
+        }
+    }
+
+    /// Takes texts that are already in memory, under the given names.
+    pub fn from_texts<'a>(
+        texts: impl IntoIterator<Item = (&'a str, &'a str)>,
+        report: &mut Report,
+    ) -> Self {
+        let texts = texts.into_iter();
+        Self {
+            files: texts
+                .map(|(name, text)| (report.add_source(name, text), text.to_owned()))
+                .collect(),
+        }
+    }
+
+    /// Each file, for spans and as text.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (SourceId, &str)> {
+        self.files.iter().map(|(source, text)| (*source, &**text))
+    }
+}
+
+/// Reads all files of this kind, sorted by path.
+fn texts(folder: &Path, kind: Kind, report: &mut Report) -> Vec<(SourceId, String, String)> {
+    let mut paths = Vec::new();
+    if let Err(error) = collect(folder, kind, MAX_FOLDERS, &mut paths) {
+        let source = report.add_source(folder.display().to_string(), "");
+        report.error(
+            Span::start_of(source),
+            format!("the folder of policies cannot be read: {error}"),
+        );
+    }
+    paths.sort();
+    let mut texts = Vec::with_capacity(paths.len());
+    for path in paths {
+        let name = path.display().to_string();
+        match read(&path) {
+            Ok(text) => {
+                let source = report.add_source(name.as_str(), text.as_str());
+                texts.push((source, name, text));
+            }
+            Err(error) => {
+                let source = report.add_source(name, "");
+                report.error(
+                    Span::start_of(source),
+                    format!("the file cannot be read: {error}"),
+                );
+            }
+        }
+    }
+    texts
+}
+
 fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let length = fs::File::open(path)?
@@ -134,7 +187,7 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn collect(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> io::Result<()> {
+fn collect(folder: &Path, wanted: Kind, depth: usize, paths: &mut Vec<PathBuf>) -> io::Result<()> {
     if depth == 0 {
         return Err(io::Error::other(format!(
             "more than {MAX_FOLDERS} folders deep"
@@ -155,10 +208,10 @@ fn collect(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> io::Result<
         let named = |error: io::Error| io::Error::other(format!("{}: {error}", path.display()));
         let kind = fs::metadata(&path).map_err(named)?;
         if kind.is_dir() {
-            collect(&path, depth - 1, paths)?;
+            collect(&path, wanted, depth - 1, paths)?;
             continue;
         }
-        let Some(is_test) = yaml(name) else { continue };
+        let Some(found) = yaml(name) else { continue };
         if !kind.is_file() {
             return Err(io::Error::other(format!(
                 "{} is no regular file",
@@ -172,7 +225,7 @@ fn collect(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> io::Result<
             );
             return Err(io::Error::other(message));
         }
-        if !is_test {
+        if found == wanted {
             if paths.len() == MAX_FILES {
                 return Err(io::Error::other(format!("more than {MAX_FILES} files")));
             }
@@ -182,14 +235,18 @@ fn collect(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> io::Result<
     Ok(())
 }
 
-/// Whether a name is one of a policy (`false`) or of a test (`true`), in whatever case.
-fn yaml(name: &str) -> Option<bool> {
+/// Whether a name is one of a policy or of a test, in whatever case.
+fn yaml(name: &str) -> Option<Kind> {
     yaml_exactly(&name.to_ascii_lowercase())
 }
 
-fn yaml_exactly(name: &str) -> Option<bool> {
+fn yaml_exactly(name: &str) -> Option<Kind> {
     let stem = name.strip_suffix(".yaml").or(name.strip_suffix(".yml"))?;
-    Some(stem.ends_with(".test"))
+    Some(if stem.ends_with(".test") {
+        Kind::Tests
+    } else {
+        Kind::Policies
+    })
 }
 
 #[cfg(test)]
@@ -291,6 +348,12 @@ mod tests {
             fs::write(folder.path().join(name), text).unwrap();
         }
         assert_eq!(read(), (2, String::new()));
+        let mut report = Report::default();
+        let tests = TestFiles::read(folder.path(), &mut report);
+        let (source, text) = tests.iter().next().unwrap();
+        assert_eq!((tests.iter().len(), text), (1, "x"));
+        let (file, ..) = report.place(Span::start_of(source));
+        assert!(file.ends_with("c.test.yaml"), "{file}");
         for name in ["guard.YAML", "guard.Yml"] {
             fs::write(folder.path().join(name), "x").unwrap();
             assert!(read().1.contains("in lower case"), "{}", read().1);

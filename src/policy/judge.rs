@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::bounds::{Facts, Judged, Place, Refused, Why, judge_body, judge_query};
+use super::bounds::{Applied, Facts, Judged, Place, Refused, Why, judge_body, judge_query};
 use super::{CallerIx, Decision, Denied, Grant, Policy};
 use crate::catalogue::OperationIx;
 use crate::json::Document;
@@ -75,6 +75,16 @@ pub enum Body<'b> {
     None,
     /// These bytes, as `application/json`.
     Json(&'b [u8]),
+}
+
+impl<'b> Body<'b> {
+    /// What is judged. Who sends no body sends no field, and what has to be there is still put in.
+    pub(super) fn bytes(self) -> &'b [u8] {
+        match self {
+            Self::None => b"{}",
+            Self::Json(bytes) => bytes,
+        }
+    }
 }
 
 /// Everything that is said of one request.
@@ -148,10 +158,7 @@ impl Policy {
             facts: head.facts,
             shadow: None,
         };
-        let bytes = match body {
-            Body::None => b"{}".as_slice(),
-            Body::Json(bytes) => bytes,
-        };
+        let bytes = body.bytes();
         if let Ok(grant) = &whole.outcome
             && self.applied(grant).reads_body()
         {
@@ -179,14 +186,7 @@ impl Policy {
 
     /// A body that has to be read, from its bytes.
     pub fn judge_bytes(&self, grant: &Grant, bytes: &[u8]) -> Judged {
-        let applied = self.applied(grant);
-        match Document::parse(bytes) {
-            Ok(document) => judge_body(&applied, &document),
-            Err(invalid) => Judged {
-                refused: Some(applied.malformed(&invalid)),
-                ..Judged::default()
-            },
-        }
+        judge_bytes(&self.applied(grant), bytes)
     }
 
     /// What is logged of the outcome with shadowed rules, where it is another one.
@@ -209,5 +209,16 @@ impl Policy {
         };
         let shadow = view(shadow);
         (shadow != view(live)).then_some(shadow)
+    }
+}
+
+/// The same by terms that are at hand.
+pub(super) fn judge_bytes(applied: &Applied<'_>, bytes: &[u8]) -> Judged {
+    match Document::parse(bytes) {
+        Ok(document) => judge_body(applied, &document),
+        Err(invalid) => Judged {
+            refused: Some(applied.malformed(&invalid)),
+            ..Judged::default()
+        },
     }
 }

@@ -21,6 +21,7 @@ mod files;
 mod judge;
 #[cfg(test)]
 mod properties;
+mod reach;
 mod reader;
 
 use std::collections::HashMap;
@@ -36,7 +37,7 @@ use bounds::Terms;
 
 pub use compile::compile;
 pub use decide::{Decision, Denied, Grant};
-pub use files::{Fingerprint, PolicyFiles};
+pub use files::{Fingerprint, PolicyFiles, TestFiles};
 pub use judge::{Body, Head, Shadowed, Stop, Whole};
 
 /// A whole policy set.

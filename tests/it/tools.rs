@@ -110,3 +110,112 @@ fn check_expands_patterns_to_what_a_rule_covers() {
     let listed = expanded["operations"]["organizations.*"].as_array();
     assert_eq!(listed.map(Vec::len), Some(4));
 }
+
+const SMALL: &str = "team: a
+callers: { x: {} }
+allow:
+  - { name: create, operations: [sessions.create], organizations: [org-a], body: { max_acu_limit: { default: 5, max: 20 } } }
+  - { name: self, operations: [self.get], organizations: any }
+";
+
+#[test]
+fn the_tests_of_the_sample_policies_pass_and_reach_every_rule() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let call = ["test", "--policies", "policies", "--require-coverage"];
+    let output = run(&call, root);
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    assert!(shown.contains(" rules are reached") && !shown.contains("failed"));
+}
+
+#[test]
+fn a_test_that_fails_says_where_and_how() {
+    let tests = "caller: x
+tests:
+  - name: a create is capped
+    request: POST /v3/organizations/org-a/sessions
+    body: { prompt: hi }
+    decision: allow
+    forwarded: { prompt: hi, max_acu_limit: 20, secret_ids: [] }
+  - { operation: self.get, decision: deny, code: operation-denied }
+  - { operation: sessions.create, organization: org-a, body: { max_acu_limit: 21 }, decision: deny, field: max_acu_limit }
+";
+    let folder = folder(CONFIG, &[("a.yaml", SMALL)]);
+    std::fs::create_dir(folder.path().join("policies/deep")).unwrap();
+    std::fs::write(folder.path().join("policies/deep/x.test.yml"), tests).unwrap();
+    let output = run(&["test", "--coverage"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    let shown = text(&output.stdout);
+    for wanted in [
+        "policies/deep/x.test.yml:3: a create is capped\n  forwarded: max_acu_limit: expected 20, got 5\n",
+        "x.test.yml:8: self.get\n  decision: expected deny, got allow\n",
+        "3 tests, 1 passed, 2 failed",
+        "2 of 2 rules are reached",
+    ] {
+        assert!(shown.contains(wanted), "{wanted}: {shown}");
+    }
+    let (code, shown) = json_of(&["test"], folder.path());
+    assert_eq!((code, &shown["ok"]), (Some(1), &json!(false)));
+    let first = &shown["tests"][0];
+    assert_eq!(
+        (&first["line"], &first["ok"], &first["name"]),
+        (&json!(3), &json!(false), &json!("a create is capped"))
+    );
+    assert_eq!(first["expected"]["forwarded"]["max_acu_limit"], 20);
+    assert_eq!(first["got"]["forwarded"]["max_acu_limit"], 5);
+    assert_eq!(shown["tests"][2]["got"]["code"], "field-denied");
+    assert_eq!(
+        shown["coverage"]["rules"][0],
+        json!({"rule": "a/create", "effect": "allow", "reached": true, "tests": 2})
+    );
+}
+
+#[test]
+fn a_rule_that_no_test_reaches_is_named_and_can_be_forbidden() {
+    let tests = "tests: [{ caller: x, operation: self.get, decision: allow }]\n";
+    let folder = folder(CONFIG, &[("a.yaml", SMALL), ("a.test.yaml", tests)]);
+    let output = run(&["test"], folder.path());
+    assert_eq!(text(&output.stdout), "1 test, 1 passed\n");
+    let output = run(&["test", "--coverage"], folder.path());
+    assert_eq!(output.status.code(), Some(0));
+    let wanted = "1 of 2 rules are reached; no test reaches\n  a/create (allow)\n";
+    assert!(text(&output.stdout).ends_with(wanted));
+    let call = ["test", "--require-coverage"];
+    assert_eq!(run(&call, folder.path()).status.code(), Some(1));
+    let (code, shown) = json_of(&call, folder.path());
+    assert_eq!((code, &shown["ok"]), (Some(1), &json!(false)));
+    assert_eq!(shown["coverage"]["unreached"], json!(["a/create"]));
+}
+
+#[test]
+fn tests_with_a_mistake_are_not_run_and_none_is_no_success() {
+    let folder = folder(CONFIG, &[("a.yaml", SMALL)]);
+    let output = run(&["test"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("there are no tests below policies"));
+
+    let at = |name: &str| folder.path().join("policies").join(name);
+    let tests = "caler: x\ntests: [{ operation: self.gett, decision: allow }]\n";
+    std::fs::write(at("a.test.yaml"), tests).unwrap();
+    let output = run(&["test"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    let shown = text(&output.stderr);
+    for wanted in [
+        "did you mean `caller`?",
+        "a.test.yaml:1:1",
+        "did you mean `self.get`?",
+        "a test needs `caller:`",
+        "3 mistakes; nothing was tested",
+    ] {
+        assert!(shown.contains(wanted), "{wanted}: {shown}");
+    }
+    let (_, shown) = json_of(&["test"], folder.path());
+    assert_eq!(shown["mistakes"].as_array().unwrap().len(), 3);
+    // A policy that does not load is told, and not its tests.
+    std::fs::write(at("a.yaml"), "team: a\nallw: []\n").unwrap();
+    let shown = text(&run(&["test"], folder.path()).stderr);
+    assert!(
+        shown.contains("did you mean `allow`?") && !shown.contains("caler"),
+        "{shown}"
+    );
+}
