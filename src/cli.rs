@@ -3,6 +3,7 @@
 
 mod ask;
 mod check;
+mod explain;
 mod health;
 mod keys;
 mod operations;
@@ -63,6 +64,8 @@ enum Command {
     Check(check::Options),
     /// Run the tests that stand beside the policies (`*.test.yaml`).
     Test(test::Options),
+    /// Say what would be done with one request, and why. Exits with 1 if it would be refused.
+    Explain(explain::Options),
     /// List the operations that policies can name, or show one with its fields.
     Operations(operations::Options),
     /// Make API keys.
@@ -106,6 +109,8 @@ impl Config {
 pub enum Failure {
     /// What was checked is bad; everything has been said.
     Bad,
+    /// The call is wrong, or cannot be answered; everything has been said.
+    Call,
     /// It could not be done.
     Error(BoxError),
 }
@@ -126,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Demo(options) => on_runtime(demo::run(options, format)),
         Command::Check(options) => check::run(&options, format),
         Command::Test(options) => test::run(&options, format),
+        Command::Explain(options) => explain::run(&options, format),
         Command::Operations(options) => operations::run(&options, format),
         Command::Keys { command } => keys::run(&command, format),
         Command::Health(options) => on_runtime(health::run(options, format)),
@@ -135,6 +141,8 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Bad) => ExitCode::FAILURE,
+        // As for a call that does not parse.
+        Err(Failure::Call) => ExitCode::from(2),
         Err(Failure::Error(error)) => {
             complain(format, &*error);
             ExitCode::FAILURE
