@@ -7,6 +7,7 @@ mod explain;
 mod health;
 mod keys;
 mod operations;
+mod schema;
 mod serve;
 mod source;
 mod status;
@@ -68,6 +69,8 @@ enum Command {
     Explain(explain::Options),
     /// List the operations that policies can name, or show one with its fields.
     Operations(operations::Options),
+    /// Print the JSON Schema of policies, their tests, or the configuration, for editors.
+    Schema(schema::Options),
     /// Make API keys.
     Keys {
         #[command(subcommand)]
@@ -133,6 +136,7 @@ pub fn main() -> ExitCode {
         Command::Test(options) => test::run(&options, format),
         Command::Explain(options) => explain::run(&options, format),
         Command::Operations(options) => operations::run(&options, format),
+        Command::Schema(options) => schema::run(&options),
         Command::Keys { command } => keys::run(&command, format),
         Command::Health(options) => on_runtime(health::run(options, format)),
         Command::Status(options) => on_runtime(status::run(options, format)),

@@ -27,6 +27,7 @@ use crate::document::Report;
 use crate::fake_devin::{self, FakeDevin};
 use crate::metrics::Metrics;
 use crate::pipeline::access_log::{MemoryLog, Output, Sink};
+use crate::pipeline::bounds::BODY_TIME;
 use crate::pipeline::credential::Pinned;
 use crate::pipeline::upstream::{Timeouts, Upstream};
 use crate::policy::{Decision, Policy, PolicyFiles, compile};
@@ -164,6 +165,7 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
     };
     let clock = SystemClock;
     let policies = Current::new(policy, clock.now());
+    let timeouts = Timeouts::default();
     let parts = Parts {
         metrics: Metrics::new(policies.clone()),
         policies,
@@ -173,10 +175,12 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
             scheme: http::uri::Scheme::HTTP,
             authority: upstream.to_string().parse()?,
         },
+        body_time: BODY_TIME,
+        upstream_total: timeouts.total,
         log: Sink::open(output)?,
         clock: Arc::new(clock),
     };
-    let running = start(bound, &parts, Upstream::new(&[], Timeouts::default())?)?;
+    let running = start(bound, &parts, Upstream::new(&[], timeouts)?)?;
     let url =
         |address: Option<&SocketAddr>| address.map(|it| format!("http://{it}")).unwrap_or_default();
     Ok(Demo {

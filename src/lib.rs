@@ -72,6 +72,7 @@ pub mod trail;
 // What it is judged by: pure.
 pub mod api_key;
 pub mod catalogue;
+pub mod filter;
 pub mod json;
 pub mod policy;
 pub mod redact;
@@ -86,6 +87,7 @@ pub mod token;
 pub mod admin;
 pub mod document;
 pub mod metrics;
+pub mod schema;
 pub mod settings;
 pub mod telemetry;
 // What else the binary does.
@@ -96,6 +98,7 @@ pub mod rehearsal;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Response;
 use tower::{Service, ServiceBuilder};
@@ -111,6 +114,7 @@ use pipeline::authorize::Authorize;
 use pipeline::bounds::BoundsLayer;
 use pipeline::credential::{Credential, Outbound, Pinned};
 use pipeline::edge::Arrival;
+use pipeline::filter::FilterLayer;
 use pipeline::limit::Limit;
 use pipeline::pages::PagesLayer;
 use pipeline::problem::ProblemsLayer;
@@ -132,6 +136,10 @@ pub struct Parts {
     pub token: ServiceToken,
     /// The one host that it may go to.
     pub pinned: Pinned,
+    /// The time for a caller's body that has to be read.
+    pub body_time: Duration,
+    /// The time for an answer of Devin's, all pages of a filtered list together.
+    pub upstream_total: Duration,
     /// Where lines go.
     pub log: Sink,
     /// What is counted.
@@ -177,8 +185,10 @@ where
         // Whether they may. Before the limit: what is denied anyway uses nothing up.
         .layer(StageLayer::new(Authorize))
         // Whether their body is within the grant's bounds; from here on it is the one that was judged.
-        .layer(BoundsLayer)
+        .layer(BoundsLayer::new(parts.body_time))
         .layer(StageLayer::new(Limit))
+        // What they may see of a list of organizations. Behind the limit: all pages of a list are one request.
+        .layer(FilterLayer::new(parts.upstream_total))
         // Only what is permitted gets the token, and nothing below decides any more.
         .layer(StageLayer::new(Credential::new(
             parts.token.clone(),

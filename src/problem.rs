@@ -8,7 +8,6 @@
 
 mod codes;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -16,10 +15,9 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use crate::body::{Body, chain, full};
-use crate::catalogue::OperationIx;
 use crate::policy::bounds::Place;
 use crate::policy::{Denied, Stop};
-use crate::rejection::{Rejection, UnknownBecause};
+use crate::rejection::{Rejection, Stopped, UnknownBecause};
 use crate::target::TargetError;
 use crate::trail::Trail;
 
@@ -199,12 +197,7 @@ impl Rejection {
                     ..facts
                 }
             }
-            Self::Stopped {
-                operation,
-                organization,
-                stop,
-                owner,
-            } => stopped(*operation, organization.as_deref(), stop, owner.as_deref()),
+            Self::Stopped(it) => stopped(it),
             Self::BodyUnsupported(said) => Facts::of(Code::BodyUnsupported).says((*said).to_owned()),
             Self::BodyTooLarge { said } => Facts::of(Code::BodyTooLarge).says(sentence(said)),
             Self::RequestTimeout => Facts {
@@ -307,18 +300,20 @@ impl Rejection {
 }
 
 /// What the policy has against a request.
-fn stopped<'a>(
-    operation: OperationIx,
-    organization: Option<&'a str>,
-    stop: &'a Stop,
-    owner: Option<&'a str>,
-) -> Facts<'a> {
+fn stopped(
+    Stopped {
+        operation,
+        organization,
+        stop,
+        owner,
+    }: &Stopped,
+) -> Facts<'_> {
+    let (organization, owner) = (organization.as_deref(), owner.as_deref());
     let id = operation.row().id;
     let rule = stop.rule().map_or("", |it| &**it);
-    let own = |owner: &'a Option<Arc<str>>| owner.as_deref();
     let (said, owner) = match stop {
         Stop::Denied(Denied::ByRule { owner, .. }) => {
-            (format!("The rule `{rule}` denies `{id}`"), own(owner))
+            (format!("The rule `{rule}` denies `{id}`"), owner.as_deref())
         }
         Stop::Denied(Denied::Operation) => (format!("No rule allows `{id}` to you"), owner),
         Stop::Denied(Denied::Organization(_)) => (
@@ -337,7 +332,7 @@ fn stopped<'a>(
                 "The answer of `{id}` holds a secret that is shown once, and the rule `{rule}` does not say \
                  `secrets: reveal`"
             ),
-            own(owner),
+            owner.as_deref(),
         ),
         Stop::Fields(refused) => {
             let what = match (refused.place, &refused.field) {
@@ -349,7 +344,7 @@ fn stopped<'a>(
             let said = &refused.said;
             (
                 format!("{what}, by the rule `{rule}`: {said}"),
-                own(&refused.owner),
+                refused.owner.as_deref(),
             )
         }
     };

@@ -53,16 +53,7 @@ pub enum Rejection {
         is_standard: bool,
     },
     /// The policy says no.
-    Stopped {
-        /// The operation.
-        operation: OperationIx,
-        /// The organization of the request; none for an operation that names none.
-        organization: Option<String>,
-        /// Why.
-        stop: Stop,
-        /// Whom to ask where no rule decided.
-        owner: Option<String>,
-    },
+    Stopped(Box<Stopped>),
     /// A body that has to be judged is of another kind than JSON.
     BodyUnsupported(&'static str),
     /// A body that has to be judged, or an upload, is too large.
@@ -108,6 +99,19 @@ pub enum Rejection {
     Internal,
 }
 
+/// What the policy has against a request.
+#[derive(Debug)]
+pub struct Stopped {
+    /// The operation.
+    pub operation: OperationIx,
+    /// The organization of the request; none for an operation that names none.
+    pub organization: Option<String>,
+    /// Why.
+    pub stop: Stop,
+    /// Whom to ask where no rule decided.
+    pub owner: Option<String>,
+}
+
 impl Rejection {
     /// What the policy has against a request of this caller's.
     pub fn stopped(
@@ -119,12 +123,12 @@ impl Rejection {
     ) -> Self {
         // Whom to ask about what no rule says: the caller's own team.
         let owner = policy.caller(caller).owner().map(str::to_owned);
-        Self::Stopped {
+        Self::Stopped(Box::new(Stopped {
             operation,
             organization,
             stop,
             owner,
-        }
+        }))
     }
 }
 

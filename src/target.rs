@@ -8,6 +8,7 @@
 //! Deliberately absent: normalization. `//`, `.` and `..` are not repaired but
 //! refused, since whoever repairs them differently sees another path.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use percent_encoding::percent_decode_str;
@@ -140,6 +141,16 @@ impl Target {
             None => self.path.clone(),
         }
     }
+}
+
+/// Undoes the form encoding of a query's key or value, once. `None` where the result is not UTF-8.
+pub fn decode_form(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains(['%', '+']) {
+        return Some(Cow::Borrowed(text));
+    }
+    let spaced = text.replace('+', " ");
+    let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
+    Some(Cow::Owned(decoded.into_owned()))
 }
 
 /// Checks a segment, and undoes its percent-encoding if it has any.

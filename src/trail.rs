@@ -5,7 +5,7 @@
 //! clients that leave. Nothing in here may be secret.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -54,6 +54,17 @@ pub struct Decided {
     pub allow: bool,
     /// The rule that decided, if one did.
     pub rule: Option<Arc<str>>,
+}
+
+/// What a filter has made of a list.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct Filtered {
+    /// How many elements were answered.
+    pub kept: usize,
+    /// How many were left out.
+    pub dropped: usize,
+    /// How many pages were read for it.
+    pub pages: usize,
 }
 
 /// The trail of one request.
@@ -107,12 +118,14 @@ pub struct Trail {
     pub upstream_answered: AtomicBool,
     /// Requests that left for Devin.
     pub attempts: AtomicU64,
-    /// The status that Devin gave.
-    pub upstream_status: OnceLock<u16>,
-    /// When the request left for Devin.
+    /// The status that Devin gave last; 0 while it has given none.
+    pub upstream_status: AtomicU16,
+    /// When the request left for Devin, the first time.
     pub upstream_started: OnceLock<Instant>,
-    /// How long Devin took to the head of its answer.
+    /// How long Devin took then to the head of its answer.
     pub upstream_head: OnceLock<Duration>,
+    /// What a filter has made of Devin's list.
+    pub filtered: OnceLock<Filtered>,
     /// Bytes of the request's body that went by.
     pub bytes_in: AtomicU64,
 }
@@ -166,9 +179,10 @@ impl Trail {
             cause: OnceLock::new(),
             upstream_answered: AtomicBool::new(false),
             attempts: AtomicU64::new(0),
-            upstream_status: OnceLock::new(),
+            upstream_status: AtomicU16::new(0),
             upstream_started: OnceLock::new(),
             upstream_head: OnceLock::new(),
+            filtered: OnceLock::new(),
             bytes_in: AtomicU64::new(0),
         }
     }

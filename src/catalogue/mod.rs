@@ -233,7 +233,7 @@ pub struct Operation {
     pub guards: &'static [Guard],
     /// Whether its answer holds a secret that is shown once.
     pub reveals_once: bool,
-    /// Whether its answer can be filtered to the caller's organizations (once the filter exists).
+    /// Whether its answer is a list of organizations, of which a caller sees its own.
     pub filtered: bool,
     /// Whether it can shut Tollgate itself out of Devin: by its address, its service user or its key.
     pub locks_out: bool,
@@ -417,9 +417,9 @@ impl OperationSet {
             .any(|(mine, theirs)| mine & theirs != 0)
     }
 
-    /// The first operation that is in both sets.
-    pub fn first_shared(&self, other: &Self) -> Option<OperationIx> {
-        OperationIx::all().find(|ix| self.contains(*ix) && other.contains(*ix))
+    /// The operations that are in both sets.
+    pub fn shared<'s>(&'s self, other: &'s Self) -> impl Iterator<Item = OperationIx> + 's {
+        OperationIx::all().filter(|ix| self.contains(*ix) && other.contains(*ix))
     }
 
     /// Every operation in the set, in the order of the catalogue.
@@ -461,6 +461,11 @@ pub fn expand(pattern: &str) -> Option<OperationSet> {
         }
     }
     (!set.is_empty()).then_some(set)
+}
+
+/// Whether Devin's API has an operation of this id that is never served.
+pub fn is_never_served(id: &str) -> bool {
+    OperationIx::all().any(|ix| ix.row().id == id && !ix.row().is_served())
 }
 
 fn covers(pattern: &str, id: &str) -> bool {

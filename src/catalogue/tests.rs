@@ -19,6 +19,12 @@ fn ids_are_unique_and_every_row_makes_sense() {
         assert!(row.spends.is_none() || row.mutates, "{}", row.id);
         assert!(row.pages.is_none() || row.verb == Verb::Get, "{}", row.id);
         assert!(!row.filtered || row.org_at != OrgAt::AtPath, "{}", row.id);
+        // The filter follows cursors, and says that nothing was carried out.
+        assert!(
+            !row.filtered || (row.verb == Verb::Get && row.pages == Some(Paging::Cursor)),
+            "{}",
+            row.id
+        );
         assert!(!row.locks_out || row.mutates, "{}", row.id);
     }
     assert_eq!(OperationIx::all().count(), 231);

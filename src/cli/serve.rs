@@ -9,6 +9,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::document::Report;
 use crate::metrics::Metrics;
 use crate::pipeline::access_log::Sink;
+use crate::pipeline::bounds::BODY_TIME;
 use crate::pipeline::upstream::Upstream;
 use crate::policy::{Policy, PolicyFiles, compile};
 use crate::reload::Reload;
@@ -67,6 +68,8 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         issuers: settings.issuers.into(),
         token,
         pinned: settings.pinned,
+        body_time: BODY_TIME,
+        upstream_total: settings.timeouts.total,
         log,
         clock,
     };

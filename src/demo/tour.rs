@@ -22,6 +22,8 @@ struct Step {
     status: u16,
     code: Option<&'static str>,
     operation: Option<&'static str>,
+    /// How many organizations are answered.
+    organizations: Option<usize>,
 }
 
 struct Answer {
@@ -91,6 +93,7 @@ fn steps(demo: &Demo) -> Result<Vec<Step>, BoxError> {
         status,
         code,
         operation: Some("sessions.create"),
+        organizations: None,
     };
     let get = |says, key, path: &str, status, code, operation| Step {
         says,
@@ -101,6 +104,7 @@ fn steps(demo: &Demo) -> Result<Vec<Step>, BoxError> {
         status,
         code,
         operation,
+        organizations: None,
     };
     let organizations = "/v3beta1/enterprise/organizations";
     let listed = Some("organizations.list");
@@ -112,16 +116,30 @@ fn steps(demo: &Demo) -> Result<Vec<Step>, BoxError> {
             200,
             None,
         ),
-        get(
-            "The platform team lists every organization.",
-            key("platform-ops")?,
-            organizations,
-            200,
-            None,
-            listed,
-        ),
+        Step {
+            organizations: Some(3),
+            ..get(
+                "The platform team lists every organization.",
+                key("platform-ops")?,
+                organizations,
+                200,
+                None,
+                listed,
+            )
+        },
+        Step {
+            organizations: Some(1),
+            ..get(
+                "Another team asks the same, and sees its own.",
+                key("ds-notebooks")?,
+                organizations,
+                200,
+                None,
+                listed,
+            )
+        },
         create(
-            "The same caller tries another team's organization.",
+            "The same caller tries a session in another team's.",
             key("ds-notebooks")?,
             "org-web",
             403,
@@ -130,10 +148,10 @@ fn steps(demo: &Demo) -> Result<Vec<Step>, BoxError> {
         get(
             "It tries an operation that nothing grants it.",
             key("ds-notebooks")?,
-            organizations,
+            "/v3beta1/enterprise/self",
             403,
             Some("operation-denied"),
-            listed,
+            Some("enterprise.self.get"),
         ),
         get(
             "Somebody comes with a key that nobody has.",
@@ -215,7 +233,11 @@ fn matches(step: &Step, answer: &Answer, line: Option<&Value>) -> bool {
     };
     let kind = step.code.map(|code| format!("/.tollgate/problems/{code}"));
     let is_asked_in_vain = |line: &Value| step.code.is_none() || line["upstream_attempts"] == 0;
+    let items = || answer.body.get("items").and_then(Value::as_array);
     answer.status == step.status
+        && step
+            .organizations
+            .is_none_or(|wanted| items().is_some_and(|items| items.len() == wanted))
         && answer.answered_by == side
         && (kind.is_none() || answer.text("type") == kind.as_deref())
         && (step.status != 429 || answer.retry_after.is_some())

@@ -39,7 +39,7 @@ impl<'a> Table<'a> {
                 // Not the same as absent: an empty `callers:` must not come to mean every caller.
                 Value::Text(name) if matches!(value.value, Value::Null) => {
                     report
-                        .error(key.span, format!("`{name}:` has no value"))
+                        .error(key.span, format!("`{}:` has no value", name.escape_debug()))
                         .help("give it one, or take the line out");
                     empty.push(name.as_str());
                 }
@@ -50,10 +50,12 @@ impl<'a> Table<'a> {
                 | Value::Float(_)
                 | Value::List(_)
                 | Value::Map(_) => {
-                    report.error(
-                        key.span,
-                        format!("a key of {what} must be text, not {}", key.value.kind()),
-                    );
+                    report
+                        .error(
+                            key.span,
+                            format!("a key of {what} must be text, not {}", key.value.kind()),
+                        )
+                        .help("put it in quotes");
                 }
             }
         }
@@ -116,6 +118,17 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// A field that means something elsewhere: what is said helps more than a list of the fields that there are.
+    pub fn misplaced(&mut self, name: &'static str, help: &'static str, report: &mut Report) {
+        let found = self.take_entry(name);
+        self.asked.retain(|asked| *asked != name);
+        if let Some((key, _)) = found {
+            report
+                .error(key.span, format!("{} has no field `{name}`", self.what))
+                .help(help);
+        }
+    }
+
     /// Text in the field of this name.
     pub fn text(&mut self, name: &'static str, report: &mut Report) -> Option<(&'a str, Span)> {
         let node = self.take(name)?;
@@ -139,10 +152,12 @@ impl<'a> Table<'a> {
             return Some((items, node.span));
         }
         self.mistyped.push(name);
-        report.error(
-            node.span,
-            format!("`{name}:` must be a list, not {}", node.value.kind()),
-        );
+        report
+            .error(
+                node.span,
+                format!("`{name}:` must be a list, not {}", node.value.kind()),
+            )
+            .help("a list is written [a, b], or with `- ` before each of its elements");
         None
     }
 
@@ -164,7 +179,10 @@ impl<'a> Table<'a> {
         }
         for (name, key, _) in &self.entries {
             report
-                .error(key.span, format!("{} has no field `{name}`", self.what))
+                .error(
+                    key.span,
+                    format!("{} has no field `{}`", self.what, name.escape_debug()),
+                )
                 .suggest(name, self.asked.iter().copied());
         }
     }
@@ -250,9 +268,14 @@ impl Node {
             | Value::Text(_)
             | Value::List(_)
             | Value::Map(_) => {
+                let range = match (min, max) {
+                    (i64::MIN, i64::MAX) => String::new(),
+                    (min, i64::MAX) => format!(" of {min} or more"),
+                    (min, max) => format!(" from {min} to {max}"),
+                };
                 report.error(
                     self.span,
-                    format!("`{name}:` must be a whole number from {min} to {max}"),
+                    format!("`{name}:` must be a whole number{range}"),
                 );
                 None
             }

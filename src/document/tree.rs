@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Spanned, options::DuplicateKeyPolicy, options::MergeKeyPolicy};
+use serde_saphyr::{Spanned, Tagged, options::DuplicateKeyPolicy, options::MergeKeyPolicy};
 
 use super::report::{Report, SourceId};
 
@@ -80,7 +80,8 @@ impl Value {
 /// Reads one document into a tree.
 ///
 /// A document that YAML itself refuses (a syntax error, a duplicate key, an
-/// alias, a size over the limits) gives one error in `report` and `None`.
+/// alias, a size over the limits) gives one error in `report` and `None`; a
+/// value that other readers take for another one is told, and read all the same.
 pub fn parse(source: SourceId, text: &str, report: &mut Report) -> Option<Node> {
     if text.len() > MAX_BYTES {
         report.error(
@@ -92,8 +93,15 @@ pub fn parse(source: SourceId, text: &str, report: &mut Report) -> Option<Node> 
         );
         return None;
     }
-    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, strict()) {
-        Ok(raw) => Some(raw_node(raw, source, text)),
+    if let Some(start) = directive(text) {
+        let end = start + 1;
+        report
+            .error(Span { source, start, end }, "directives are not allowed")
+            .help("take the line out: files are YAML 1.2");
+        return None;
+    }
+    match serde_saphyr::from_str_with_options::<Placed>(text, strict()) {
+        Ok(raw) => Some(raw_node(raw, source, text, report)),
         Err(error) => {
             let plain = error.without_snippet();
             let start = plain
@@ -170,10 +178,40 @@ fn first_line(message: &str) -> String {
             "while scanning an anchor or alias",
             "`*` and `&` begin aliases and anchors here: put the text in quotes",
         ),
+        (
+            "alias references unknown anchor",
+            "`*` and `&` begin aliases and anchors here: put the text in quotes",
+        ),
+        (
+            "YAML merge keys",
+            "merge keys (`<<`) are not allowed: write the fields out",
+        ),
+        (
+            "while parsing a block mapping",
+            "this is no part of the mapping above: look at how the lines are indented",
+        ),
+        (
+            "mapping values are not allowed",
+            "a `: ` cannot stand here: text that holds one needs quotes",
+        ),
+        (
+            "illegal placement of ':'",
+            "a `:` cannot stand here: a bracket is open, or text that holds `: ` needs quotes",
+        ),
         ("tabs disallowed", "a tab cannot indent: use spaces"),
     ];
     let found = ours.iter().find(|(theirs, _)| line.starts_with(theirs));
-    found.map_or(line, |(_, ours)| ours).to_owned()
+    let line = found.map_or(line, |(_, ours)| ours);
+    // It can quote a key, which may hold what moves a terminal's cursor.
+    let mut shown = String::with_capacity(line.len());
+    for it in line.chars() {
+        if it.is_control() {
+            shown.extend(it.escape_default());
+        } else {
+            shown.push(it);
+        }
+    }
+    shown
 }
 
 /// The byte that a one-based line and column (in characters) stand at.
@@ -194,6 +232,25 @@ fn byte_of(text: &str, line: u64, column: u64) -> usize {
             .sum::<usize>()
 }
 
+/// Where a line before the document begins with `%`: other readers would then read it as another version's.
+fn directive(text: &str) -> Option<usize> {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let bare = line.trim_start_matches('\u{feff}');
+        if bare.starts_with('%') {
+            return Some(start + line.len() - bare.len());
+        }
+        if !bare.trim().is_empty() && !bare.starts_with('#') {
+            return None;
+        }
+        start += line.len();
+    }
+    None
+}
+
+/// A value with its place and its tag.
+type Placed = Tagged<Spanned<Raw>>;
+
 /// The tree as the YAML library hands it over, before places become byte spans.
 enum Raw {
     Null,
@@ -201,11 +258,12 @@ enum Raw {
     Integer(i64),
     Float(f64),
     Text(String),
-    List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<Raw>, Spanned<Raw>)>),
+    List(Vec<Placed>),
+    Map(Vec<(Placed, Placed)>),
 }
 
-fn raw_node(raw: Spanned<Raw>, source: SourceId, text: &str) -> Node {
+/// The node with its place. What other readers of YAML read as something else is a mistake.
+fn raw_node(Tagged(raw, tag): Placed, source: SourceId, text: &str, report: &mut Report) -> Node {
     let at = raw.referenced;
     let start = at
         .span()
@@ -218,29 +276,42 @@ fn raw_node(raw: Spanned<Raw>, source: SourceId, text: &str) -> Node {
         .and_then(|b| usize::try_from(b).ok())
         .unwrap_or(0);
     let end = start.saturating_add(length).min(text.len());
+    let span = Span { source, start, end };
+    let written = text.get(start..end).unwrap_or_default();
+    match (&raw.value, tag) {
+        (_, Some(_)) => {
+            report
+                .error(span, "tags are not allowed")
+                .help("take it out; text is put in quotes");
+        }
+        (Raw::Bool(it), None) if written != it.to_string() => {
+            report
+                .error(span, "a boolean is written `true` or `false`")
+                .help("if text is meant, put it in quotes");
+        }
+        (Raw::Integer(it), None) if written != it.to_string() => {
+            report
+                .error(span, "a whole number is written in plain digits")
+                .help("if text is meant, put it in quotes");
+        }
+        _ => {}
+    }
+    let mut child = |raw| raw_node(raw, source, text, report);
     let value = match raw.value {
         Raw::Null => Value::Null,
         Raw::Bool(it) => Value::Bool(it),
         Raw::Integer(it) => Value::Integer(it),
         Raw::Float(it) => Value::Float(it),
         Raw::Text(it) => Value::Text(it),
-        Raw::List(items) => Value::List(
-            items
-                .into_iter()
-                .map(|it| raw_node(it, source, text))
-                .collect(),
-        ),
+        Raw::List(items) => Value::List(items.into_iter().map(child).collect()),
         Raw::Map(entries) => Value::Map(
             entries
                 .into_iter()
-                .map(|(key, value)| (raw_node(key, source, text), raw_node(value, source, text)))
+                .map(|(key, value)| (child(key), child(value)))
                 .collect(),
         ),
     };
-    Node {
-        value,
-        span: Span { source, start, end },
-    }
+    Node { value, span }
 }
 
 impl<'de> Deserialize<'de> for Raw {
@@ -308,7 +379,9 @@ mod tests {
     fn tree(text: &str) -> Result<Node, String> {
         let mut report = Report::default();
         let source = report.add_source("test.yaml", text);
-        parse(source, text, &mut report).ok_or_else(|| report.plain())
+        let node = parse(source, text, &mut report);
+        node.filter(|_| report.is_clean())
+            .ok_or_else(|| report.plain())
     }
 
     #[test]
@@ -347,6 +420,15 @@ mod tests {
             ("a: !!python/object:os.system x\n", ""),
             ("a: 1\n\tb: 2\n", ""),
             ("a: [1, 2\n", ""),
+            ("a: 0x10\n", "plain digits"),
+            ("a: 1_000\n", "plain digits"),
+            ("a: +5\n", "plain digits"),
+            ("a: True\n", "`true` or `false`"),
+            ("a: !!str x\n", "tags"),
+            ("!!str a: x\n", "tags"),
+            ("a: !!seq [x]\n", "tags"),
+            ("a: ! x\n", "tags"),
+            ("\u{feff}# x\n\n%YAML 1.1\n---\na: x\n", "directives"),
             ("<<: {a: 1}\n", ""),
         ] {
             let error = tree(text).expect_err(text);

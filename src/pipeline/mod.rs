@@ -1,8 +1,8 @@
 //! The layers, in the order of the request path.
 //!
 //! `edge` (tower-http's ring) → `trace` → `access_log` → `problem` → `pages` →
-//! `target` → `authenticate` → `authorize` → `limit` → `credential` →
-//! `upstream`. [`crate::gateway`] puts them together; no layer names another,
+//! `target` → `authenticate` → `authorize` → `bounds` → `limit` → `filter` →
+//! `credential` → `upstream`. [`crate::gateway`] puts them together; no layer names another,
 //! each names only the proof that it takes and the one that it makes.
 
 pub mod access_log;
@@ -11,6 +11,7 @@ pub mod authorize;
 pub mod bounds;
 pub mod credential;
 pub mod edge;
+pub mod filter;
 pub mod limit;
 pub mod pages;
 pub mod problem;

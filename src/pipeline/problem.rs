@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -117,6 +118,8 @@ where
                 code,
                 cause,
             } = rejection.answer(&trail);
+            // Also where Devin had answered, and that answer could not be used.
+            trail.upstream_answered.store(false, Ordering::Relaxed);
             if let Some(unread) = unread
                 && !unread.settle().await
             {

@@ -231,7 +231,8 @@ impl Service<Exchange<Outbound>> for Upstream {
             let answer =
                 answer.map_err(|error| failed(error, operation, caller_broke_off.get()))?;
             let _ = trail.upstream_head.set(started.elapsed());
-            let _ = trail.upstream_status.set(answer.status().as_u16());
+            let status = answer.status().as_u16();
+            trail.upstream_status.store(status, Ordering::Relaxed);
             if answer.status().is_informational() {
                 return Err(Rejection::UpstreamInvalid {
                     source: "an answer that switches protocols, unasked".into(),

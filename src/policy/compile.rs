@@ -47,6 +47,8 @@ pub fn compile(files: &PolicyFiles, issuers: &[&str], report: &mut Report) -> Op
         callers: HashMap::new(),
         keys: HashMap::new(),
         digests: HashMap::new(),
+        names: HashMap::new(),
+        is_partial: read.len() < files.files.len(),
         subjects: Vec::new(),
         limited: HashMap::new(),
     };
@@ -74,6 +76,10 @@ struct Compiler<'a> {
     callers: HashMap<String, (CallerIx, Span)>,
     keys: HashMap<String, Span>,
     digests: HashMap<[u8; 32], Span>,
+    /// The full names of rules (`false`) and of limits (`true`), and whether they are a team's.
+    names: HashMap<(bool, Arc<str>), (Span, bool)>,
+    /// Whether a file could not be read: then what it has is not known.
+    is_partial: bool,
     subjects: Vec<SeenSubject>,
     limited: HashMap<CallerIx, Span>,
 }
@@ -81,7 +87,8 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn teams(&mut self, files: &[File]) {
         let mut seen: HashMap<&str, Span> = HashMap::new();
-        for team in files.iter().filter_map(|file| file.team.as_ref()) {
+        let teams = files.iter().filter_map(|file| file.team.as_ref());
+        for team in teams.filter(|team| !team.value.is_empty()) {
             if let Some(first) = seen.insert(&team.value, team.span) {
                 self.report
                     .error(
@@ -227,6 +234,8 @@ impl Compiler<'_> {
                         .also(*first, "defined here")
                         .help("a team's rules cover its own callers only");
                 }
+                // It may be in the file that could not be read.
+                None if self.is_partial && team.is_none() => {}
                 None => {
                     let known = self.policy.callers.iter().filter(|it| in_scope(it));
                     self.report
@@ -242,14 +251,10 @@ impl Compiler<'_> {
     }
 
     fn rules(&mut self, file: &File) {
-        let mut names: HashMap<&str, Span> = HashMap::new();
         for entry in &file.rules {
-            self.unique(&mut names, &entry.name);
+            self.unique(false, file, &entry.name);
             let operations = self.operations(entry);
             let callers = self.scope(file, entry.callers.as_deref());
-            let Some(organizations) = entry.organizations.clone() else {
-                continue;
-            };
             if let (Effect::Bound, Some(team)) = (entry.effect, &file.team) {
                 self.report
                     .error(entry.name.span, "`bounds:` are for guard rails")
@@ -258,6 +263,9 @@ impl Compiler<'_> {
                 continue;
             }
             terms::check(entry, &operations, self.report);
+            let Some(organizations) = entry.organizations.clone() else {
+                continue;
+            };
             if entry.effect == Effect::Allow && matches!(organizations, Organizations::Only(_)) {
                 self.need_any(entry);
             }
@@ -304,6 +312,27 @@ impl Compiler<'_> {
                 .help("for every operation, write `\"**\"`");
             return;
         }
+        let named = &pattern.value;
+        if catalogue::is_never_served(named) {
+            self.report
+                .error(pattern.span, format!("`{named}` is never served"))
+                .help("nothing below /opbeta can be granted");
+            return;
+        }
+        let below = format!("{named}.**");
+        if catalogue::expand(&below).is_some() {
+            self.report
+                .error(
+                    pattern.span,
+                    format!("`{named}` is a group, and no operation"),
+                )
+                .help(if catalogue::expand(&format!("{named}.*")).is_some() {
+                    format!("write `{named}.*` for its own operations, `{below}` for all below it")
+                } else {
+                    format!("write `{below}` for all operations below it")
+                });
+            return;
+        }
         let mut known: Vec<String> = OperationIx::served()
             .map(|ix| ix.row().id.to_owned())
             .collect();
@@ -329,27 +358,30 @@ impl Compiler<'_> {
     /// An operation that names no organization cannot be granted for some organizations.
     fn need_any(&mut self, entry: &RuleEntry) {
         for pattern in &entry.operations {
-            // A whole group may hold both sorts; the decision then leaves out what names no organization. An
-            // operation that is named by its own id was surely meant.
-            let exact = OperationIx::served().find(|ix| ix.row().id == pattern.value);
-            if let Some(ix) = exact
-                && !ix.row().names_organization()
-                && !ix.row().filtered
-            {
+            // A whole group may hold both sorts; the decision then leaves out what names no organization. Where
+            // nothing is left, as for an operation that is named by its own id, the rule would grant nothing.
+            let Some(set) = catalogue::expand(&pattern.value) else {
+                continue;
+            };
+            let mut rows = OperationIx::served()
+                .filter(|ix| set.contains(*ix))
+                .map(OperationIx::row);
+            if !rows.any(|row| row.names_organization() || row.filtered) {
+                let message = if OperationIx::served().any(|ix| ix.row().id == pattern.value) {
+                    format!("`{}` names no organization", pattern.value)
+                } else {
+                    format!("no operation of `{}` names an organization", pattern.value)
+                };
                 self.report
-                    .error(
-                        pattern.span,
-                        format!("`{}` names no organization", pattern.value),
-                    )
+                    .error(pattern.span, message)
                     .help("it needs a rule of its own with `organizations: any`");
             }
         }
     }
 
     fn limits(&mut self, file: &File) {
-        let mut names: HashMap<&str, Span> = HashMap::new();
         for entry in &file.limits {
-            self.unique(&mut names, &entry.name);
+            self.unique(true, file, &entry.name);
             let ix = LimitIx(self.policy.limits.len());
             self.policy.limits.push(Limit {
                 name: full_name(file, &entry.name.value),
@@ -379,14 +411,25 @@ impl Compiler<'_> {
         found.limit = Some(limit);
     }
 
-    fn unique<'a>(&mut self, names: &mut HashMap<&'a str, Span>, name: &'a Spanned<String>) {
-        if let Some(first) = names.insert(&name.value, name.span) {
+    /// In a log line, a name is all that says which rule decided.
+    fn unique(&mut self, is_limit: bool, file: &File, name: &Spanned<String>) {
+        if name.value.is_empty() {
+            return;
+        }
+        let full = full_name(file, &name.value);
+        let here = (name.span, file.team.is_some());
+        if let Some((first, is_teams)) = self.names.insert((is_limit, Arc::clone(&full)), here) {
             self.report
                 .error(
                     name.span,
-                    format!("the name `{}` is used twice in this file", name.value),
+                    format!("the name `{}` is used twice", full.escape_debug()),
                 )
-                .also(first, "first here");
+                .also(first, "first here")
+                .help(if is_teams && file.team.is_some() {
+                    "the rules of a team have different names, and so have its limits: rename one of them"
+                } else {
+                    "before the name of a guard rail stands its file's: rename the file, or one of them"
+                });
         }
     }
 }

@@ -212,6 +212,30 @@ async fn b14_a_body_that_never_ends_is_never_sent() {
 }
 
 #[tokio::test]
+async fn r1_a_body_that_does_not_come_is_not_waited_for() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let world = World::with(Setup {
+        policy: POLICY.to_owned(),
+        body_time: std::time::Duration::from_millis(50),
+        ..Setup::default()
+    })
+    .await;
+    let mut stream = tokio::net::TcpStream::connect(world.gateway).await.unwrap();
+    let head = format!(
+        "POST {SESSIONS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\nAuthorization: Bearer {}\r\n\r\n{{",
+        world.key("one")
+    );
+    world.sent(1);
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    world.answered(answer.as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert_eq!(world.last_line().await["code"], "request-timeout");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn an_empty_body_gets_what_has_to_be_there() {
     let world = world().await;
     world

@@ -455,5 +455,5 @@ fn the_tour_goes_as_it_should() {
     let output = run(&["demo", "--tour", "--output", "json"], Path::new("."));
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["ok"], true);
-    assert_eq!(json["steps"].as_array().unwrap().len(), 9);
+    assert_eq!(json["steps"].as_array().unwrap().len(), 10);
 }

@@ -81,9 +81,15 @@ const ANSWER_HEADERS: [&str; 20] = [
 /// What a test may choose.
 pub(crate) struct Setup {
     pub(crate) policy: String,
+    /// A file of guard rails beside the policy; none if empty.
+    pub(crate) rails: String,
+    /// Ids of the fake's organizations.
+    pub(crate) organizations: Vec<String>,
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) issuer_names: Vec<&'static str>,
     pub(crate) timeouts: Timeouts,
+    /// The time for a body that has to be read.
+    pub(crate) body_time: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) roots: Vec<rustls::pki_types::CertificateDer<'static>>,
     /// Where Devin is, if not at the fake's own address.
@@ -94,6 +100,8 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             policy: POLICY.to_owned(),
+            rails: String::new(),
+            organizations: ["org-ds", "org-web", "org-infra"].map(str::to_owned).into(),
             issuers: Vec::new(),
             issuer_names: Vec::new(),
             timeouts: Timeouts {
@@ -101,6 +109,7 @@ impl Default for Setup {
                 first_byte: Duration::from_secs(20),
                 total: Duration::from_secs(20),
             },
+            body_time: Duration::from_secs(20),
             clock: Arc::new(SystemClock),
             roots: Vec::new(),
             pinned: None,
@@ -225,6 +234,11 @@ impl World {
         let fake = FakeDevin::new(fake_devin::Options {
             token: token.clone(),
             speed: 0.0,
+            organizations: setup
+                .organizations
+                .iter()
+                .map(|id| (id.clone(), format!("The one called {id}")))
+                .collect(),
             ..fake_devin::Options::default()
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -234,7 +248,11 @@ impl World {
         tokio::spawn(async move { serving.serve(listener, stopped).await });
 
         let mut report = Report::default();
-        let files = PolicyFiles::from_texts([("policy.yaml", setup.policy.as_str())], &mut report);
+        let mut texts = vec![("policy.yaml", setup.policy.as_str())];
+        if !setup.rails.is_empty() {
+            texts.push(("rails.yaml", setup.rails.as_str()));
+        }
+        let files = PolicyFiles::from_texts(texts, &mut report);
         let mut policy = compile(&files, &setup.issuer_names, &mut report)
             .unwrap_or_else(|| panic!("{}", report.plain()));
         let mut keys = HashMap::new();
@@ -254,6 +272,8 @@ impl World {
             issuers: setup.issuers.into(),
             token: ServiceToken::new(&token.clone().into()).unwrap(),
             pinned: setup.pinned.unwrap_or_else(|| at(fake_address)),
+            body_time: setup.body_time,
+            upstream_total: setup.timeouts.total,
             log: sink.clone(),
             clock: setup.clock,
         };

@@ -89,6 +89,21 @@ def test_sdk_narrow_caller(demo, client, tmp_path):
     assert seen["read"] == seen["created"]
 
 
+@pytest.mark.parametrize("size", ["1", "200"])
+def test_sdk_lists_its_own_organizations(demo, size, tmp_path):
+    """Only the older SDK has the enterprise's operations."""
+    (organization,) = demo.narrow.organizations
+    script, client = "devinai_organizations.py", "devinai-0.0.3"
+    seen = run_sdk(client, script, demo, demo.narrow.key, organization, tmp_path, SIZE=size)
+    assert seen["organizations"] == [organization]
+    assert seen["totals"] == [None] * len(seen["totals"])
+    for request in demo.upstream():
+        check_credential(demo, request)
+
+    seen = run_sdk(client, script, demo, demo.everything.key, organization, tmp_path, SIZE=size)
+    assert set(demo.everything.organizations) <= set(seen["organizations"])
+
+
 def check_problem(seen: dict, error: str, status: int, code: str) -> None:
     """The SDK raised the right exception, and a user can read the problem from it."""
     assert (seen["error"], seen["status"]) == (error, status), seen
@@ -206,6 +221,13 @@ def test_cli_session(demo, cli):
         assert request.status == 200
     assert json.loads(recorded[0].body)["prompt"] == "start from the shell"
     assert json.loads(recorded[0].body)["max_acu_limit"] == 2
+
+
+def test_cli_lists_its_own_organizations(demo, cli):
+    (organization,) = demo.narrow.organizations
+    listed = cli(demo.narrow, organization).well("enterprise", "list-orgs")
+    assert f'"org_id": "{organization}"' in listed
+    assert demo.foreign_organization() not in listed
 
 
 def test_cli_wrong_key(demo, cli):

@@ -81,6 +81,33 @@ def test_list_organizations(demo):
     forwarded(demo, "GET", "/v3beta1/enterprise/organizations")
 
 
+def test_list_organizations_as_a_narrow_caller(demo):
+    """The same script, and the caller's own organizations only: the early list's name is filtered too."""
+    result = run_flow(demo, "list_organizations", demo.narrow.key)
+    assert result.returncode == 0, result.stdout + result.stderr
+    printed = [line.split(": ", 1)[0] for line in result.stdout.splitlines()]
+    assert printed == demo.narrow.organizations
+    request = forwarded(demo, "GET", "/v3beta1/enterprise/organizations")
+    assert request.all("accept-encoding") == ["identity"]
+
+
+@pytest.mark.parametrize("first", [None, 1, 2, 200])
+def test_a_filtered_list_is_read_to_its_end(demo, first):
+    """A loop that takes an empty page for the end, as many do, finds what is there and ends."""
+    found, parameters = [], {} if first is None else {"first": first}
+    while True:
+        answer = demo.call("GET", "/v3/enterprise/organizations", demo.narrow.key, params=parameters)
+        answer.raise_for_status()
+        page = answer.json()
+        found += [item["org_id"] for item in page["items"]]
+        assert page["items"] or not page["has_next_page"]
+        assert page["total"] is None
+        if not page["has_next_page"]:
+            break
+        parameters["after"] = page["end_cursor"]
+    assert found == demo.narrow.organizations
+
+
 def test_create_organization(demo):
     (line,) = run_well(demo, "create_organization")
     organization = re.fullmatch(r"created: (\S+)", line).group(1)
@@ -213,7 +240,7 @@ def test_error_handling_with_a_wrong_token(demo):
 
 
 def test_error_handling_without_the_right(demo):
-    result = run_flow(demo, "error_handling", demo.narrow.key)
+    result = run_flow(demo, "error_handling", demo.caller("web-app").key)
     assert (result.returncode, result.stdout) == (
         1,
         "403: this service user does not have the right\n",

@@ -145,7 +145,7 @@ def test_known_path_with_a_wrong_method(demo, method):
 
 
 def test_an_operation_that_no_rule_allows(demo):
-    answer = demo.call("GET", "/v3beta1/enterprise/organizations", demo.narrow.key)
+    answer = demo.call("GET", SELF, demo.narrow.key)
     check_refusal(demo, answer, 403, "operation-denied")
     assert waits_forever(answer)
 
@@ -162,6 +162,17 @@ def test_an_organization_that_nobody_has(demo):
     """The same words as for one that exists: a refusal is no way to find out."""
     answer = demo.call("GET", "/v3/organizations/org-nobody/sessions", demo.narrow.key)
     check_refusal(demo, answer, 403, "organization-denied")
+
+
+def test_an_organization_that_is_not_shown_is_refused_by_its_id(demo):
+    """What the filtered list leaves out is no more there when it is asked for."""
+    listed = demo.call("GET", "/v3/enterprise/organizations", demo.narrow.key)
+    assert listed.headers["Tollgate-Answered-By"] == "upstream"
+    assert [item["org_id"] for item in listed.json()["items"]] == demo.narrow.organizations
+    demo.forget()
+    for organization in [demo.foreign_organization(), "org-nobody"]:
+        answer = demo.call("GET", f"/v3/enterprise/organizations/{organization}", demo.narrow.key)
+        check_refusal(demo, answer, 403, "operation-denied")
 
 
 # --- too often

@@ -16,7 +16,7 @@ use serde_json::ser::Formatter;
 use super::answered_by;
 use crate::policy::bounds::Facts;
 use crate::redact::redact;
-use crate::trail::{Identity, Trail};
+use crate::trail::{Filtered, Identity, Trail};
 
 /// The most bytes of one free field.
 const MAX_FREE: usize = 512;
@@ -176,6 +176,8 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream_status: Option<u16>,
     upstream_attempts: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filtered: Option<Filtered>,
     bytes_in: u64,
     bytes_out: u64,
     duration_ms: Millis,
@@ -282,8 +284,9 @@ pub(super) fn write(
         status,
         answered_by: answered_by(trail),
         outcome,
-        upstream_status: trail.upstream_status.get().copied(),
+        upstream_status: Some(trail.upstream_status.load(Ordering::Relaxed)).filter(|it| *it != 0),
         upstream_attempts: trail.attempts.load(Ordering::Relaxed),
+        filtered: trail.filtered.get().copied(),
         bytes_in: trail.bytes_in.load(Ordering::Relaxed),
         bytes_out,
         duration_ms: Millis(total),

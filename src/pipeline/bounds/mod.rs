@@ -21,7 +21,7 @@ use tower::{Layer, Service};
 
 use super::BoxFuture;
 use super::authorize::{Granted, refuse};
-use crate::body::{Body, BoxError, full};
+use crate::body::{Body, BoxError, full, is_json};
 use crate::catalogue::OperationIx;
 use crate::exchange::Exchange;
 use crate::policy::bounds::Facts;
@@ -35,8 +35,8 @@ pub use upload::TooMuch;
 
 /// The largest body that is read, in bytes: prompts and schemas are far smaller.
 pub const MAX_BODY: usize = 2 * 1024 * 1024;
-/// The time for a body that is read.
-const BODY_TIME: Duration = Duration::from_secs(60);
+/// The usual time for a body that is read.
+pub const BODY_TIME: Duration = Duration::from_secs(60);
 
 /// Proof that the policy allows the request, its fields included.
 #[derive(Clone, Debug)]
@@ -86,20 +86,33 @@ impl Permitted {
 }
 
 /// Makes [`Bounded`] services.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct BoundsLayer;
+#[derive(Clone, Copy, Debug)]
+pub struct BoundsLayer {
+    within: Duration,
+}
+
+impl BoundsLayer {
+    /// A body that has to be read must have come `within` this time.
+    pub fn new(within: Duration) -> Self {
+        Self { within }
+    }
+}
 
 impl<S> Layer<S> for BoundsLayer {
     type Service = Bounded<S>;
 
     fn layer(&self, inner: S) -> Bounded<S> {
-        Bounded { inner }
+        Bounded {
+            within: self.within,
+            inner,
+        }
     }
 }
 
 /// Reads and judges bodies that have to be.
 #[derive(Clone, Debug)]
 pub struct Bounded<S> {
+    within: Duration,
     inner: S,
 }
 
@@ -140,8 +153,9 @@ where
         // The copy that `poll_ready` readied goes into the future; the fresh one stays here.
         let fresh = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, fresh);
+        let within = self.within;
         Either::Right(Box::pin(async move {
-            let exchange = judge(exchange, reads).await?;
+            let exchange = judge(exchange, reads, within).await?;
             ready.call(exchange).await
         }))
     }
@@ -166,8 +180,9 @@ fn length(headers: &HeaderMap) -> Option<u64> {
 async fn judge(
     mut exchange: Exchange<Granted>,
     reads: bool,
+    within: Duration,
 ) -> Result<Exchange<Permitted>, Rejection> {
-    let bytes = read(&mut exchange, reads).await?;
+    let bytes = read(&mut exchange, reads, within).await?;
     let proof = &exchange.proof;
     let policy = proof.policy();
     // Who sends no body sends no field, and what has to be there is still put in. A body that is said to be JSON
@@ -228,7 +243,11 @@ fn shadow_outcome(
 }
 
 /// Reads the body to its end, or refuses it.
-async fn read(exchange: &mut Exchange<Granted>, reads: bool) -> Result<Bytes, Rejection> {
+async fn read(
+    exchange: &mut Exchange<Granted>,
+    reads: bool,
+    within: Duration,
+) -> Result<Bytes, Rejection> {
     let request = &mut exchange.request;
     if http_body::Body::is_end_stream(request.body()) {
         return Ok(Bytes::new());
@@ -247,7 +266,7 @@ async fn read(exchange: &mut Exchange<Granted>, reads: bool) -> Result<Bytes, Re
     let body = std::mem::replace(request.body_mut(), crate::body::empty());
     let collecting: BoxFuture<Collected<Bytes>, BoxError> =
         Box::pin(Limited::new(body, MAX_BODY).collect());
-    match tokio::time::timeout(BODY_TIME, collecting).await {
+    match tokio::time::timeout(within, collecting).await {
         Ok(Ok(collected)) => {
             let bytes = collected.to_bytes();
             let count = bytes.len() as u64;
@@ -286,22 +305,7 @@ fn is_plain_json(headers: &HeaderMap) -> Result<(), &'static str> {
     if headers.contains_key(CONTENT_ENCODING) {
         return Err("A body that the policy looks into must not be compressed");
     }
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let mut parts = kind.split(';').map(str::trim);
-    let is_json = parts
-        .next()
-        .is_some_and(|it| it.eq_ignore_ascii_case("application/json"));
-    let mut parameters = parts.filter(|it| !it.is_empty());
-    let is_utf8 = parameters.all(|it| {
-        it.split_once('=').is_some_and(|(name, value)| {
-            name.eq_ignore_ascii_case("charset")
-                && value.trim_matches('"').eq_ignore_ascii_case("utf-8")
-        })
-    });
-    if is_json && is_utf8 {
+    if is_json(headers) {
         Ok(())
     } else {
         Err("A body that the policy looks into must be application/json, in UTF-8")

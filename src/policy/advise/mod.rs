@@ -11,8 +11,6 @@ mod grants;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::{CallerIx, Effect, Organizations, Policy, Rule, RuleIx};
@@ -37,7 +35,6 @@ impl Policy {
                     .help("a team's rules cover the callers of its file, and guard rails those of all teams");
             }
         }
-        names(self, report);
         grants::advise(self, &classes, &has_caller, report);
         bounds::advise(self, &classes, &has_caller, report);
         credentials(self, report);
@@ -62,22 +59,6 @@ impl Policy {
             }
         }
         has_caller
-    }
-}
-
-/// Rules that a log, a refusal and a test could not tell apart.
-fn names(policy: &Policy, report: &mut Report) {
-    let mut seen: HashMap<&str, Span> = HashMap::new();
-    for rule in &policy.rules {
-        if let Some(first) = seen.insert(&rule.name, rule.span) {
-            report
-                .warn(
-                    rule.span,
-                    format!("two rules are both shown as `{}`", rule.name),
-                )
-                .also(first, "the other one")
-                .help("the log cannot tell them apart: rename one of them");
-        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::facts::{Fact, Facts, seen_node};
+use super::facts::{Fact, Facts};
 use super::field::{FieldPath, Presence, Step};
-use super::weigh::{Seen, Weighed, Why, weigh};
+use super::seen::{Seen, seen_node};
+use super::weigh::{Weighed, Why, weigh};
 use super::{Applied, Judged, Place, Refused, Ruling};
 use crate::catalogue::{Guard, Shown};
 use crate::json::{Document, Edits, Kind, Node};
@@ -332,7 +333,9 @@ pub fn judge_facts(applied: &Applied<'_>, facts: &Facts) -> Result<Option<Refuse
                 .map(Fact::seen)
                 .collect::<Option<Vec<Seen<'_>>>>(),
             Fact::Many(_) => None,
-            single => single.seen().map(|it| vec![it]),
+            single @ (Fact::Absent | Fact::Value(_) | Fact::Other { .. } | Fact::Hidden { .. }) => {
+                single.seen().map(|it| vec![it])
+            }
         };
         for seen in each.as_deref().unwrap_or_default() {
             match weigh(&rulings, seen) {

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::field::{FieldRule, Presence, Scalar};
-use super::weigh::{Seen, Weighed, weigh};
+use super::seen::Seen;
+use super::weigh::{Weighed, weigh};
 use super::{Place, Ruling};
 
 /// What a grant and a guard rail refuse together.

@@ -11,7 +11,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-use super::weigh::Seen;
+use super::seen::Seen;
 use crate::catalogue::Shown;
 use crate::json::{Kind, Node};
 use crate::redact::redact;
@@ -320,25 +320,4 @@ fn short_digest(raw: &str) -> String {
         let _ = write!(text, "{byte:02x}");
     }
     text
-}
-
-/// A member of a body, as it is judged.
-pub(super) fn seen_node(node: Option<Node<'_>>) -> Seen<'_> {
-    let Some(node) = node else {
-        return Seen::Absent;
-    };
-    match node.kind() {
-        Kind::Null => Seen::Null,
-        Kind::Bool => Seen::Bool(node.as_bool().unwrap_or_default()),
-        Kind::Number => node.as_whole().map_or(Seen::Number, Seen::Whole),
-        Kind::Text => Seen::Text(node.as_text().unwrap_or_default()),
-        Kind::List => Seen::List(
-            node.items()
-                .unwrap_or_default()
-                .into_iter()
-                .map(|it| seen_node(Some(it)))
-                .collect(),
-        ),
-        Kind::Object => Seen::Object,
-    }
 }

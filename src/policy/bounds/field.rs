@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-use super::Ruling;
 use super::pattern::Pattern;
-use super::weigh::{Seen, Weighed, weigh};
+use super::seen::Seen;
+use super::weigh::{Weighed, weigh};
+use super::{Place, Ruling};
 use crate::catalogue::Operation;
 
 /// The way to a value in a JSON body: `max_acu_limit`, `session_secrets[].key`.
@@ -111,6 +112,15 @@ impl Scalar {
             Self::Bool(it) => Value::from(*it),
         }
     }
+
+    /// As a message shows it.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Text(text) => text.escape_debug().to_string(),
+            Self::Whole(it) => it.to_string(),
+            Self::Bool(it) => it.to_string(),
+        }
+    }
 }
 
 /// What becomes of a number over its maximum.
@@ -166,8 +176,8 @@ impl FieldRule {
         *self == Self::default()
     }
 
-    /// Why no value, or not its own default, can satisfy this rule.
-    pub fn contradiction(&self) -> Option<String> {
+    /// Why no value, or not its own default, can satisfy this rule for a field of the body or a key of the query.
+    pub fn contradiction(&self, place: Place) -> Option<String> {
         if let (Some(min), Some(max)) = (self.min, self.max)
             && min > max
         {
@@ -175,6 +185,18 @@ impl FieldRule {
         }
         if self.above == Above::Clamp && self.max.is_none() {
             return Some("`above:` says nothing without `max:`".to_owned());
+        }
+        let is_number = self.min.is_some() || self.max.is_some();
+        if is_number && (!self.add.is_empty() || self.max_items.is_some()) {
+            return Some("a field with `min:` or `max:` is a number, and no list".to_owned());
+        }
+        // A query's value is text also where it is a number.
+        let is_text = self.matches.is_some() || self.max_length.is_some();
+        if is_number && is_text && place == Place::Body {
+            return Some("a field with `min:` or `max:` is a number, and no text".to_owned());
+        }
+        if let Some(why) = self.useless_value(place) {
+            return Some(why);
         }
         let mut bare = self.clone();
         bare.presence = Presence::Free;
@@ -198,7 +220,12 @@ impl FieldRule {
                 rule: self,
                 source: 0,
             };
-            if let Weighed::Refuse { said, .. } = weigh(&[ruling], &Seen::Absent) {
+            // The shortest that can be sent.
+            let seen = match self.presence {
+                Presence::Required => Seen::List(Vec::new()),
+                Presence::Free | Presence::Absent => Seen::Absent,
+            };
+            if let Weighed::Refuse { said, .. } = weigh(&[ruling], &seen) {
                 let what = if self.default.is_some() {
                     "`default:`"
                 } else {
@@ -208,6 +235,40 @@ impl FieldRule {
             }
         }
         None
+    }
+
+    /// A value of `one_of:` that the rest of the rule refuses.
+    fn useless_value(&self, place: Place) -> Option<String> {
+        let rest = FieldRule {
+            min: self.min,
+            max: self.max,
+            matches: self.matches.clone(),
+            max_length: self.max_length,
+            ..FieldRule::default()
+        };
+        let ruling = Ruling {
+            rule: &rest,
+            source: 0,
+        };
+        self.one_of.iter().flatten().find_map(|value| {
+            let json = value.json();
+            let seen = match (place, &json) {
+                (Place::Body, json) => Seen::of(json),
+                (Place::Query, Value::String(text)) => Seen::Raw(text.as_str().into()),
+                (Place::Query, json) => Seen::Raw(json.to_string().into()),
+            };
+            match weigh(&[ruling], &seen) {
+                Weighed::Refuse { said, .. } => {
+                    let shown = value.shown();
+                    Some(format!(
+                        "`one_of:` has `{shown}`, which the rule itself refuses: {said}"
+                    ))
+                }
+                Weighed::Keep | Weighed::Replace(_) | Weighed::Append(_) | Weighed::Undecidable => {
+                    None
+                }
+            }
+        })
     }
 }
 
@@ -245,7 +306,8 @@ mod tests {
             default: default.map(Value::from),
             ..FieldRule::default()
         };
-        assert!(whole(Some(1), Some(20), Some(5)).contradiction().is_none());
+        let fine = whole(Some(1), Some(20), Some(5));
+        assert!(fine.contradiction(Place::Body).is_none());
         for bad in [
             whole(Some(3), Some(2), None),
             whole(None, Some(2), Some(3)),
@@ -273,7 +335,25 @@ mod tests {
                 ..FieldRule::default()
             },
         ] {
-            assert!(bad.contradiction().is_some(), "{bad:?}");
+            assert!(bad.contradiction(Place::Body).is_some(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_no_text_but_in_a_query() {
+        let rule = FieldRule {
+            max: Some(100),
+            max_length: Some(3),
+            one_of: Some(vec![Scalar::Whole(5), Scalar::Text("50".to_owned())]),
+            ..FieldRule::default()
+        };
+        assert!(rule.contradiction(Place::Body).is_some());
+        assert_eq!(rule.contradiction(Place::Query), None);
+        for value in ["101", "05", "1000", "x"] {
+            let mut rule = rule.clone();
+            rule.one_of = Some(vec![Scalar::Text(value.to_owned())]);
+            let why = rule.contradiction(Place::Query).unwrap();
+            assert!(why.contains("which the rule itself refuses"), "{why}");
         }
     }
 }

@@ -11,6 +11,7 @@ mod facts;
 mod field;
 mod pattern;
 mod query;
+mod seen;
 mod weigh;
 
 use std::sync::Arc;
@@ -25,7 +26,8 @@ pub use facts::{Fact, Facts, MAX_UNKNOWN};
 pub use field::{Above, FieldPath, FieldRule, Presence, Scalar, Step};
 pub use pattern::Pattern;
 pub use query::{judge_query, judge_query_facts};
-pub use weigh::{Seen, Weighed, Why, weigh};
+pub use seen::Seen;
+pub use weigh::{Weighed, Why, weigh};
 
 /// What a rule says about fields, beside whom and what it covers.
 #[derive(Clone, Debug, Default, PartialEq)]

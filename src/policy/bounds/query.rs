@@ -5,14 +5,16 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::body::guarded;
 use super::facts::{Fact, Facts};
-use super::weigh::{Seen, Weighed, Why, weigh};
+use super::seen::Seen;
+use super::weigh::{Weighed, Why, weigh};
 use super::{Applied, Judged, Place, Refused};
 use crate::catalogue::{Guard, Shown};
+use crate::target::decode_form;
 
 /// What stays bare in a value that a rule has changed.
 const BARE: &AsciiSet = &NON_ALPHANUMERIC
@@ -199,21 +201,11 @@ fn read(query: &str) -> Vec<Pair<'_>> {
         Pair {
             raw,
             // A key that is not UTF-8 is none that anyone governs.
-            key: decode(key).unwrap_or(Cow::Borrowed(key)),
-            value: decode(value),
+            key: decode_form(key).unwrap_or(Cow::Borrowed(key)),
+            value: decode_form(value),
         }
     };
     pairs.map(pair).collect()
-}
-
-/// Undoes form encoding, once. `None` where the result is not UTF-8.
-fn decode(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains(['%', '+']) {
-        return Some(Cow::Borrowed(text));
-    }
-    let spaced = text.replace('+', " ");
-    let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
-    Some(Cow::Owned(decoded.into_owned()))
 }
 
 /// The value of this key. Several could be read in several ways.

@@ -9,37 +9,8 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::Ruling;
-use super::field::{Above, FieldRule, Presence, Scalar};
-
-/// A value as it is judged.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Seen<'a> {
-    /// It is not there.
-    Absent,
-    /// `null`: as good as not there.
-    Null,
-    /// A boolean.
-    Bool(bool),
-    /// A whole number, written as one.
-    Whole(i64),
-    /// Any other number.
-    Number,
-    /// Text.
-    Text(Cow<'a, str>),
-    /// The value of a query's key, which has no type.
-    Raw(Cow<'a, str>),
-    /// A list.
-    List(Vec<Seen<'a>>),
-    /// An object.
-    Object,
-    /// Something of which a log has kept no more than this.
-    Hidden {
-        /// Whether it is a list; otherwise it is text.
-        is_list: bool,
-        /// Elements, or characters.
-        length: u64,
-    },
-}
+use super::field::{Above, FieldRule, Presence};
+use super::seen::Seen;
 
 /// What kind of refusal it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,68 +41,6 @@ pub enum Weighed {
     },
     /// The log has not kept enough to say.
     Undecidable,
-}
-
-impl Seen<'_> {
-    fn is_there(&self) -> bool {
-        !matches!(self, Self::Absent | Self::Null)
-    }
-
-    /// The whole number that it is, where the kind is clear or the query's text is one.
-    fn whole(&self) -> Option<i64> {
-        match self {
-            Self::Whole(it) => Some(*it),
-            // `+5` and `05` are numbers to some readers and not to others.
-            Self::Raw(text) => text
-                .parse()
-                .ok()
-                .filter(|it: &i64| it.to_string() == **text),
-            Self::Absent
-            | Self::Null
-            | Self::Bool(_)
-            | Self::Number
-            | Self::Text(_)
-            | Self::List(_)
-            | Self::Object
-            | Self::Hidden { .. } => None,
-        }
-    }
-
-    fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) | Self::Raw(text) => Some(text),
-            Self::Absent
-            | Self::Null
-            | Self::Bool(_)
-            | Self::Whole(_)
-            | Self::Number
-            | Self::List(_)
-            | Self::Object
-            | Self::Hidden { .. } => None,
-        }
-    }
-
-    fn is(&self, wanted: &Scalar) -> bool {
-        match (self, wanted) {
-            (Self::Text(text) | Self::Raw(text), Scalar::Text(wanted)) => text == wanted,
-            (Self::Raw(text), Scalar::Whole(wanted)) => **text == wanted.to_string(),
-            (Self::Raw(text), Scalar::Bool(wanted)) => **text == wanted.to_string(),
-            (Self::Whole(it), Scalar::Whole(wanted)) => it == wanted,
-            (Self::Bool(it), Scalar::Bool(wanted)) => it == wanted,
-            _ => false,
-        }
-    }
-
-    pub(super) fn of(value: &Value) -> Seen<'_> {
-        match value {
-            Value::Null => Seen::Null,
-            Value::Bool(it) => Seen::Bool(*it),
-            Value::Number(it) => it.as_i64().map_or(Seen::Number, Seen::Whole),
-            Value::String(text) => Seen::Text(Cow::Borrowed(text)),
-            Value::Array(items) => Seen::List(items.iter().map(Seen::of).collect()),
-            Value::Object(_) => Seen::Object,
-        }
-    }
 }
 
 /// A refusal, before its source is known.
@@ -245,9 +154,10 @@ fn clamp(rulings: &[Ruling<'_>], seen: &Seen<'_>) -> Result<Option<i64>, Weighed
         return Ok(None);
     };
     let Some(it) = seen.whole() else {
-        return Err(match seen {
-            Seen::Hidden { is_list: false, .. } => Weighed::Undecidable,
-            _ => refuse(ruling, No::malformed("it must be a whole number")),
+        return Err(if matches!(seen, Seen::Hidden { is_list: false, .. }) {
+            Weighed::Undecidable
+        } else {
+            refuse(ruling, No::malformed("it must be a whole number"))
         });
     };
     let above = |ruling: &&Ruling<'_>| ruling.rule.max.is_some_and(|max| it > max);
@@ -269,10 +179,12 @@ fn clamp(rulings: &[Ruling<'_>], seen: &Seen<'_>) -> Result<Option<i64>, Weighed
 fn additions(rulings: &[Ruling<'_>], seen: &Seen<'_>) -> Result<Vec<String>, Weighed> {
     let mut missing: Vec<String> = Vec::new();
     for ruling in rulings.iter().filter(|it| !it.rule.add.is_empty()) {
-        let items = match seen {
-            Seen::List(items) => items,
-            Seen::Hidden { is_list: true, .. } => return Err(Weighed::Undecidable),
-            _ => return Err(refuse(ruling, No::malformed("it must be a list"))),
+        let Seen::List(items) = seen else {
+            return Err(if matches!(seen, Seen::Hidden { is_list: true, .. }) {
+                Weighed::Undecidable
+            } else {
+                refuse(ruling, No::malformed("it must be a list"))
+            });
         };
         for wanted in &ruling.rule.add {
             let is_there = items.iter().any(|it| it.text() == Some(wanted));
@@ -304,21 +216,17 @@ fn check(rule: &FieldRule, seen: &Seen<'_>, added: usize) -> Said {
     }
     let mut cannot_say = false;
     if let Some(max) = rule.max_items {
-        let length = match seen {
-            Seen::List(items) => items.len() as u64,
-            Seen::Hidden {
-                is_list: true,
-                length,
-            } => *length,
-            _ => return Said::No(No::malformed("it must be a list")),
+        let Some(length) = seen.elements() else {
+            return Said::No(No::malformed("it must be a list"));
         };
         if length.saturating_add(added as u64) > max {
             return Said::No(No::denied(format!("it may have {max} elements at most")));
         }
     }
-    let elements = match seen {
-        Seen::List(items) => items.as_slice(),
-        other => std::slice::from_ref(other),
+    let elements = if let Seen::List(items) = seen {
+        items.as_slice()
+    } else {
+        std::slice::from_ref(seen)
     };
     for element in elements {
         match check_element(rule, element) {
@@ -388,7 +296,7 @@ fn refuse(ruling: &Ruling<'_>, no: No) -> Weighed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::bounds::Pattern;
+    use crate::policy::bounds::{Pattern, Scalar};
 
     fn judged(rules: &[&FieldRule], seen: Seen<'_>) -> String {
         let rulings: Vec<Ruling<'_>> = rules

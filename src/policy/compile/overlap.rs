@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::super::{Effect, Policy, Rule, RuleIx};
+use super::super::{Effect, Organizations, Policy, Rule, RuleIx};
 use crate::document::Report;
 
 /// Reports each pair of live grants of which one carries bounds and both match some request.
@@ -20,26 +20,55 @@ pub(super) fn check(policy: &Policy, report: &mut Report) {
         }
         for (at, (RuleIx(first), one)) in grants.iter().enumerate() {
             for (RuleIx(second), two) in grants.iter().skip(at + 1) {
-                let one_is_bound = one.terms.is_some() || two.terms.is_some();
-                if one_is_bound
-                    && one.operations.meets(&two.operations)
-                    && one.organizations.meet(&two.organizations)
-                    && told.insert((*first, *second))
-                {
-                    let shared = one.operations.first_shared(&two.operations);
-                    let shared = shared.map_or("", |ix| ix.row().id);
-                    report
-                        .error(
-                            two.span,
-                            format!(
-                                "two grants of the caller `{}` match `{shared}`, and one of them carries bounds",
-                                caller.name
-                            ),
-                        )
-                        .also(one.span, "the other one")
-                        .help("a grant with bounds must be the only one that matches: take the operation, the caller or the organization out of one of them");
+                let is_bound = one.terms.is_some() || two.terms.is_some();
+                let Some(shared) = is_bound.then(|| shared(one, two)).flatten() else {
+                    continue;
+                };
+                if !told.insert((*first, *second)) {
+                    continue;
                 }
+                let which = match (&one.terms, &two.terms) {
+                    (Some(_), Some(_)) => "both carry",
+                    (Some(_), None) => "the other one carries",
+                    (None, _) => "this one carries",
+                };
+                report
+                    .error(
+                        two.span,
+                        format!(
+                            "two grants of the caller `{}` match {shared}, and {which} bounds",
+                            caller.name
+                        ),
+                    )
+                    .also(one.span, "the other one")
+                    .help("a grant with bounds must be the only one that matches: take the operation, the caller or the organization out of one of them");
             }
         }
     }
+}
+
+/// A request that both grants match, in words.
+fn shared(one: &Rule, two: &Rule) -> Option<String> {
+    if !one.organizations.meet(&two.organizations) {
+        return None;
+    }
+    let organization = match (&one.organizations, &two.organizations) {
+        (Organizations::Any, Organizations::Any) => None,
+        (Organizations::Only(ids), Organizations::Any)
+        | (Organizations::Any, Organizations::Only(ids)) => ids.first(),
+        (Organizations::Only(mine), Organizations::Only(theirs)) => {
+            mine.iter().find(|id| theirs.contains(id))
+        }
+    };
+    // A grant for single organizations leaves out what names none.
+    let mut operations = one.operations.shared(&two.operations);
+    let both = operations.find(|ix| {
+        let row = ix.row();
+        organization.is_none() || row.names_organization() || row.filtered
+    });
+    let id = both?.row().id;
+    Some(match organization {
+        Some(organization) => format!("`{id}` of `{organization}`"),
+        None => format!("`{id}`"),
+    })
 }

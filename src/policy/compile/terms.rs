@@ -1,7 +1,12 @@
 //! Whether what a rule says about fields can mean anything for the operations it covers.
 
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::super::bounds::FieldRule;
 use super::super::reader::RuleEntry;
-use crate::catalogue::{OperationIx, OperationSet, Takes};
+use crate::catalogue::{self, Field, OperationIx, OperationSet, Takes};
 use crate::document::Report;
 
 /// Reports every field that no operation of the rule is known to have: a bound on a misspelt name would bound nothing.
@@ -15,11 +20,19 @@ pub(super) fn check(entry: &RuleEntry, operations: &OperationSet, report: &mut R
         // Reported already.
         return;
     }
+    // An operation that is misspelt is told, and what it takes is not known.
+    let all_are_known = || {
+        let mut patterns = entry.operations.iter();
+        patterns.all(|it| catalogue::expand(&it.value).is_some())
+    };
     for ((path, _), span) in entry.terms.body.iter().zip(&entry.body_spans) {
         if rows().any(|row| path.is_of(row)) {
             continue;
         }
-        let known: Vec<&str> = rows()
+        if !all_are_known() {
+            continue;
+        }
+        let known: BTreeSet<&str> = rows()
             .flat_map(|row| row.body_fields().map(|field| field.path))
             .collect();
         report
@@ -33,11 +46,18 @@ pub(super) fn check(entry: &RuleEntry, operations: &OperationSet, report: &mut R
             .help("`tollgate operations ID` shows the fields that are known")
             .suggest(path.as_str(), known);
     }
-    for ((key, _), span) in entry.terms.query.iter().zip(&entry.query_spans) {
-        if rows().any(|row| row.query_field(key).is_some()) {
+    for ((key, rule), span) in entry.terms.query.iter().zip(&entry.query_spans) {
+        let mut fields = rows().filter_map(|row| row.query_field(key)).peekable();
+        if fields.peek().is_some() {
+            if let Some((why, help)) = fields.find_map(|field| misfit(rule, field)) {
+                report.error(*span, why).help(help);
+            }
             continue;
         }
-        let known: Vec<&str> = rows()
+        if !all_are_known() {
+            continue;
+        }
+        let known: BTreeSet<&str> = rows()
             .flat_map(|row| row.query_fields().map(|field| field.key()))
             .collect();
         report
@@ -52,6 +72,7 @@ pub(super) fn check(entry: &RuleEntry, operations: &OperationSet, report: &mut R
             .suggest(key, known);
     }
     if let Some(span) = entry.reveals
+        && all_are_known()
         && !rows().any(|row| row.reveals_once)
     {
         report
@@ -62,10 +83,35 @@ pub(super) fn check(entry: &RuleEntry, operations: &OperationSet, report: &mut R
             .help("take `secrets:` out");
     }
     if let Some(span) = entry.upload
+        && all_are_known()
         && !rows().any(|row| row.takes == Some(Takes::Multipart))
     {
         report
             .error(span, "no operation of this rule takes an upload")
             .help("take `upload:` out, or add attachments.upload");
+    }
+}
+
+/// Why a query's key can never satisfy a rule, and what to write: it has one value where the rule is about lists, or
+/// the other way round.
+fn misfit(rule: &FieldRule, field: &Field) -> Option<(String, &'static str)> {
+    let key = field.key();
+    let is_list = field.path.ends_with("[]");
+    let wants_number = rule.min.is_some() || rule.max.is_some();
+    let wants_list = !rule.add.is_empty()
+        || rule.max_items.is_some()
+        || matches!(rule.default, Some(Value::Array(_)));
+    if is_list && wants_number {
+        Some((
+            format!("the query key `{key}` is a list, and `min:` and `max:` are for one number"),
+            "for its length, write `max_items:`",
+        ))
+    } else if wants_list && !is_list {
+        Some((
+            format!("the query key `{key}` has one value, and its rule is one for lists"),
+            "`add:`, `max_items:` and a list in `default:` are for keys with several values",
+        ))
+    } else {
+        None
     }
 }

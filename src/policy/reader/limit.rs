@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::rule::{flag, texts};
+use super::rule::{shadow, texts};
 use super::{Spanned, title};
 use crate::document::{Node, Report, Table, Value};
 
@@ -16,10 +16,10 @@ pub(in crate::policy) struct LimitEntry {
     pub(in crate::policy) shadow: bool,
 }
 
-pub(super) fn limit(node: &Node, report: &mut Report) -> Option<LimitEntry> {
+/// One limit. What is wrong in it is told, and the rest of it is looked at all the same.
+pub(super) fn limit(node: &Node, in_shadow: bool, report: &mut Report) -> Option<LimitEntry> {
     let mut table = Table::new("a limit", node, report)?;
-    let name = table.require_text("name", report);
-    let name = name.and_then(|(text, span)| title(text, span, report));
+    let name = title("limit", &mut table, report);
     if let Some((per, span)) = table.require_text("per", report)
         && per != "caller"
     {
@@ -46,18 +46,19 @@ pub(super) fn limit(node: &Node, report: &mut Report) -> Option<LimitEntry> {
     let period = table.require("rate").and_then(|node| rate(node, report));
     let burst = table.require("burst");
     let burst = burst.and_then(|node| node.as_whole("burst", 1, 1_000_000, report));
-    let shadow = table
-        .take("shadow")
-        .is_some_and(|node| flag("shadow", node, report));
+    let shadow = shadow(&mut table, in_shadow, report);
     for field in ["wait", "sessions", "operations"] {
         table.not_yet(field, report);
     }
     table.finish(report);
     Some(LimitEntry {
-        name: name?,
+        name,
         callers,
-        period: period?,
-        burst: u32::try_from(burst?).ok().and_then(NonZeroU32::new)?,
+        period: period.unwrap_or_default(),
+        burst: burst
+            .and_then(|it| u32::try_from(it).ok())
+            .and_then(NonZeroU32::new)
+            .unwrap_or(NonZeroU32::MIN),
         shadow,
     })
 }
@@ -81,7 +82,9 @@ fn rate(node: &Node, report: &mut Report) -> Option<Duration> {
             "h" | "hour" => 3_600,
             _ => return None,
         };
-        Some((count.trim().parse::<u64>().ok()?, seconds))
+        let count = count.trim();
+        let is_plain = count.bytes().all(|it| it.is_ascii_digit());
+        Some((count.parse::<u64>().ok().filter(|_| is_plain)?, seconds))
     });
     match parsed {
         Some((0, _)) => {

@@ -12,6 +12,9 @@ use super::{ClaimValue, KeyDigest};
 use crate::api_key;
 use crate::document::{Node, Report, Span, Table, Value};
 
+/// The longest `owner:`, in bytes.
+const MAX_OWNER: usize = 256;
+
 pub(super) use limit::LimitEntry;
 pub(super) use rule::RuleEntry;
 
@@ -58,9 +61,16 @@ pub(in crate::policy) struct JwtEntry {
 
 pub(in crate::policy) fn read(root: &Node, stem: String, report: &mut Report) -> Option<File> {
     let mut table = Table::new("a policy file", root, report)?;
-    let team = table.text("team", report);
-    let team = team.and_then(|(text, span)| name("team", text, span, report));
-    let owner = table.text("owner", report).map(|(text, _)| text.to_owned());
+    let team = match table.take("team") {
+        Some(node) => Some(team(node, report)),
+        // Without a value, which is told: the file is a team's all the same.
+        None => team_key(root).map(nobody),
+    };
+    let owner = table.text("owner", report);
+    let owner = owner.map(|(text, span)| owner_text(text, span, report));
+    let shadow = table
+        .take("shadow")
+        .is_some_and(|node| rule::flag("shadow", node, report));
     let callers = table
         .take("callers")
         .map(|node| callers(node, report))
@@ -75,7 +85,7 @@ pub(in crate::policy) fn read(root: &Node, stem: String, report: &mut Report) ->
             rules.extend(
                 items
                     .iter()
-                    .filter_map(|item| rule::rule(effect, item, report)),
+                    .filter_map(|item| rule::rule(effect, item, shadow, report)),
             );
         }
     }
@@ -84,12 +94,9 @@ pub(in crate::policy) fn read(root: &Node, stem: String, report: &mut Report) ->
         .map_or(Vec::new(), |(items, _)| {
             items
                 .iter()
-                .filter_map(|item| limit::limit(item, report))
+                .filter_map(|item| limit::limit(item, shadow, report))
                 .collect()
         });
-    let shadow = table
-        .take("shadow")
-        .is_some_and(|node| rule::flag("shadow", node, report));
     for field in ["budgets", "renamed_from"] {
         table.not_yet(field, report);
     }
@@ -105,37 +112,87 @@ pub(in crate::policy) fn read(root: &Node, stem: String, report: &mut Report) ->
     })
 }
 
+/// A team's name. One that cannot be read is nobody's, but the file is a team's all the same.
+fn team(node: &Node, report: &mut Report) -> Spanned<String> {
+    let text = node.as_text("team", report);
+    let found = text.map(|text| name("team", text, node.span, report));
+    found.unwrap_or_else(|| nobody(node.span))
+}
+
+fn team_key(root: &Node) -> Option<Span> {
+    let Value::Map(entries) = &root.value else {
+        return None;
+    };
+    let is_team = |key: &&Node| matches!(&key.value, Value::Text(text) if text == "team");
+    entries
+        .iter()
+        .map(|(key, _)| key)
+        .find(is_team)
+        .map(|key| key.span)
+}
+
+/// In place of a name that is missing or wrong: the set is refused, and the rest is read all the same.
+fn nobody(span: Span) -> Spanned<String> {
+    Spanned {
+        value: String::new(),
+        span,
+    }
+}
+
+/// An owner is any text for people, but it is shown in refusals and on terminals.
+fn owner_text(text: &str, span: Span, report: &mut Report) -> String {
+    // Controls, and the marks that turn the direction of writing or hide between letters.
+    let is_hidden = |it: char| {
+        it.is_control()
+            || matches!(it, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    if !(1..=MAX_OWNER).contains(&text.len()) || text.contains(is_hidden) {
+        report
+            .error(
+                span,
+                format!("`owner:` must be 1 to {MAX_OWNER} bytes of text that can be seen"),
+            )
+            .help("write whom to ask, such as platform@acme.example");
+    }
+    text.to_owned()
+}
+
 /// Names of teams and callers: they stand in logs, metrics and problem details, so their alphabet is small.
-fn name(what: &str, text: &str, span: Span, report: &mut Report) -> Option<Spanned<String>> {
+/// A wrong one is kept, so that what names it is not wrong as well; the set is refused in any case.
+fn name(what: &str, text: &str, span: Span, report: &mut Report) -> Spanned<String> {
     let fits = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || b"-_.".contains(&it);
     if !(1..=64).contains(&text.len()) || !text.bytes().all(fits) {
         report
-            .error(span, format!("`{text}` is no name for a {what}"))
+            .error(
+                span,
+                format!("`{}` is no name for a {what}", text.escape_debug()),
+            )
             .help("use 1 to 64 of a-z, 0-9, `-`, `_` and `.`");
-        return None;
     }
-    Some(Spanned {
+    Spanned {
         value: text.to_owned(),
         span,
-    })
+    }
 }
 
-/// Names of rules and limits: for people, but printable in any log.
-fn title(text: &str, span: Span, report: &mut Report) -> Option<Spanned<String>> {
+/// The name of a rule or limit: for people, but printable in any log.
+fn title(what: &str, table: &mut Table<'_>, report: &mut Report) -> Spanned<String> {
+    let Some((text, span)) = table.require_text("name", report) else {
+        return nobody(table.span());
+    };
     let fits = |it: u8| it.is_ascii_alphanumeric() || b" -_.".contains(&it);
     if !(1..=64).contains(&text.len()) || !text.bytes().all(fits) || text.trim() != text {
         report
             .error(
                 span,
-                format!("`{}` is no name for a rule", text.escape_debug()),
+                format!("`{}` is no name for a {what}", text.escape_debug()),
             )
             .help("use 1 to 64 letters, digits, spaces, `-`, `_` and `.`");
-        return None;
     }
-    Some(Spanned {
+    Spanned {
         value: text.to_owned(),
         span,
-    })
+    }
 }
 
 fn callers(node: &Node, report: &mut Report) -> Vec<CallerEntry> {
@@ -144,9 +201,7 @@ fn callers(node: &Node, report: &mut Report) -> Vec<CallerEntry> {
     };
     let mut found = Vec::new();
     for (text, at, value) in table.into_entries() {
-        let Some(caller) = name("caller", text, at.span, report) else {
-            continue;
-        };
+        let caller = name("caller", text, at.span, report);
         let Some(mut table) = Table::new("a caller", value, report) else {
             continue;
         };
@@ -224,7 +279,14 @@ fn hex_digest(text: &str) -> Option<KeyDigest> {
 fn instant(node: &Node, report: &mut Report) -> Option<Timestamp> {
     let text = node.as_text("expires", report)?;
     let midnight = |date: Date| TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok();
+    // ISO 8601 has more ways to write a day; people who read policies know this one.
+    let is_day = |(at, it): (usize, u8)| match at {
+        4 | 7 => it == b'-',
+        _ => it.is_ascii_digit(),
+    };
+    let has_day = text.len() >= 10 && text.bytes().take(10).enumerate().all(is_day);
     let found = match text.len() {
+        _ if !has_day => None,
         10 => text.parse().ok().and_then(midnight),
         _ => text.parse().ok(),
     };
@@ -275,13 +337,15 @@ fn claim(node: &Node, report: &mut Report) -> Option<ClaimValue> {
         Value::Integer(it) => Some(ClaimValue::Integer(*it)),
         Value::Bool(it) => Some(ClaimValue::Bool(*it)),
         Value::Null | Value::Float(_) | Value::List(_) | Value::Map(_) => {
-            report.error(
-                node.span,
-                format!(
-                    "a claim is text, a whole number or a boolean, not {}",
-                    node.value.kind()
-                ),
-            );
+            report
+                .error(
+                    node.span,
+                    format!(
+                        "a claim is text, a whole number or a boolean, not {}",
+                        node.value.kind()
+                    ),
+                )
+                .help("a token must have exactly this value: for several, write several callers");
             None
         }
     }

@@ -1,8 +1,11 @@
 //! Rules: `allow:`, `deny:` and `bounds:`.
 
+use std::collections::HashMap;
+
 use super::super::bounds::Terms;
 use super::super::{Effect, Organizations};
-use super::{Spanned, terms, title};
+use super::terms::{self, Whose};
+use super::{Spanned, title};
 use crate::document::{Node, Report, Span, Table, Value};
 
 #[derive(Debug)]
@@ -27,16 +30,21 @@ fn what(effect: Effect) -> &'static str {
     match effect {
         Effect::Allow => "an allow rule",
         Effect::Deny => "a deny rule",
-        Effect::Bound => "a guard rail's bounds",
+        Effect::Bound => "a rule of `bounds:`",
     }
 }
 
-pub(super) fn rule(effect: Effect, node: &Node, report: &mut Report) -> Option<RuleEntry> {
+/// One rule. What is wrong in it is told, and the rest of it is looked at all the same.
+pub(super) fn rule(
+    effect: Effect,
+    node: &Node,
+    in_shadow: bool,
+    report: &mut Report,
+) -> Option<RuleEntry> {
     let what = what(effect);
     let before = report.len();
     let mut table = Table::new(what, node, report)?;
-    let name = table.require_text("name", report);
-    let name = name.and_then(|(text, span)| title(text, span, report));
+    let name = title("rule", &mut table, report);
     let callers = table
         .list("callers", report)
         .map(|(items, span)| texts("callers", items, span, report));
@@ -62,32 +70,35 @@ pub(super) fn rule(effect: Effect, node: &Node, report: &mut Report) -> Option<R
             None
         }
     };
-    let shadow = table
-        .take("shadow")
-        .is_some_and(|node| flag("shadow", node, report));
+    let shadow = shadow(&mut table, in_shadow, report);
     let mut read = terms::Read::default();
     match effect {
         Effect::Allow => {
-            read.bounds(&mut table, report);
+            read.bounds(Whose::Grant, &mut table, report);
             read.secrets(&mut table, report);
             for field in ["sessions", "uncapped"] {
                 table.not_yet(field, report);
             }
         }
-        Effect::Bound => read.bounds(&mut table, report),
-        Effect::Deny => {}
-    }
-    if effect == Effect::Bound && read.terms.is_empty() && report.len() == before {
-        table.miss(
-            "body",
-            "these bounds bound nothing".to_owned(),
-            Some("say `body:`, `query:`, `unknown: refuse` or `upload:`"),
-        );
+        Effect::Bound => {
+            read.bounds(Whose::Rail, &mut table, report);
+            table.misplaced("secrets", "only a grant can reveal secrets", report);
+        }
+        Effect::Deny => {
+            for field in ["body", "query", "unknown", "secrets", "upload"] {
+                table.misplaced(field, "a deny rule refuses whole operations; bounds stand in an allow rule, or in `bounds:` of a guard rail", report);
+            }
+        }
     }
     table.finish(report);
+    if effect == Effect::Bound && read.terms.is_empty() && report.len() == before {
+        report
+            .error(node.span, "these bounds bound nothing")
+            .help("say `body:`, `query:`, `unknown: refuse` or `upload:`");
+    }
     Some(RuleEntry {
         effect,
-        name: name?,
+        name,
         callers,
         operations,
         organizations,
@@ -98,6 +109,20 @@ pub(super) fn rule(effect: Effect, node: &Node, report: &mut Report) -> Option<R
         reveals: read.reveals,
         upload: read.upload,
     })
+}
+
+/// Whether a rule or limit is shadowed. In a shadowed file none is live, so none may look as if it were.
+pub(super) fn shadow(table: &mut Table<'_>, in_shadow: bool, report: &mut Report) -> bool {
+    let Some(node) = table.take("shadow") else {
+        return false;
+    };
+    let is_shadowed = flag("shadow", node, report);
+    if in_shadow && matches!(node.value, Value::Bool(false)) {
+        report
+            .error(node.span, "`shadow: false` in a file that is all in shadow")
+            .help("take it out, or move what is live to a file without `shadow: true`");
+    }
+    is_shadowed
 }
 
 /// `true` or `false`.
@@ -125,9 +150,20 @@ pub(super) fn texts(
             .error(span, format!("`{field}:` is an empty list"))
             .help("a rule for nothing is surely not meant");
     }
-    let mut found = Vec::new();
+    let mut found: Vec<Spanned<String>> = Vec::new();
+    let mut seen: HashMap<&str, Span> = HashMap::new();
     for item in items {
         if let Some(text) = item.as_text(field, report) {
+            if let Some(first) = seen.insert(text, item.span) {
+                report
+                    .error(
+                        item.span,
+                        format!("`{}` stands twice in `{field}:`", text.escape_debug()),
+                    )
+                    .also(first, "first here")
+                    .help("take one of them out");
+                continue;
+            }
             found.push(Spanned {
                 value: text.to_owned(),
                 span: item.span,

@@ -1,8 +1,12 @@
 //! What a rule says about fields: `body:`, `query:`, `unknown:`, `secrets:`, `upload:`.
 
+use std::collections::HashSet;
+
 use serde_json::Value as Json;
 
-use super::super::bounds::{Above, FieldPath, FieldRule, Pattern, Presence, Scalar, Terms, Upload};
+use super::super::bounds::{
+    Above, FieldPath, FieldRule, Pattern, Place, Presence, Scalar, Terms, Upload,
+};
 use super::rule::{flag, texts};
 use crate::document::{Node, Report, Span, Table, Value};
 
@@ -19,11 +23,20 @@ pub(super) struct Read {
     pub(super) upload: Option<Span>,
 }
 
+/// Whose bounds are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// A grant's: `any` grants a guarded field.
+    Grant,
+    /// A guard rail's: it grants nothing, so `any` would say nothing.
+    Rail,
+}
+
 impl Read {
     /// What grants and guard rails can both say.
-    pub(super) fn bounds(&mut self, table: &mut Table<'_>, report: &mut Report) {
+    pub(super) fn bounds(&mut self, whose: Whose, table: &mut Table<'_>, report: &mut Report) {
         if let Some(node) = table.take("body") {
-            for (name, span, rule) in fields("`body:`", node, report) {
+            for (name, span, rule) in fields(Place::Body, whose, node, report) {
                 match FieldPath::parse(name) {
                     Some(path) => {
                         self.terms.body.push((path, rule));
@@ -38,8 +51,19 @@ impl Read {
             }
         }
         if let Some(node) = table.take("query") {
-            for (name, span, rule) in fields("`query:`", node, report) {
+            for (name, span, rule) in fields(Place::Query, whose, node, report) {
                 let name = name.strip_suffix("[]").unwrap_or(name);
+                let mut before = self.terms.query.iter().zip(&self.query_spans);
+                if let Some((_, first)) = before.find(|((it, _), _)| it == name) {
+                    report
+                        .error(
+                            span,
+                            format!("the query key `{}` stands twice", name.escape_debug()),
+                        )
+                        .also(*first, "first here")
+                        .help("`tags` and `tags[]` are the same key");
+                    continue;
+                }
                 self.terms.query.push((name.to_owned(), rule));
                 self.query_spans.push(span);
             }
@@ -78,18 +102,23 @@ impl Read {
 }
 
 fn fields<'a>(
-    what: &'static str,
+    place: Place,
+    whose: Whose,
     node: &'a Node,
     report: &mut Report,
 ) -> Vec<(&'a str, Span, FieldRule)> {
+    let what = match place {
+        Place::Body => "`body:`",
+        Place::Query => "`query:`",
+    };
     let Some(table) = Table::new(what, node, report) else {
         return Vec::new();
     };
     let mut found = Vec::new();
     for (name, key, value) in table.into_entries() {
-        if let Some(rule) = field(name, value, report) {
-            found.push((name, key.span, rule));
-        }
+        // What is no rule is told, and the name is looked at all the same.
+        let rule = field(place, whose, name, value, report).unwrap_or_default();
+        found.push((name, key.span, rule));
     }
     if found.is_empty() && matches!(&node.value, Value::Map(entries) if entries.is_empty()) {
         report
@@ -99,20 +128,26 @@ fn fields<'a>(
     found
 }
 
-fn field(name: &str, node: &Node, report: &mut Report) -> Option<FieldRule> {
-    if let Value::Text(text) = &node.value {
-        if text == "any" {
-            return Some(FieldRule::default());
-        }
+fn field(
+    place: Place,
+    whose: Whose,
+    name: &str,
+    node: &Node,
+    report: &mut Report,
+) -> Option<FieldRule> {
+    let Value::Map(entries) = &node.value else {
+        return any(whose, name, node, report);
+    };
+    if entries.is_empty() {
         report
             .error(
                 node.span,
-                format!(
-                    "the rule for `{}` must be a mapping, or `any`",
-                    name.escape_debug()
-                ),
+                format!("the rule for `{}` says nothing", name.escape_debug()),
             )
-            .help("write what it may be, such as { one_of: [a, b] }");
+            .help(match whose {
+                Whose::Grant => "write `any` if it may be anything",
+                Whose::Rail => "say what it may be, or take it out",
+            });
         return None;
     }
     let before = report.len();
@@ -126,31 +161,30 @@ fn field(name: &str, node: &Node, report: &mut Report) -> Option<FieldRule> {
         .and_then(|node| json("default", node, report));
     let min = whole(&mut table, "min", i64::MIN, report);
     let max = whole(&mut table, "max", i64::MIN, report);
-    let above = match table.text("above", report) {
-        None | Some(("refuse", _)) => Above::Refuse,
-        Some(("clamp", _)) => Above::Clamp,
-        Some((other, span)) => {
-            report
-                .error(span, "`above:` is `refuse` or `clamp`")
-                .suggest(other, ["refuse", "clamp"]);
-            Above::Refuse
-        }
-    };
-    if above == Above::Clamp && max.is_none() && report.len() == before {
-        report
-            .error(node.span, "`above:` says nothing without `max:`")
-            .help("give it a `max:`");
-    }
+    let above = above(&mut table, max.is_none() && report.len() == before, report);
     let one_of = table.list("one_of", report).map(|(items, span)| {
         if items.is_empty() {
             report
                 .error(span, "`one_of:` is an empty list")
                 .help("for a field that must not be sent, write { absent: true }");
         }
-        items
-            .iter()
-            .filter_map(|it| scalar("one_of", it, report))
-            .collect()
+        let mut seen = HashSet::new();
+        let mut values = Vec::new();
+        for item in items {
+            let Some(value) = scalar("one_of", item, report) else {
+                continue;
+            };
+            if !seen.insert(value.json().to_string()) {
+                report
+                    .error(
+                        item.span,
+                        format!("`{}` stands twice in `one_of:`", value.shown()),
+                    )
+                    .help("take one of them out");
+            }
+            values.push(value);
+        }
+        values
     });
     let matches = table.take("matches").map(|node| patterns(node, report));
     let mut present = |name: &'static str, report: &mut Report| {
@@ -166,7 +200,9 @@ fn field(name: &str, node: &Node, report: &mut Report) -> Option<FieldRule> {
     let absent = present("absent", report);
     let presence = match (required, absent) {
         (Some(_), Some(span)) => {
-            report.error(span, "a field cannot be both required and absent");
+            report
+                .error(span, "a field cannot be both required and absent")
+                .help("take one of them out");
             Presence::Absent
         }
         (Some(_), None) => Presence::Required,
@@ -188,8 +224,14 @@ fn field(name: &str, node: &Node, report: &mut Report) -> Option<FieldRule> {
     table.not_yet("no_room", report);
     table.finish(report);
     // The cap of a session is a whole number of ACUs, and at least one: Devin takes no other.
-    let min = match name {
-        "max_acu_limit" if max.is_some() || default.is_some() => min.or(Some(1)),
+    let is_cap = name == "max_acu_limit" && place == Place::Body;
+    if is_cap && [min, max].into_iter().flatten().any(|it| it < 1) {
+        report
+            .error(node.span, "a session's cap is one ACU at least")
+            .help("to forbid sessions, deny sessions.create");
+    }
+    let min = match min {
+        None if is_cap && (max.is_some() || default.is_some()) => Some(1),
         _ => min,
     };
     let rule = FieldRule {
@@ -204,14 +246,88 @@ fn field(name: &str, node: &Node, report: &mut Report) -> Option<FieldRule> {
         max_items,
         max_length,
     };
+    let asks_for_elements = rule.presence != Presence::Free || rule.default.is_some();
+    if name.ends_with("[]") && place == Place::Body && asks_for_elements {
+        report
+            .error(
+                node.span,
+                "`[]` names the elements of a list, and an element is never missing",
+            )
+            .help("write `default:`, `required:` and `absent:` for the list itself, without `[]`");
+    }
     if report.len() == before
-        && let Some(why) = rule.contradiction()
+        && let Some(why) = rule.contradiction(place)
     {
         report
             .error(node.span, why)
             .help("no request could satisfy this rule, or part of it says nothing");
     }
     Some(rule)
+}
+
+/// The rule that is no mapping: `any`, or a mistake.
+fn any(whose: Whose, name: &str, node: &Node, report: &mut Report) -> Option<FieldRule> {
+    let name = name.escape_debug();
+    match (&node.value, whose) {
+        (Value::Text(text), Whose::Grant) if text == "any" => return Some(FieldRule::default()),
+        (Value::Text(text), Whose::Rail) if text == "any" => {
+            report
+                .error(
+                    node.span,
+                    format!("`{name}: any` bounds nothing in a guard rail"),
+                )
+                .help("a guarded field is granted by the team's allow rule; say here what it may be, or take it out");
+        }
+        (Value::Integer(it), _) => {
+            report
+                .error(
+                    node.span,
+                    format!("the rule for `{name}` must be a mapping, or `any`"),
+                )
+                .help(format!(
+                    "write {{ max: {it} }}, or {{ one_of: [{it}] }} for this value alone"
+                ));
+        }
+        (
+            Value::Null
+            | Value::Bool(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::List(_)
+            | Value::Map(_),
+            _,
+        ) => {
+            report
+                .error(
+                    node.span,
+                    format!("the rule for `{name}` must be a mapping, or `any`"),
+                )
+                .help("write what it may be, such as { one_of: [a, b] }");
+        }
+    }
+    None
+}
+
+fn above(table: &mut Table<'_>, has_no_max: bool, report: &mut Report) -> Above {
+    let Some((text, span)) = table.text("above", report) else {
+        return Above::Refuse;
+    };
+    let found = match text {
+        "refuse" => Above::Refuse,
+        "clamp" => Above::Clamp,
+        other => {
+            report
+                .error(span, "`above:` is `refuse` or `clamp`")
+                .suggest(other, ["refuse", "clamp"]);
+            return Above::Refuse;
+        }
+    };
+    if has_no_max {
+        report
+            .error(span, "`above:` says nothing without `max:`")
+            .help("give it a `max:`, or take it out");
+    }
+    found
 }
 
 fn patterns(node: &Node, report: &mut Report) -> Vec<Pattern> {
@@ -249,16 +365,26 @@ fn scalar(name: &str, node: &Node, report: &mut Report) -> Option<Scalar> {
         Value::Text(text) if text.len() <= MAX_TEXT => Some(Scalar::Text(text.clone())),
         Value::Integer(it) => Some(Scalar::Whole(*it)),
         Value::Bool(it) => Some(Scalar::Bool(*it)),
-        Value::Null | Value::Float(_) | Value::Text(_) | Value::List(_) | Value::Map(_) => {
+        Value::Text(_) => {
             report
                 .error(
                     node.span,
-                    format!(
-                        "a value of `{name}:` is text of at most {MAX_TEXT} bytes, a whole number or a boolean, not {}",
-                        node.value.kind()
-                    ),
+                    format!("a value of `{name}:` has {MAX_TEXT} bytes at most"),
                 )
-                .help("a number with a fraction stands in quotes, if text is meant");
+                .help("for longer text, write `matches:` with its beginning and `*`");
+            None
+        }
+        Value::Null | Value::Float(_) | Value::List(_) | Value::Map(_) => {
+            let found = report.error(
+                node.span,
+                format!(
+                    "a value of `{name}:` is text, a whole number or a boolean, not {}",
+                    node.value.kind()
+                ),
+            );
+            if matches!(node.value, Value::Float(_)) {
+                found.help("if text is meant, put it in quotes");
+            }
             None
         }
     }
@@ -283,12 +409,10 @@ fn upload(node: &Node, report: &mut Report) -> Option<Upload> {
     let max_parts = table
         .take("max_parts")
         .map(|node| node.as_whole("max_parts", 1, 10_000, report));
-    if max_bytes.is_none() && max_parts.is_none() {
-        table.miss(
-            "max_size",
-            "`upload:` says nothing".to_owned(),
-            Some("write { max_size: 20MiB, max_parts: 1 }"),
-        );
+    if matches!(&node.value, Value::Map(entries) if entries.is_empty()) {
+        report
+            .error(node.span, "`upload:` says nothing")
+            .help("write { max_size: 20MiB, max_parts: 1 }");
     }
     table.finish(report);
     let max_parts = max_parts
@@ -313,7 +437,9 @@ fn size(node: &Node, report: &mut Report) -> Option<u64> {
     };
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
     let found = units.iter().find_map(|(unit, shift)| {
-        let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        let count = text.strip_suffix(unit)?;
+        let is_plain = count.bytes().all(|it| it.is_ascii_digit());
+        let count: u64 = count.parse().ok().filter(|_| is_plain)?;
         (1..=1_024).contains(&count).then_some(count << shift)
     });
     if found.is_none() {

@@ -1,0 +1,139 @@
+//! The schema of `tollgate.yaml`.
+
+use serde_json::{Value, json};
+
+use super::{DIALECT, mapping, text_of};
+use crate::pipeline::authenticate::Algorithm;
+
+const ADDRESS: &str = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+(%[0-9]+)?\]):[0-9]{1,5}$";
+/// https anywhere, http to this machine; no user, path or query.
+const BASE_URL: &str = r"^([Hh][Tt][Tt][Pp][Ss]://[^/?#@]+|[Hh][Tt][Tt][Pp]://(localhost|127(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?)/?$";
+
+pub(super) fn schema() -> Value {
+    let mut schema = mapping(
+        "How the process runs. Relative paths are relative to this file.",
+        &["upstream", "policies"],
+        json!({
+            "listen": {
+                "description": "Where callers connect. Left out: 127.0.0.1:8080.",
+                "type": "array",
+                "minItems": 1,
+                "items": address("One address for callers."),
+            },
+            "admin": address("Where operators connect. Left out: 127.0.0.1:9090."),
+            "upstream": upstream(),
+            "identity": mapping("Whose tokens are believed.", &[], json!({
+                "issuers": {
+                    "description": "Issuers of tokens that policies can name.",
+                    "type": "array",
+                    "items": issuer(),
+                },
+            })),
+            "policies": {
+                "description": "The folder of policies.",
+                "anyOf": [
+                    { "type": "string" },
+                    mapping("The folder of policies, and how large each file may be.", &["folder"], json!({
+                        "folder": { "description": "The folder.", "type": "string" },
+                        "max_nodes": {
+                            "description": "The most values, lists and mappings of one file.",
+                            "type": "integer", "minimum": 1_000, "maximum": 100_000_000,
+                        },
+                    })),
+                ],
+            },
+            "access_log": access_log(),
+        }),
+    );
+    if let Value::Object(schema) = &mut schema {
+        schema.insert("$schema".to_owned(), DIALECT.into());
+        schema.insert(
+            "title".to_owned(),
+            "The configuration of Tollgate: tollgate.yaml".into(),
+        );
+    }
+    schema
+}
+
+fn address(description: &str) -> Value {
+    mapping(
+        description,
+        &["tcp"],
+        json!({ "tcp": text_of("An IP address and a port, such as \"127.0.0.1:8080\".", ADDRESS) }),
+    )
+}
+
+fn file(description: &str) -> Value {
+    json!({ "description": description, "type": "string" })
+}
+
+fn upstream() -> Value {
+    mapping(
+        "Devin's API.",
+        &["base_url", "token"],
+        json!({
+            "base_url": text_of("A scheme and a host: https://api.devin.ai. http is for this machine only.", BASE_URL),
+            "ca": mapping("Certificate authorities to trust beside the system's.", &["file"], json!({
+                "file": file("A PEM file."),
+            })),
+            "token": {
+                "description": "Where the shared token is; never the token itself.",
+                "oneOf": [
+                    mapping("In a file, which is read again when it changes.", &["file"], json!({
+                        "file": file("The file."),
+                    })),
+                    mapping("In an environment variable.", &["env"], json!({
+                        "env": text_of("The variable's name.", "^[A-Z0-9_]+$"),
+                    })),
+                ],
+            },
+            "timeouts": mapping("How long is waited for Devin: 500ms, 3s, 5m.", &[], json!({
+                "connect": duration("For a connection. Left out: 3s."),
+                "first_byte": duration("For the beginning of an answer. Left out: 60s."),
+                "total": duration("For all of an answer. Left out: 300s."),
+            })),
+        }),
+    )
+}
+
+fn duration(description: &str) -> Value {
+    text_of(description, "^[^-]*[0-9]")
+}
+
+fn issuer() -> Value {
+    let texts = |description: &str, items: Value| json!({ "description": description, "type": "array", "minItems": 1, "items": items });
+    mapping(
+        "One issuer of tokens.",
+        &["name", "issuer", "audiences", "algorithms", "jwks"],
+        json!({
+            "name": { "description": "What policies call it.", "type": "string" },
+            "issuer": { "description": "Exactly the token's `iss`.", "type": "string" },
+            "audiences": texts("One of them must be in the token's `aud`.", json!({ "type": "string" })),
+            "algorithms": texts("The algorithms that tokens may be signed with.", json!({ "enum": Algorithm::NAMES })),
+            "jwks": mapping("The issuer's public keys.", &["file"], json!({
+                "file": file("A JSON Web Key Set."),
+            })),
+        }),
+    )
+}
+
+fn access_log() -> Value {
+    json!({
+        "description": "Where the access log goes. Left out: standard output.",
+        "oneOf": [
+            mapping("To standard output.", &["to"], json!({ "to": { "const": "stdout" } })),
+            mapping("To a file.", &["to", "path"], json!({
+                "to": { "const": "file" },
+                "path": file("The file."),
+                "max_mib": {
+                    "description": "The size at which a new file is begun. Left out: 100.",
+                    "type": "integer", "minimum": 1, "maximum": 1 << 20,
+                },
+                "keep": {
+                    "description": "How many old files are kept. Left out: 5.",
+                    "type": "integer", "minimum": 0, "maximum": 1_000,
+                },
+            })),
+        ],
+    })
+}
