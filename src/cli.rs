@@ -3,6 +3,7 @@
 
 mod ask;
 mod check;
+mod explain;
 mod health;
 mod keys;
 mod operations;
@@ -64,6 +65,8 @@ enum Command {
     Check(check::Options),
     /// Run the tests that stand beside the policies (`*.test.yaml`).
     Test(test::Options),
+    /// Say what would be done with one request, and why. Exits with 1 if it would be refused.
+    Explain(explain::Options),
     /// List the operations that policies can name, or show one with its fields.
     Operations(operations::Options),
     /// Print the JSON Schema of policies, their tests, or the configuration, for editors.
@@ -109,6 +112,8 @@ impl Config {
 pub enum Failure {
     /// What was checked is bad; everything has been said.
     Bad,
+    /// The call is wrong, or cannot be answered; everything has been said.
+    Call,
     /// It could not be done.
     Error(BoxError),
 }
@@ -129,6 +134,7 @@ pub fn main() -> ExitCode {
         Command::Demo(options) => on_runtime(demo::run(options, format)),
         Command::Check(options) => check::run(&options, format),
         Command::Test(options) => test::run(&options, format),
+        Command::Explain(options) => explain::run(&options, format),
         Command::Operations(options) => operations::run(&options, format),
         Command::Schema(options) => schema::run(&options),
         Command::Keys { command } => keys::run(&command, format),
@@ -139,6 +145,8 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Bad) => ExitCode::FAILURE,
+        // As for a call that does not parse.
+        Err(Failure::Call) => ExitCode::from(2),
         Err(Failure::Error(error)) => {
             complain(format, &*error);
             ExitCode::FAILURE

@@ -272,6 +272,7 @@ impl Compiler<'_> {
             let ix = RuleIx(self.policy.rules.len());
             self.policy.rules.push(Rule {
                 name: full_name(file, &entry.name.value),
+                team: file.team.as_ref().map(|it| it.value.as_str().into()),
                 owner: file.owner.as_deref().map(Into::into),
                 effect: entry.effect,
                 patterns: entry

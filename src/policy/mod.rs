@@ -17,6 +17,7 @@ mod advise;
 pub mod bounds;
 mod compile;
 mod decide;
+mod explain;
 mod files;
 mod judge;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use bounds::Terms;
 
 pub use compile::compile;
 pub use decide::{Decision, Denied, Grant};
+pub use explain::{Because, Considered};
 pub use files::{Fingerprint, PolicyFiles, TestFiles};
 pub use judge::{Body, Head, Shadowed, Stop, Whole};
 
@@ -128,6 +130,8 @@ impl Effect {
 pub struct Rule {
     /// `team/name`; for guard rails, `file/name`.
     name: Arc<str>,
+    /// The team whose file it is in; none for guard rails.
+    team: Option<Arc<str>>,
     /// Whom to ask about it.
     owner: Option<Arc<str>>,
     effect: Effect,

@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 
 use super::expected::{Expected, Tried, Wanted};
 use super::request::{Asked, Line, Request, Sent};
+use super::slot::{Bad, Slot};
 use crate::catalogue::{Catalogue, OperationIx};
 use crate::document::{Node, Report, Span, Table, Value, parse};
 use crate::policy::{CallerIx, Policy, TestFiles};
@@ -52,61 +53,6 @@ pub fn read(
     }
     cases
 }
-
-/// What stands in a field.
-#[derive(Clone, Debug, Default)]
-enum Slot<T> {
-    /// It is not there.
-    #[default]
-    Absent,
-    /// It is no good, which has been said.
-    Bad,
-    /// This, there.
-    Is(T, Span),
-}
-
-impl<T> Slot<T> {
-    fn read(node: Option<&Node>, read: impl FnOnce(&Node) -> Option<T>) -> Self {
-        match node {
-            None => Self::Absent,
-            Some(node) => read(node).map_or(Self::Bad, |it| Self::Is(it, node.span)),
-        }
-    }
-
-    fn is_there(&self) -> bool {
-        !matches!(self, Self::Absent)
-    }
-
-    fn span(&self) -> Option<Span> {
-        match self {
-            Self::Is(_, span) => Some(*span),
-            Self::Absent | Self::Bad => None,
-        }
-    }
-
-    /// This, or the head's.
-    fn or(self, head: &Self) -> Self
-    where
-        T: Clone,
-    {
-        match self {
-            Self::Absent => head.clone(),
-            own @ (Self::Bad | Self::Is(..)) => own,
-        }
-    }
-
-    /// `Err` where it is bad.
-    fn value(self) -> Result<Option<T>, Bad> {
-        match self {
-            Self::Absent => Ok(None),
-            Self::Bad => Err(Bad),
-            Self::Is(it, _) => Ok(Some(it)),
-        }
-    }
-}
-
-/// A mistake that has been reported.
-struct Bad;
 
 /// What is asked for: a line, or an operation by its id.
 #[derive(Clone, Debug)]

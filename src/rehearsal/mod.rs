@@ -12,6 +12,7 @@ mod cases;
 mod difference;
 mod expected;
 mod request;
+mod slot;
 mod suite;
 #[cfg(test)]
 mod tests;
@@ -19,5 +20,5 @@ mod tests;
 pub use cases::{Case, read};
 pub use difference::{Difference, differences};
 pub use expected::{Expected, Mismatch, Tried, Wanted};
-pub use request::{Asked, Line, Request, Sent, Verdict};
+pub use request::{Asked, Line, Request, Sent, Verdict, json};
 pub use suite::{Outcome, Reached, Suite, run};

@@ -276,7 +276,7 @@ impl Verdict {
 }
 
 /// A text as the JSON value that it is, read as strictly as the gateway reads.
-pub(super) fn json(text: &str) -> Option<Value> {
+pub fn json(text: &str) -> Option<Value> {
     let document = Document::parse(text.as_bytes()).ok()?;
     Some(document.root().to_value())
 }

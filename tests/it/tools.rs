@@ -219,3 +219,179 @@ fn tests_with_a_mistake_are_not_run_and_none_is_no_success() {
         "{shown}"
     );
 }
+
+/// The lines of an explanation, with single spaces.
+fn lines(arguments: &[&str], folder: &Path) -> (Option<i32>, Vec<String>) {
+    let output = run(arguments, folder);
+    let shown = text(&output.stdout);
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    (output.status.code(), shown.lines().map(words).collect())
+}
+
+#[track_caller]
+fn has(lines: &[String], wanted: &[&str]) {
+    for line in wanted {
+        assert!(lines.iter().any(|it| it == line), "{line}: {lines:#?}");
+    }
+}
+
+#[test]
+fn explain_tells_what_goes_on_and_what_was_put_in() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let request = "POST /v3/organizations/org-ds/sessions?odd=1";
+    let folder = folder(CONFIG, &[]);
+    let file = folder.path().join("body.json");
+    std::fs::write(&file, r#"{"prompt":"x","tags":["a"]}"#).unwrap();
+    let from_file = format!("@{}", file.display());
+    let mut call = vec![
+        "explain",
+        "--policies",
+        "policies",
+        "--caller",
+        "ds-notebooks",
+    ];
+    call.extend([request, "--body", &from_file]);
+    let (code, shown) = lines(&call, root);
+    assert_eq!(code, Some(0), "{shown:#?}");
+    has(
+        &shown,
+        &[
+            "caller: ds-notebooks, of the team data-science",
+            "operation: sessions.create",
+            "organization: org-ds",
+            "allow data-science/run sessions: matches, and decides",
+            "deny data-science/secrets are made by people: other operations",
+            "bounds guardrails/no session over 50 ACUs: matches, and tightens the grant",
+            "decision: allow, by data-science/run sessions",
+            "body.max_acu_limit: not there",
+            "query.odd: unknown to the catalogue",
+            "query: as received",
+            "max_acu_limit: 5 is put in",
+            "tags: [\"a\"] becomes [\"a\",\"team:data-science\"]",
+            "limit: data-science/requests, 60 at once, then one every 500ms",
+        ],
+    );
+    // Other teams' rules are nobody's business here.
+    assert!(!shown.iter().any(|it| it.contains("web/")), "{shown:#?}");
+    let (code, json) = json_of(&call, root);
+    assert_eq!((code, &json["allowed"]), (Some(0), &json!(true)));
+    assert_eq!(json["forwarded"]["body"]["max_acu_limit"], 5);
+    assert_eq!(
+        json["forwarded"]["changes"][0],
+        json!({"field": "max_acu_limit", "before": null, "after": 5})
+    );
+    assert_eq!(json["fields"]["body.tags"], json!(["a"]));
+}
+
+#[test]
+fn explain_gives_a_refusal_as_the_caller_would_read_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let base = ["explain", "--policies", "policies", "--caller"];
+    let create = ["--operation", "sessions.create", "--organization"];
+    let secret = format!("tg_x_{}", "s".repeat(43));
+    let body = format!(r#"{{"prompt":"{secret}","max_acu_limit":60}}"#);
+    let call = [
+        &base[..],
+        &["ds-notebooks"],
+        &create,
+        &["org-ds", "--body", &body],
+    ]
+    .concat();
+    let (code, shown) = lines(&call, root);
+    assert_eq!(code, Some(1));
+    has(
+        &shown,
+        &[
+            "decision: deny, by data-science/run sessions: field-denied (403)",
+            "ask: ds-platform@acme.example",
+            "body.max_acu_limit: 60",
+        ],
+    );
+    assert!(!shown.iter().any(|it| it.contains("sent to Devin")));
+    let (code, json) = json_of(&call, root);
+    assert_eq!((code, &json["field"]), (Some(1), &json!("max_acu_limit")));
+    assert_eq!(
+        (&json["status"], &json["forwarded"]),
+        (&json!(403), &Value::Null)
+    );
+
+    let call = [&base[..], &["web-app"], &create, &["org-ds"]].concat();
+    let (_, shown) = lines(&call, root);
+    has(
+        &shown,
+        &[
+            "allow web/run sessions: other organizations: org-web",
+            "decision: deny, by web/run sessions: organization-denied (403)",
+        ],
+    );
+    let call = [&base[..], &["throttled", "GET", "/v3/nowhere"]].concat();
+    let (code, shown) = lines(&call, root);
+    assert_eq!(code, Some(1));
+    has(&shown, &["decision: deny: operation-unknown (404)"]);
+    // What was typed is shown, but not a credential in it.
+    let secret = format!(r#"{{"prompt":"x","tags":["{secret}"]}}"#);
+    let call = [
+        &base[..],
+        &["platform-ops"],
+        &create,
+        &["org-ds", "--body", &secret],
+    ]
+    .concat();
+    let shown = text(&run(&call, root).stdout);
+    assert!(
+        shown.contains("decision: allow") && !shown.contains("ssss"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn explain_cannot_say_what_it_is_not_asked_rightly() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let base = ["explain", "--policies", "policies", "--caller"];
+    for (rest, wanted) in [
+        (
+            &["ds-notebook", "GET", "/v3/self"][..],
+            "did you mean `ds-notebooks`?",
+        ),
+        (&["web-app", "/v3/self"], "write the method and the path"),
+        (
+            &["web-app", "--operation", "self.gett"],
+            "did you mean `self.get`?",
+        ),
+        (
+            &["web-app", "--operation", "sessions.list"],
+            "names an organization: say which",
+        ),
+        (
+            &[
+                "web-app",
+                "--operation",
+                "self.get",
+                "--organization",
+                "org-a",
+            ],
+            "names no organization",
+        ),
+        (
+            &["web-app", "GET", "/v3/self", "--body", "@nowhere.json"],
+            "nowhere.json cannot be read",
+        ),
+        (&["web-app"], "REQUEST"),
+        (
+            &["web-app", "GET", "/v3/self", "--query", "x=1"],
+            "cannot be used with",
+        ),
+    ] {
+        let output = run(&[&base[..], rest].concat(), root);
+        assert_eq!(output.status.code(), Some(2), "{rest:?}");
+        let shown = text(&output.stderr);
+        assert!(shown.contains(wanted), "{rest:?}: {shown}");
+    }
+    let folder = folder(CONFIG, &[("a.yaml", "team: a\nallw: []\n")]);
+    let output = run(
+        &["explain", "--caller", "x", "GET", "/v3/self"],
+        folder.path(),
+    );
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("1 mistake; nothing was explained"));
+}

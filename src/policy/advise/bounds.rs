@@ -6,7 +6,7 @@ use super::grants::meet;
 use super::{Class, Effect, Policy, Rule, RuleIx};
 use crate::catalogue::{Operation, OperationIx};
 use crate::document::Report;
-use crate::policy::bounds::{Clash, FieldRule, Place, Terms, clash};
+use crate::policy::bounds::{Clash, FieldRule, Place, clash};
 
 pub(super) fn advise(
     policy: &Policy,
@@ -43,7 +43,7 @@ pub(super) fn advise(
 
 /// Whether the rail says anything about any request that the grant lets through.
 fn bounds_any(rail: &Rule, grant: &Rule) -> bool {
-    shared(grant, rail).any(|ix| says(rail.terms(), ix.row()))
+    shared(grant, rail).any(|ix| rail.terms().speak_of(ix.row()))
 }
 
 fn shared(grant: &Rule, rail: &Rule) -> impl Iterator<Item = OperationIx> {
@@ -54,16 +54,6 @@ fn shared(grant: &Rule, rail: &Rule) -> impl Iterator<Item = OperationIx> {
     };
     let shared: Vec<OperationIx> = shared.iter().collect();
     shared.into_iter().filter(|ix| meet(grant, rail, *ix))
-}
-
-fn says(terms: &Terms, operation: &Operation) -> bool {
-    terms.refuses_unknown
-        || terms.body.iter().any(|(path, _)| path.is_of(operation))
-        || terms
-            .query
-            .iter()
-            .any(|(key, _)| operation.query_field(key).is_some())
-        || (terms.upload.is_some() && operation.takes == Some(crate::catalogue::Takes::Multipart))
 }
 
 /// Compares each field that both are about.

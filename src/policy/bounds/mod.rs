@@ -61,6 +61,18 @@ impl Terms {
         *self == Self::nothing()
     }
 
+    /// Whether they bound anything that a request for this operation can have.
+    pub fn speak_of(&self, operation: &Operation) -> bool {
+        let takes_upload = operation.takes == Some(Takes::Multipart);
+        self.refuses_unknown
+            || self.body.iter().any(|(path, _)| path.is_of(operation))
+            || self
+                .query
+                .iter()
+                .any(|(key, _)| operation.query_field(key).is_some())
+            || (self.upload.is_some() && takes_upload)
+    }
+
     /// Whether the body of this operation has to be read for these terms.
     fn read_body(&self, operation: &Operation) -> bool {
         self.refuses_unknown || self.body.iter().any(|(path, _)| path.is_of(operation))
