@@ -42,6 +42,12 @@ pub fn judge_body(applied: &Applied<'_>, document: &Document<'_>) -> Judged {
         judged.refused = Some(applied.refusal(Place::Body, 0, None, Why::Malformed, said));
         return judged;
     };
+    // Says that the body was read, also where no rule names a field of it.
+    let whole = Fact::Other {
+        is_list: false,
+        length: members.len() as u64,
+    };
+    judged.facts.fields.push(("body".to_owned(), whole));
     let root = &Root { node, members };
     let mut edits = Edits::new(document);
     let mut replaced: Vec<&str> = Vec::new();
@@ -375,10 +381,13 @@ pub fn judge_facts(applied: &Applied<'_>, facts: &Facts) -> Result<Option<Refuse
             }
         }
     }
-    if facts.unknown.iter().any(|it| it.starts_with("body."))
-        && let Some(refused) = applied.unknown(Place::Body, None)
-    {
-        return Ok(Some(refused));
+    if let Some(refused) = applied.unknown(Place::Body, None) {
+        if facts.unknown.iter().any(|it| it.starts_with("body.")) {
+            return Ok(Some(refused));
+        }
+        if facts.more_unknown || !facts.fields.iter().any(|(name, _)| name == "body") {
+            undecidable.get_or_insert("the names of unknown fields".to_owned());
+        }
     }
     match undecidable {
         Some(missing) => Err(missing),
