@@ -106,19 +106,26 @@ TESTS = {
     ),
     "what is forwarded": (
         True,
-        "{ tests: [{ request: POST /v3/organizations/o/sessions, body_text: '{}', decision: allow, forwarded: {},"
+        "{ caller: a, tests: [{ request: POST /v3/organizations/o/sessions, body_text: '{}', decision: allow, forwarded: {},"
         " forwarded_query: '', shadow: none }] }",
     ),
-    "no decision": (False, "{ tests: [{ request: GET /v3/self }] }"),
-    "neither": (False, "{ tests: [{ decision: allow }] }"),
-    "both": (False, "{ tests: [{ request: GET /v3/self, operation: self.get, decision: allow }] }"),
-    "two bodies": (False, "{ tests: [{ request: POST /v3/x, body: {}, body_text: '{}', decision: allow }] }"),
-    "unknown operation": (False, "{ tests: [{ operation: session.get, decision: allow }] }"),
-    "unknown code": (False, "{ tests: [{ request: GET /v3/self, decision: deny, code: denied }] }"),
-    "unknown field": (False, "{ tests: [{ request: GET /v3/self, decision: deny, status: 403 }] }"),
-    "unknown decision": (False, "{ tests: [{ request: GET /v3/self, decision: maybe }] }"),
-    "query twice": (False, "{ tests: [{ request: GET /v3/self, query: a=1, decision: allow }] }"),
-    "no method": (False, "{ tests: [{ request: /v3/self, decision: allow }] }"),
+    "defaults at the head": (
+        True,
+        "{ caller: a, decision: deny, operation: self.get, organization: o, code: field-denied, tests: [{ name: x }, { rule: none }] }",
+    ),
+    "a method that no operation has": (True, "{ tests: [{ caller: a, request: OPTIONS /v3/self, decision: deny }] }"),
+    "no tests": (False, "{ caller: a, decision: deny, operation: self.get, tests: [] }"),
+    "nobody asks": (False, "{ tests: [{ request: GET /v3/self, decision: allow }] }"),
+    "no decision": (False, "{ caller: a, tests: [{ request: GET /v3/self }] }"),
+    "neither": (False, "{ caller: a, tests: [{ decision: allow }] }"),
+    "both": (False, "{ caller: a, tests: [{ request: GET /v3/self, operation: self.get, decision: allow }] }"),
+    "two bodies": (False, "{ caller: a, tests: [{ request: POST /v3/x, body: {}, body_text: '{}', decision: allow }] }"),
+    "unknown operation": (False, "{ caller: a, tests: [{ operation: session.get, decision: allow }] }"),
+    "unknown code": (False, "{ caller: a, tests: [{ request: GET /v3/self, decision: deny, code: denied }] }"),
+    "unknown field": (False, "{ caller: a, tests: [{ request: GET /v3/self, decision: deny, status: 403 }] }"),
+    "unknown decision": (False, "{ caller: a, tests: [{ request: GET /v3/self, decision: maybe }] }"),
+    "query twice": (False, "{ caller: a, tests: [{ request: GET /v3/self, query: a=1, decision: allow }] }"),
+    "no method": (False, "{ caller: a, tests: [{ request: /v3/self, decision: allow }] }"),
 }
 
 
