@@ -109,13 +109,10 @@ TESTS = {
         "{ caller: a, tests: [{ request: POST /v3/organizations/o/sessions, body_text: '{}', decision: allow, forwarded: {},"
         " forwarded_query: '', shadow: none }] }",
     ),
-    "defaults at the head": (
-        True,
-        "{ caller: a, decision: deny, operation: self.get, organization: o, code: field-denied, tests: [{ name: x }, { rule: none }] }",
-    ),
-    "a method that no operation has": (True, "{ tests: [{ caller: a, request: OPTIONS /v3/self, decision: deny }] }"),
-    "no tests": (False, "{ caller: a, decision: deny, operation: self.get, tests: [] }"),
-    "nobody asks": (False, "{ tests: [{ request: GET /v3/self, decision: allow }] }"),
+    "told at the head": (True, "{ caller: a, operation: self.get, decision: allow, tests: [{ name: x }, { operation: enterprise.self.get }] }"),
+    "a method that no operation has": (True, "{ caller: a, tests: [{ request: OPTIONS /v3/self, decision: deny }] }"),
+    "no caller": (False, "{ tests: [{ request: GET /v3/self, decision: allow }] }"),
+    "no test": (False, "{ caller: a, tests: [] }"),
     "no decision": (False, "{ caller: a, tests: [{ request: GET /v3/self }] }"),
     "neither": (False, "{ caller: a, tests: [{ decision: allow }] }"),
     "both": (False, "{ caller: a, tests: [{ request: GET /v3/self, operation: self.get, decision: allow }] }"),
