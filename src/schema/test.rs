@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{DIALECT, mapping, text_of};
-use crate::catalogue::{OperationIx, Verb};
+use crate::catalogue::OperationIx;
 use crate::problem::Code;
 
 pub(super) fn schema() -> Value {
@@ -73,17 +73,14 @@ fn code() -> Value {
 
 /// What a test can say, and the head of a file for all of its tests.
 fn fields() -> Value {
-    let verbs: Vec<&str> = [Verb::Get, Verb::Post, Verb::Put, Verb::Patch, Verb::Delete]
-        .into_iter()
-        .map(Verb::as_str)
-        .collect();
     let operations: Vec<&str> = OperationIx::served().map(|ix| ix.row().id).collect();
     let decision = || json!({ "description": "What must be decided.", "enum": ["allow", "deny"] });
     json!({
         "caller": { "description": "Who asks.", "type": "string" },
         "request": text_of(
             "Method, path and query: GET /v3/organizations/org-web/sessions?first=10.",
-            &format!("^({}) /", verbs.join("|")),
+            // A test may well ask for a method that no operation has.
+            "^\\s*[A-Z]+ ",
         ),
         "operation": { "description": "The operation, in place of `request:`.", "enum": operations },
         "organization": { "description": "The organization that the operation's path names.", "type": "string" },

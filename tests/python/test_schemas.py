@@ -110,6 +110,7 @@ TESTS = {
         " forwarded_query: '', shadow: none }] }",
     ),
     "told at the head": (True, "{ caller: a, operation: self.get, decision: allow, tests: [{ name: x }, { operation: enterprise.self.get }] }"),
+    "a method that no operation has": (True, "{ caller: a, tests: [{ request: OPTIONS /v3/self, decision: deny }] }"),
     "no caller": (False, "{ tests: [{ request: GET /v3/self, decision: allow }] }"),
     "no test": (False, "{ caller: a, tests: [] }"),
     "no decision": (False, "{ caller: a, tests: [{ request: GET /v3/self }] }"),

@@ -96,18 +96,15 @@ fn open(policy: &Policy, classes: &[Class<'_>], secrets: &OperationSet) -> Vec<O
 
 /// Whether no request at all can be this rule's; then it is said.
 fn matches_nothing(rule: &Rule, report: &mut Report) -> bool {
+    // Of a grant, such a pattern is a mistake already.
     let is_one = !rule.operations.is_empty() && rule.covered().is_empty();
     if is_one {
-        let help = match rule.effect {
-            Effect::Allow => "such operations need `organizations: any`",
-            Effect::Deny | Effect::Bound => "take `organizations:` out",
-        };
         report
             .warn(
                 rule.span,
-                "this rule can never match: it lists organizations, and its operations name none",
+                "this rule can never match: it lists organizations, and its operations touch none",
             )
-            .help(help);
+            .help("take `organizations:` out");
     }
     is_one
 }

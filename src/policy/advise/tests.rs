@@ -86,7 +86,7 @@ fn a_rule_for_organizations_whose_operations_name_none_is_told() {
         let lines = said(rules, "bounds: []\n");
         let found = lines
             .iter()
-            .any(|it| it.contains("its operations name none"));
+            .any(|it| it.contains("its operations touch none"));
         assert_eq!(found, wanted, "{rules}: {lines:?}");
     }
 }
