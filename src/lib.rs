@@ -182,11 +182,12 @@ where
             Arc::clone(&parts.issuers),
             Arc::clone(&parts.clock),
         )))
-        // Whether they may. Before the limit: what is denied anyway uses nothing up.
+        // Whether they may.
         .layer(StageLayer::new(Authorize))
+        // Not too often: what is denied for its head uses nothing up, and no body is read beyond the limit.
+        .layer(StageLayer::new(Limit))
         // Whether their body is within the grant's bounds; from here on it is the one that was judged.
         .layer(BoundsLayer::new(parts.body_time))
-        .layer(StageLayer::new(Limit))
         // What they may see of a list of organizations. Behind the limit: all pages of a list are one request.
         .layer(FilterLayer::new(parts.upstream_total))
         // Only what is permitted gets the token, and nothing below decides any more.

@@ -451,6 +451,13 @@ impl OperationSet {
     }
 }
 
+/// Whether some operation guards a field or key of this name. Where it is none that is known, it is refused all the
+/// same: an operation may take what no page says.
+pub fn is_guarded_anywhere(name: &str) -> bool {
+    let mut guards = operations::OPERATIONS.iter().flat_map(|row| row.guards);
+    guards.any(|guard| guard.path() == name)
+}
+
 /// The operations that a policy's pattern names: an id, `group.*` for one further segment, `group.**` for
 /// the group and all below, or `**` for everything. `None` if it matches nothing.
 pub fn expand(pattern: &str) -> Option<OperationSet> {

@@ -36,7 +36,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     row("enterprise.self.get", Get, "/enterprise/self", BOTH, Enterprise, Nowhere),
     // sessions
     row("sessions.list", Get, "/organizations/{org_id}/sessions", BOTH, Organization, AtPath).pages(Cursor).query(&[SESSION_FILTERS]),
-    row("sessions.create", Post, "/organizations/{org_id}/sessions", BOTH, Organization, AtPath).mutates().spends(Immediate).takes(Json).body(&[CREATE_SESSION]).query(&[PARENT_SESSION]).guards(&[guard_body("create_as_user_id"), guard_body("bypass_approval"), guard_body("session_links"), guard_body("devin_mode"), guard_body_or("secret_ids", EmptyList), guard_query("devin_id")]),
+    row("sessions.create", Post, "/organizations/{org_id}/sessions", BOTH, Organization, AtPath).mutates().spends(Immediate).takes(Json).body(&[CREATE_SESSION]).query(&[PARENT_SESSION]).guards(&[guard_body("create_as_user_id"), guard_body("bypass_approval"), guard_body("session_links"), guard_body("devin_mode"), guard_body("advanced_mode"), guard_body("is_advanced"), guard_body_or("secret_ids", EmptyList), guard_query("devin_id")]),
     row("sessions.get", Get, "/organizations/{org_id}/sessions/{devin_id}", BOTH, Organization, AtPath),
     row("sessions.terminate", Delete, "/organizations/{org_id}/sessions/{devin_id}", BOTH, Organization, AtPath).mutates().query(&[ARCHIVE]),
     row("sessions.archive", Post, "/organizations/{org_id}/sessions/{devin_id}/archive", BOTH, Organization, AtPath).mutates(),

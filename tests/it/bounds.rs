@@ -328,8 +328,6 @@ allow:
   - { name: wider, shadow: true, operations: [playbooks.list], organizations: any }
 deny:
   - { name: no lists, shadow: true, operations: [sessions.list] }
-limits:
-  - { name: trickle, shadow: true, per: caller, rate: 1/h, burst: 1 }
 "#;
     let world = World::with(Setup {
         policy: policy.to_owned(),
@@ -367,5 +365,49 @@ limits:
         shadow().await,
         json!({"decision": "allow", "rule": "t/wider"})
     );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_shadowed_limit_is_logged_and_lets_through() {
+    let policy = r#"
+team: t
+callers: { one: {} }
+allow: [{ name: look, operations: [sessions.list], organizations: [org-ds] }]
+limits: [{ name: trickle, shadow: true, per: caller, rate: 1/h, burst: 1 }]
+"#;
+    let world = World::with(Setup {
+        policy: policy.to_owned(),
+        ..Setup::default()
+    })
+    .await;
+    for _ in 0..2 {
+        world.get("one", SESSIONS).await.is_upstream(200);
+    }
+    let lines = world.lines().await;
+    assert_eq!(lines[0]["shadow"], Value::Null);
+    assert_eq!(
+        lines[1]["shadow"],
+        json!({"decision": "deny", "rule": "t/trickle", "code": "rate-limited"})
+    );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn r1_no_body_is_read_beyond_the_limit() {
+    let policy = POLICY.to_owned() + "limits: [{ name: few, per: caller, rate: 1/h, burst: 2 }]\n";
+    let world = World::with(Setup {
+        policy,
+        ..Setup::default()
+    })
+    .await;
+    let refused = r#"{"prompt":"x","devin_mode":"fast"}"#;
+    for _ in 0..2 {
+        let answer = world.post("one", SESSIONS, refused).await;
+        answer.is_problem(403, "field-denied");
+    }
+    let answer = world.post("one", SESSIONS, refused).await;
+    answer.is_problem(429, "rate-limited");
+    assert_eq!(world.last_line().await["bytes_in"], 0);
     world.finish().await;
 }

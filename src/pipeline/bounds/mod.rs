@@ -1,4 +1,4 @@
-//! Stage 7b: is the body within the bounds of the grant? Makes [`Permitted`].
+//! Stage 7c: is the body within the bounds of the grant? Makes [`Permitted`].
 //!
 //! A body that a rule or a guarded field is about is read to its end (bounded
 //! in size and time), parsed once, judged, and what goes on is what was judged.

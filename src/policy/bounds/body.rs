@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::facts::{Fact, Facts};
+use super::facts::{Fact, Facts, cut};
 use super::field::{FieldPath, Presence, Step};
 use super::seen::{Seen, seen_node};
 use super::weigh::{Weighed, Why, weigh};
 use super::{Applied, Judged, Place, Refused, Ruling};
-use crate::catalogue::{Guard, Shown};
+use crate::catalogue::{self, Guard, Shown};
 use crate::json::{Document, Edits, Kind, Node};
 
 /// Where a value stands, or would.
@@ -33,8 +33,35 @@ impl<'t> Root<'t> {
     }
 }
 
+/// The most members of a body, and the most elements of a list that a rule is about: far more than Devin takes.
+const MAX_ELEMENTS: usize = 1_000;
+
 /// Judges a body. What is not an object is nobody's idea of one.
+///
+/// What is made of it is read and judged once more: whatever two rules make of each other's changes, nothing goes on
+/// that would have been refused if it had come, or that would be changed again.
 pub fn judge_body(applied: &Applied<'_>, document: &Document<'_>) -> Judged {
+    let mut judged = judge_once(applied, document);
+    let Some(forwarded) = &judged.forwarded else {
+        return judged;
+    };
+    let again = Document::parse(forwarded.as_bytes()).map(|it| judge_once(applied, &it));
+    let refused = match again {
+        Ok(again) if again.refused.is_some() => again.refused,
+        Ok(again) if again.forwarded.is_none() => None,
+        Ok(_) | Err(_) => {
+            let said = "its rules change each other's changes".to_owned();
+            Some(applied.refusal(Place::Body, 0, None, Why::Malformed, said))
+        }
+    };
+    if refused.is_some() {
+        judged.forwarded = None;
+        judged.refused = refused;
+    }
+    judged
+}
+
+fn judge_once(applied: &Applied<'_>, document: &Document<'_>) -> Judged {
     let node = document.root();
     let mut judged = Judged::default();
     let Some(members) = node.members() else {
@@ -42,21 +69,23 @@ pub fn judge_body(applied: &Applied<'_>, document: &Document<'_>) -> Judged {
         judged.refused = Some(applied.refusal(Place::Body, 0, None, Why::Malformed, said));
         return judged;
     };
+    if members.len() > MAX_ELEMENTS {
+        let said = format!("it may have {MAX_ELEMENTS} members at most");
+        judged.refused = Some(applied.refusal(Place::Body, 0, None, Why::Malformed, said));
+        return judged;
+    }
     // Says that the body was read, also where no rule names a field of it.
     let whole = Fact::Other {
         is_list: false,
         length: members.len() as u64,
     };
-    judged.facts.fields.push(("body".to_owned(), whole));
+    judged.facts.push("body".to_owned(), whole);
     let root = &Root { node, members };
     let mut edits = Edits::new(document);
     let mut replaced: Vec<&str> = Vec::new();
     for (path, rulings) in applied.body_rulings() {
         let (fact, outcome) = judge_field(applied, root, path, &rulings, &mut edits);
-        judged
-            .facts
-            .fields
-            .push((format!("body.{}", path.as_str()), fact));
+        judged.facts.push(format!("body.{}", path.as_str()), fact);
         match outcome {
             Ok(true) => replaced.push(path.as_str()),
             Ok(false) => {}
@@ -101,7 +130,20 @@ fn judge_field<'t>(
     };
     let mut given = false;
     for slot in slots {
-        match weigh(rulings, &seen_node(slot.node)) {
+        let seen = seen_node(slot.node);
+        if seen.elements().is_some_and(|it| it > MAX_ELEMENTS as u64) {
+            let said = format!("it may have {MAX_ELEMENTS} elements at most");
+            let source = rulings.first().map_or(0, |it| it.source);
+            let refused = applied.refusal(
+                Place::Body,
+                source,
+                Some(path.as_str()),
+                Why::Malformed,
+                said,
+            );
+            return (fact, Err(refused));
+        }
+        match weigh(rulings, &seen) {
             Weighed::Keep => {}
             Weighed::Replace(value) => match (slot.node, slot.name) {
                 (Some(node), _) => {
@@ -184,6 +226,9 @@ fn resolve<'t, 'p>(root: &Root<'t>, path: &'p FieldPath) -> Result<Vec<Slot<'t, 
                 }
             }
         }
+        if next.len() > MAX_ELEMENTS {
+            return Err(format!("there may be {MAX_ELEMENTS} of them at most"));
+        }
         slots = next;
     }
     Ok(slots)
@@ -209,7 +254,7 @@ fn judge_guards<'t>(
         let is_harmless = is_harmless(&fact, or_else.as_ref());
         let key = format!("body.{name}");
         if !judged.facts.fields.iter().any(|(it, _)| *it == key) {
-            judged.facts.fields.push((key, fact));
+            judged.facts.push(key, fact);
         }
         if is_there && !is_harmless && rule.is_none() {
             let refused = guarded(applied, Place::Body, name);
@@ -270,6 +315,10 @@ fn judge_unknown(applied: &Applied<'_>, root: &Root<'_>, judged: &mut Judged) {
             continue;
         }
         judged.facts.note_unknown("body", name);
+        if catalogue::is_guarded_anywhere(name) {
+            let refused = guarded(applied, Place::Body, cut(name));
+            judged.refused.get_or_insert(refused);
+        }
         if let Some(refused) = applied.unknown(Place::Body, Some(name)) {
             judged.refused.get_or_insert(refused);
         }
@@ -381,11 +430,21 @@ pub fn judge_facts(applied: &Applied<'_>, facts: &Facts) -> Result<Option<Refuse
             }
         }
     }
+    let guarded_elsewhere = facts.unknown.iter().find_map(|name| {
+        let name = name.strip_prefix("body.")?;
+        catalogue::is_guarded_anywhere(name).then(|| guarded(applied, Place::Body, name))
+    });
+    if guarded_elsewhere.is_some() {
+        return Ok(guarded_elsewhere);
+    }
+    if facts.more_unknown {
+        undecidable.get_or_insert("the names of all unknown fields".to_owned());
+    }
     if let Some(refused) = applied.unknown(Place::Body, None) {
         if facts.unknown.iter().any(|it| it.starts_with("body.")) {
             return Ok(Some(refused));
         }
-        if facts.more_unknown || !facts.fields.iter().any(|(name, _)| name == "body") {
+        if !facts.fields.iter().any(|(name, _)| name == "body") {
             undecidable.get_or_insert("the names of unknown fields".to_owned());
         }
     }

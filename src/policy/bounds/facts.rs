@@ -22,6 +22,8 @@ pub const MAX_UNKNOWN: usize = 16;
 const MAX_TEXT: usize = 128;
 /// The longest list that is kept as it is.
 const MAX_ITEMS: usize = 32;
+/// About the most bytes of a log line's `fields`: beyond it, values are shortened to kind and length.
+const MAX_SIZE: usize = 8 * 1024;
 /// The most values behind a list's `[]`.
 const MAX_EACH: usize = 64;
 
@@ -65,6 +67,8 @@ pub struct Facts {
     pub unknown: Vec<String>,
     /// Whether there were more of them.
     pub more_unknown: bool,
+    /// About how many bytes of a log line `fields` takes.
+    size: usize,
 }
 
 impl Facts {
@@ -73,9 +77,32 @@ impl Facts {
         self.fields.is_empty() && self.unknown.is_empty()
     }
 
+    /// Adds what is known of a field: less of it, where a log line would become too long.
+    pub(super) fn push(&mut self, name: String, fact: Fact) {
+        let room = MAX_SIZE.saturating_sub(self.size);
+        let length = |fact: &Fact| match fact {
+            Fact::Absent => 4,
+            Fact::Value(_)
+            | Fact::Other { .. }
+            | Fact::Hidden { .. }
+            | Fact::Each(_)
+            | Fact::Misshapen
+            | Fact::Many(_) => fact.json().to_string().len(),
+        };
+        let fact = if length(&fact) <= room {
+            fact
+        } else {
+            fact.shortened()
+        };
+        self.size += name.len() + length(&fact);
+        self.fields.push((name, fact));
+    }
+
     /// Adds what is known of the body to what is known of the query.
     pub fn extend(&mut self, more: Self) {
-        self.fields.extend(more.fields);
+        for (name, fact) in more.fields {
+            self.push(name, fact);
+        }
         let room = MAX_UNKNOWN.saturating_sub(self.unknown.len());
         self.more_unknown |= more.more_unknown || more.unknown.len() > room;
         self.unknown.extend(more.unknown.into_iter().take(room));
@@ -179,6 +206,29 @@ impl Fact {
             is_list,
             length: length as u64,
             digest,
+        }
+    }
+
+    /// The same in few bytes: kind and length.
+    fn shortened(self) -> Self {
+        match self {
+            Self::Value(Value::Array(items)) => Self::Hidden {
+                is_list: true,
+                length: items.len() as u64,
+                digest: None,
+            },
+            Self::Value(Value::String(text)) => Self::Hidden {
+                is_list: false,
+                length: text.chars().count() as u64,
+                digest: None,
+            },
+            Self::Each(all) => Self::Many(all.len() as u64),
+            other @ (Self::Absent
+            | Self::Value(_)
+            | Self::Other { .. }
+            | Self::Hidden { .. }
+            | Self::Misshapen
+            | Self::Many(_)) => other,
         }
     }
 
@@ -309,9 +359,10 @@ impl Serialize for Facts {
     }
 }
 
-/// Whether a text may stand in a log: short, and nobody's credential.
+/// Whether a text may stand in a log: short, nobody's credential, and without what would be escaped at six times
+/// its length.
 fn is_plain(text: &str) -> bool {
-    text.len() <= MAX_TEXT && redact(text) == text
+    text.len() <= MAX_TEXT && !text.contains(char::is_control) && redact(text) == text
 }
 
 fn short_digest(raw: &str) -> String {

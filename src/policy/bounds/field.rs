@@ -29,7 +29,10 @@ const MAX_STEPS: usize = 8;
 
 impl FieldPath {
     /// Reads `a.b[].c`. `None` if it has no such form.
+    ///
+    /// `tags[]` is `tags`: what is said of a list's values is said of its elements, and one field has one name.
     pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim_end_matches("[]");
         let mut steps = Vec::new();
         for part in text.split('.') {
             let mut name = part;
@@ -176,6 +179,15 @@ impl FieldRule {
         *self == Self::default()
     }
 
+    /// Whether it says which values the field may have, and does not let all of them pass.
+    pub fn narrows(&self) -> bool {
+        let all = |it: &Pattern| it.as_str().bytes().all(|it| it == b'*');
+        self.one_of.is_some()
+            || self.min.is_some()
+            || self.max.is_some()
+            || self.matches.as_ref().is_some_and(|it| !it.iter().any(all))
+    }
+
     /// Why no value, or not its own default, can satisfy this rule for a field of the body or a key of the query.
     pub fn contradiction(&self, place: Place) -> Option<String> {
         if let (Some(min), Some(max)) = (self.min, self.max)
@@ -278,14 +290,7 @@ mod tests {
 
     #[test]
     fn paths_have_one_form() {
-        for good in [
-            "a",
-            "a.b",
-            "session_secrets[].key",
-            "tags[]",
-            "a[][].b",
-            "x-y",
-        ] {
+        for good in ["a", "a.b", "session_secrets[].key", "a[][].b", "x-y"] {
             let path = FieldPath::parse(good).unwrap();
             assert_eq!(path.as_str(), good);
         }
@@ -294,6 +299,7 @@ mod tests {
         ] {
             assert_eq!(FieldPath::parse(bad), None, "{bad}");
         }
+        assert_eq!(FieldPath::parse("tags[]"), FieldPath::parse("tags"));
         assert_eq!(FieldPath::parse(&"a.".repeat(20)), None);
         assert!(!FieldPath::parse("a[].b").unwrap().is_single());
     }

@@ -9,11 +9,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::body::guarded;
-use super::facts::{Fact, Facts};
+use super::facts::{Fact, Facts, cut};
 use super::seen::Seen;
 use super::weigh::{Weighed, Why, weigh};
 use super::{Applied, Judged, Place, Refused};
-use crate::catalogue::{Guard, Shown};
+use crate::catalogue::{self, Guard, Shown};
 use crate::target::decode_form;
 
 /// What stays bare in a value that a rule has changed.
@@ -36,6 +36,9 @@ struct Pair<'q> {
 pub fn judge_query(applied: &Applied<'_>, query: Option<&str>) -> Judged {
     let mut judged = Judged::default();
     let pairs = query.map_or(Vec::new(), read);
+    if let Some(refused) = two_readings(applied, query, &pairs) {
+        judged.refused = Some(refused);
+    }
     let mut changes: Vec<(&str, String)> = Vec::new();
     for (key, rulings) in applied.query_rulings() {
         let (is_list, shown) = kind(applied, key);
@@ -49,7 +52,7 @@ pub fn judge_query(applied: &Applied<'_>, query: Option<&str>) -> Judged {
         };
         let values = found.map(|value| values(value, is_list));
         let fact = Fact::of_query(values.as_deref(), is_list, shown);
-        judged.facts.fields.push((format!("query.{key}"), fact));
+        judged.facts.push(format!("query.{key}"), fact);
         match weigh(&rulings, &seen(values.as_deref(), is_list)) {
             Weighed::Keep => {}
             Weighed::Replace(value) => changes.push((key, written(&value))),
@@ -77,6 +80,10 @@ pub fn judge_query(applied: &Applied<'_>, query: Option<&str>) -> Judged {
     for pair in &pairs {
         if applied.operation.query_field(&pair.key).is_none() {
             judged.facts.note_unknown("query", &pair.key);
+            if catalogue::is_guarded_anywhere(&pair.key) {
+                let refused = guarded(applied, Place::Query, cut(&pair.key));
+                judged.refused.get_or_insert(refused);
+            }
             if let Some(refused) = applied.unknown(Place::Query, Some(&pair.key)) {
                 judged.refused.get_or_insert(refused);
             }
@@ -86,6 +93,43 @@ pub fn judge_query(applied: &Applied<'_>, query: Option<&str>) -> Judged {
         judged.forwarded = Some(write(&pairs, &changes));
     }
     judged
+}
+
+/// Refuses what some readers take for a key that a rule or a guard looks at, and others do not: `a=1;devin_id=x`,
+/// `devin_id[]=x`, ` devin_id=x`, `DEVIN_ID=x`.
+fn two_readings(applied: &Applied<'_>, query: Option<&str>, pairs: &[Pair<'_>]) -> Option<Refused> {
+    let ruled = applied.query_rulings().into_iter().map(|(key, _)| key);
+    let guarded = applied.guards().filter_map(|guard| match guard {
+        Guard::Query(key) => Some(*key),
+        Guard::Body(_) | Guard::BodyOrElse(..) => None,
+    });
+    let keys: Vec<&str> = ruled.chain(guarded).collect();
+    let refuse = |key: Option<&str>, said: &str| {
+        Some(applied.refusal(Place::Query, 0, key, Why::Malformed, said.to_owned()))
+    };
+    if keys.is_empty() {
+        return None;
+    }
+    if query.is_some_and(|query| query.contains(';')) {
+        return refuse(
+            None,
+            "it has a bare `;`, at which some readers divide keys; encode it as %3B",
+        );
+    }
+    for pair in pairs {
+        let plain = pair.key.split(['[', '\0', '?']).find(|it| !it.is_empty());
+        let plain = plain.unwrap_or_default().trim();
+        let meant = keys.iter().find(|key| plain.eq_ignore_ascii_case(key));
+        if let Some(key) = meant
+            && pair.key != **key
+        {
+            return refuse(
+                Some(key),
+                "it is spelled in a way that some readers take for it",
+            );
+        }
+    }
+    None
 }
 
 fn judge_guards(applied: &Applied<'_>, pairs: &[Pair<'_>], judged: &mut Judged) {
@@ -104,7 +148,7 @@ fn judge_guards(applied: &Applied<'_>, pairs: &[Pair<'_>], judged: &mut Judged) 
         if !judged.facts.fields.iter().any(|(it, _)| *it == name) {
             let values = found.map(|value| values(value, is_list));
             let fact = Fact::of_query(values.as_deref(), is_list, shown);
-            judged.facts.fields.push((name, fact));
+            judged.facts.push(name, fact);
         }
         if found.is_some() && !applied.grants_query(key) {
             judged
@@ -168,12 +212,19 @@ pub fn judge_query_facts(applied: &Applied<'_>, facts: &Facts) -> Result<Option<
             }
         }
     }
+    let guarded_elsewhere = facts.unknown.iter().find_map(|name| {
+        let name = name.strip_prefix("query.")?;
+        catalogue::is_guarded_anywhere(name).then(|| guarded(applied, Place::Query, name))
+    });
+    if guarded_elsewhere.is_some() {
+        return Ok(guarded_elsewhere);
+    }
+    if facts.more_unknown {
+        undecidable.get_or_insert("the names of all unknown query keys".to_owned());
+    }
     if let Some(refused) = applied.unknown(Place::Query, None) {
         if facts.unknown.iter().any(|it| it.starts_with("query.")) {
             return Ok(Some(refused));
-        }
-        if facts.more_unknown {
-            undecidable.get_or_insert("the names of unknown query keys".to_owned());
         }
     }
     match undecidable {

@@ -128,7 +128,13 @@ pub(super) fn seen_node(node: Option<Node<'_>>) -> Seen<'_> {
             node.items()
                 .unwrap_or_default()
                 .into_iter()
-                .map(|it| seen_node(Some(it)))
+                // No rule is about what stands in a list's own lists.
+                .map(|it| match it.kind() {
+                    Kind::List => Seen::List(Vec::new()),
+                    Kind::Null | Kind::Bool | Kind::Number | Kind::Text | Kind::Object => {
+                        seen_node(Some(it))
+                    }
+                })
                 .collect(),
         ),
         Kind::Object => Seen::Object,

@@ -110,7 +110,7 @@ fn b10_absent_secret_ids_are_sent_as_none_unless_granted() {
         "as it came"
     );
     assert!(created(some, r#"{"secret_ids":["secret-2"]}"#).starts_with("field-denied secret_ids"));
-    let default = "    body: { secret_ids: { default: [secret-1] } }";
+    let default = "    body: { secret_ids: { default: [secret-1], one_of: [secret-1] } }";
     assert_eq!(created(default, "{}"), r#"{"secret_ids":["secret-1"]}"#);
 }
 
@@ -245,6 +245,115 @@ fn p12_ruled_query_keys_stand_once_and_are_read_decoded() {
     assert_eq!(list(Some("first=1&user_ids=u1%2Cu2")), "as it came");
     assert!(list(Some("first=1&user_ids=u1,u3")).starts_with("field-denied user_ids"));
     assert_eq!(list(Some("first=1&limit=3&tags=a&tags=b")), "as it came");
+}
+
+#[test]
+fn p12_what_could_be_a_governed_key_is_not_passed_over() {
+    let set = policy(&[("t.yaml", &team(""))]);
+    let create = |query: &str| judged(&set, "sessions.create", Some(query), r#"{"secret_ids":[]}"#);
+    for query in [
+        "a=1;devin_id=x",
+        "devin_id[]=x",
+        "devin_id%5B0%5D=x",
+        "DEVIN_ID=x",
+        "+devin_id=x",
+        "devin_id%00=x",
+        "?devin_id=x",
+    ] {
+        assert!(
+            create(query).starts_with("target-invalid"),
+            "{query}: {}",
+            create(query)
+        );
+    }
+    assert!(create("bypass_approval=true").starts_with("field-denied bypass_approval"));
+    assert_eq!(create("a=1%3Bb&c[]=2"), "as it came");
+    // Where nothing is governed, nothing is looked at.
+    assert_eq!(
+        judged(&set, "sessions.list", Some("a=1;b"), "{}"),
+        "as it came"
+    );
+}
+
+#[test]
+fn b9_a_name_that_is_guarded_somewhere_is_guarded_everywhere() {
+    for name in [
+        "run_as_user_id",
+        "message_as_user_id",
+        "org_id",
+        "devin_id",
+        "revoke_current",
+    ] {
+        let said = created("", &format!(r#"{{"prompt":"x","{name}":"y"}}"#));
+        assert!(said.starts_with(&format!("field-denied {name} ")), "{said}");
+    }
+}
+
+#[test]
+fn g10_no_pair_of_rules_sends_what_one_of_them_refuses() {
+    let rail = "bounds: [{ name: r, operations: [sessions.create], body: { 'tags[]': { one_of: [a, b] } } }]\n";
+    for rules in [
+        "tags: { add: [c] }",
+        "tags: { default: [c] }",
+        "tags: { default: [a], add: [c] }",
+    ] {
+        let text = team(&format!("    body: {{ {rules}, secret_ids: any }}"));
+        let set = policy(&[("rails.yaml", rail), ("t.yaml", &text)]);
+        for body in ["{}", r#"{"tags":["a"]}"#] {
+            let said = judged(&set, "sessions.create", None, body);
+            assert!(
+                said.starts_with("field-denied tags rails/r") || said == "as it came",
+                "{rules} {body}: {said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn b4_elements_and_members_are_counted() {
+    let rules = "    body: { tags: { add: [a] }, 'session_secrets[].key': { max_length: 9 }, secret_ids: any }";
+    let many = |count: usize, one: &str| vec![one; count].join(",");
+    assert!(
+        created(rules, &format!(r#"{{"tags":[{}]}}"#, many(1001, "1")))
+            .starts_with("body-invalid tags")
+    );
+    assert!(
+        created(
+            rules,
+            &format!(r#"{{"session_secrets":[{}]}}"#, many(1001, "{}"))
+        )
+        .starts_with("body-invalid session_secrets[].key")
+    );
+    let members: Vec<String> = (0..1001).map(|it| format!("\"k{it}\":1")).collect();
+    assert!(created(rules, &format!("{{{}}}", members.join(","))).starts_with("body-invalid -"));
+}
+
+#[test]
+fn r9_what_is_kept_of_fields_is_bounded() {
+    let del = "\u{7f}".repeat(128);
+    let list = format!("[{}]", vec![format!("\"{del}\""); 32].join(","));
+    let plain = format!(
+        "[{}]",
+        vec![format!("\"{}\"", "x".repeat(128)); 32].join(",")
+    );
+    for list in [list, plain] {
+        let body = format!(
+            r#"{{"session_links":{list},"create_as_user_id":{list},"devin_mode":{list},"bypass_approval":{list},"secret_ids":{list},"tags":{list}}}"#
+        );
+        let set = policy(&[("t.yaml", &team("    body: { tags: { max_items: 99 } }"))]);
+        let create = OperationIx::served()
+            .find(|ix| ix.row().id == "sessions.create")
+            .unwrap();
+        let whole = set.judge_whole(
+            CallerIx::for_tests(0),
+            create,
+            Some("o"),
+            None,
+            Body::Json(body.as_bytes()),
+        );
+        let line = serde_json::to_string(&whole.facts).unwrap();
+        assert!(line.len() < 10_000, "{}", line.len());
+    }
 }
 
 #[test]

@@ -91,7 +91,8 @@ pub fn weigh(rulings: &[Ruling<'_>], seen: &Seen<'_>) -> Weighed {
         Ok(additions) => additions,
         Err(refused) => return refused,
     };
-    match check_all(rulings, &value, additions.len()) {
+    // What is added is held to every rule, a guard rail's as well.
+    match check_all(rulings, &with(&value, &additions)) {
         Weighed::Keep => {}
         other @ (Weighed::Replace(_)
         | Weighed::Append(_)
@@ -196,10 +197,22 @@ fn additions(rulings: &[Ruling<'_>], seen: &Seen<'_>) -> Result<Vec<String>, Wei
     Ok(missing)
 }
 
-fn check_all(rulings: &[Ruling<'_>], seen: &Seen<'_>, added: usize) -> Weighed {
+/// A list with what is added to it.
+fn with<'a>(seen: &'a Seen<'a>, additions: &'a [String]) -> Cow<'a, Seen<'a>> {
+    let Seen::List(items) = seen else {
+        return Cow::Borrowed(seen);
+    };
+    if additions.is_empty() {
+        return Cow::Borrowed(seen);
+    }
+    let more = additions.iter().map(|it| Seen::Text(Cow::Borrowed(it)));
+    Cow::Owned(Seen::List(items.iter().cloned().chain(more).collect()))
+}
+
+fn check_all(rulings: &[Ruling<'_>], seen: &Seen<'_>) -> Weighed {
     let mut verdict = Weighed::Keep;
     for ruling in rulings {
-        match check(ruling.rule, seen, added) {
+        match check(ruling.rule, seen) {
             Said::Yes => {}
             Said::No(no) => return refuse(ruling, no),
             Said::CannotSay => verdict = Weighed::Undecidable,
@@ -208,7 +221,7 @@ fn check_all(rulings: &[Ruling<'_>], seen: &Seen<'_>, added: usize) -> Weighed {
     verdict
 }
 
-fn check(rule: &FieldRule, seen: &Seen<'_>, added: usize) -> Said {
+fn check(rule: &FieldRule, seen: &Seen<'_>) -> Said {
     if let (Some(min), Some(it)) = (rule.min, seen.whole())
         && it < min
     {
@@ -219,7 +232,7 @@ fn check(rule: &FieldRule, seen: &Seen<'_>, added: usize) -> Said {
         let Some(length) = seen.elements() else {
             return Said::No(No::malformed("it must be a list"));
         };
-        if length.saturating_add(added as u64) > max {
+        if length > max {
             return Said::No(No::denied(format!("it may have {max} elements at most")));
         }
     }
@@ -408,6 +421,22 @@ mod tests {
             judged(&[&rule], text("etl")),
             "Malformed by 0: it must be a list"
         );
+    }
+
+    #[test]
+    fn what_a_grant_adds_is_held_to_a_guard_rail() {
+        let grant = FieldRule {
+            add: vec!["prod".to_owned()],
+            ..FieldRule::default()
+        };
+        let rail = FieldRule {
+            matches: Some(vec![Pattern::new("web-*")]),
+            ..FieldRule::default()
+        };
+        let refused = "Denied by 1: it does not have a form that is allowed";
+        assert_eq!(judged(&[&grant, &rail], Seen::Absent), refused);
+        let list = Seen::List(vec![text("web-1")]);
+        assert_eq!(judged(&[&grant, &rail], list), refused);
     }
 
     #[test]

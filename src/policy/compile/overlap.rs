@@ -50,7 +50,12 @@ pub(super) fn check(policy: &Policy, report: &mut Report) {
 /// A request that both grants match, in words.
 fn shared(one: &Rule, two: &Rule) -> Option<String> {
     if !one.organizations.meet(&two.organizations) {
-        return None;
+        // A filtered operation names no organization: each grant that has it matches.
+        let filtered = one
+            .operations
+            .shared(&two.operations)
+            .find(|ix| ix.row().filtered);
+        return filtered.map(|ix| format!("`{}`", ix.row().id));
     }
     let organization = match (&one.organizations, &two.organizations) {
         (Organizations::Any, Organizations::Any) => None,

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::super::bounds::FieldRule;
+use super::super::Effect;
+use super::super::bounds::{FieldRule, Presence};
 use super::super::reader::RuleEntry;
-use crate::catalogue::{self, Field, OperationIx, OperationSet, Takes};
-use crate::document::Report;
+use crate::catalogue::{self, Field, Guard, OperationIx, OperationSet, Takes};
+use crate::document::{Report, Span};
 
 /// Reports every field that no operation of the rule is known to have: a bound on a misspelt name would bound nothing.
 pub(super) fn check(entry: &RuleEntry, operations: &OperationSet, report: &mut Report) {
@@ -45,6 +46,18 @@ pub(super) fn check(entry: &RuleEntry, operations: &OperationSet, report: &mut R
             )
             .help("`tollgate operations ID` shows the fields that are known")
             .suggest(path.as_str(), known);
+    }
+    for ((path, rule), span) in entry.terms.body.iter().zip(&entry.body_spans) {
+        let is_guard = |guard: &Guard| guard.is_in_body() && guard.path() == path.as_str();
+        if rows().any(|row| row.guards.iter().any(is_guard)) {
+            guarded(entry.effect, path.as_str(), rule, *span, report);
+        }
+    }
+    for ((key, rule), span) in entry.terms.query.iter().zip(&entry.query_spans) {
+        let is_guard = |guard: &Guard| !guard.is_in_body() && guard.path() == key;
+        if rows().any(|row| row.guards.iter().any(is_guard)) {
+            guarded(entry.effect, key, rule, *span, report);
+        }
     }
     for ((key, rule), span) in entry.terms.query.iter().zip(&entry.query_spans) {
         let mut fields = rows().filter_map(|row| row.query_field(key)).peekable();
@@ -89,6 +102,31 @@ pub(super) fn check(entry: &RuleEntry, operations: &OperationSet, report: &mut R
         report
             .error(span, "no operation of this rule takes an upload")
             .help("take `upload:` out, or add attachments.upload");
+    }
+}
+
+/// A guarded field is granted by naming it, so its rule has to say which values are granted; and what a guard rail puts
+/// in would be sent where no grant names the field.
+fn guarded(effect: Effect, name: &str, rule: &FieldRule, span: Span, report: &mut Report) {
+    let puts_in = rule.default.is_some() || !rule.add.is_empty();
+    match effect {
+        Effect::Bound if puts_in => {
+            report
+                .error(
+                    span,
+                    format!("`{name}` is guarded, and a guard rail cannot put it in"),
+                )
+                .help("only a grant that names it can: take `default:` and `add:` out");
+        }
+        Effect::Allow if !rule.is_any() && !rule.narrows() && rule.presence != Presence::Absent => {
+            report
+                .error(
+                    span,
+                    format!("`{name}` is guarded, and this rule would grant any value of it"),
+                )
+                .help("write `one_of:` or `matches:` with the values that are granted, or `any` if all are");
+        }
+        Effect::Allow | Effect::Deny | Effect::Bound => {}
     }
 }
 

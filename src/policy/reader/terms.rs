@@ -39,6 +39,14 @@ impl Read {
             for (name, span, rule) in fields(Place::Body, whose, node, report) {
                 match FieldPath::parse(name) {
                     Some(path) => {
+                        let mut before = self.terms.body.iter().zip(&self.body_spans);
+                        if let Some((_, first)) = before.find(|((it, _), _)| *it == path) {
+                            report
+                                .error(span, format!("the field `{}` stands twice", path.as_str()))
+                                .also(*first, "first here")
+                                .help("`tags` and `tags[]` are the same field");
+                            continue;
+                        }
                         self.terms.body.push((path, rule));
                         self.body_spans.push(span);
                     }
