@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Config, Failure, Format, print};
-use crate::document::Report;
+use crate::document::{Budget, Report};
 use crate::policy::{Policy, PolicyFiles, compile};
 
 /// What is checked.
@@ -21,13 +21,16 @@ pub(super) struct Options {
     /// A token issuer that policies may name, where there is no configuration.
     #[arg(long = "issuer", requires = "policies")]
     issuers: Vec<String>,
+    /// The most nodes of each policy file, where there is no configuration.
+    #[arg(long, requires = "policies", default_value_t = Budget::default().nodes())]
+    max_nodes: usize,
 }
 
 pub(super) fn run(options: &Options, format: Format) -> Result<(), Failure> {
     let mut report = Report::default();
     let policy = match &options.policies {
         Some(folder) => {
-            let files = PolicyFiles::read(folder, &mut report);
+            let files = PolicyFiles::read(folder, Budget::of_nodes(options.max_nodes), &mut report);
             let issuers: Vec<&str> = options.issuers.iter().map(String::as_str).collect();
             compile(&files, &issuers, &mut report)
         }

@@ -64,7 +64,7 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
 /// Settings and policies, or everything that is wrong with either.
 pub(super) fn load_all(config: &Config, report: &mut Report) -> Option<(Settings, Policy)> {
     let settings = load(&config.config, &config.overrides(), report)?;
-    let files = PolicyFiles::read(&settings.policies, report);
+    let files = PolicyFiles::read(&settings.policies.folder, settings.policies.budget, report);
     let issuers: Vec<&str> = settings.issuers.iter().map(|it| it.name.as_str()).collect();
     let policy = compile(&files, &issuers, report)?;
     report.is_clean().then_some((settings, policy))

@@ -18,4 +18,4 @@ mod tree;
 
 pub use report::{Diagnostic, Report, SourceId, nearest};
 pub use table::Table;
-pub use tree::{Node, Span, Value, parse};
+pub use tree::{Budget, Node, Span, Value, parse};

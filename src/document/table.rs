@@ -213,13 +213,13 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Report, parse};
+    use super::super::{Budget, Report, parse};
     use super::*;
 
     fn read(text: &str) -> String {
         let mut report = Report::default();
         let source = report.add_source("t.yaml", text);
-        let root = parse(source, text, &mut report).unwrap();
+        let root = parse(source, text, Budget::SETTINGS, &mut report).unwrap();
         let mut table = Table::new("it", &root, &mut report).unwrap();
         let _ = table.require("name");
         let _ = table.take("names");

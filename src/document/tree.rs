@@ -7,12 +7,49 @@ use serde_saphyr::{Spanned, options::DuplicateKeyPolicy, options::MergeKeyPolicy
 
 use super::report::{Report, SourceId};
 
-/// The largest document that is read, in bytes: a policy is written by people.
-const MAX_BYTES: usize = 1 << 20;
-/// The most nodes of one document.
-const MAX_NODES: usize = 50_000;
 /// The deepest nesting of one document.
 const MAX_DEPTH: usize = 32;
+
+/// How large one document may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    nodes: usize,
+}
+
+impl Budget {
+    /// Of a document that people write.
+    pub const SETTINGS: Self = Self::of_nodes(50_000);
+
+    /// Of this many nodes: scalars, lists and mappings.
+    pub const fn of_nodes(nodes: usize) -> Self {
+        Self { nodes }
+    }
+
+    /// The most nodes.
+    pub const fn nodes(self) -> usize {
+        self.nodes
+    }
+
+    /// The most bytes: 64 for each node.
+    pub const fn bytes(self) -> usize {
+        self.nodes.saturating_mul(64)
+    }
+
+    /// The mistake of a text that is longer than that.
+    pub fn too_large(self) -> String {
+        format!(
+            "the file has more than {} bytes, which is the limit",
+            self.bytes()
+        )
+    }
+}
+
+impl Default for Budget {
+    /// Of a policy file, which a program may have written.
+    fn default() -> Self {
+        Self::of_nodes(1_000_000)
+    }
+}
 
 /// A place in a source, in bytes from its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,26 +116,20 @@ impl Value {
 /// Reads one document into a tree.
 ///
 /// A document that YAML itself refuses (a syntax error, a duplicate key, an
-/// alias, a size over the limits) gives one error in `report` and `None`.
-pub fn parse(source: SourceId, text: &str, report: &mut Report) -> Option<Node> {
-    if text.len() > MAX_BYTES {
-        report.error(
-            Span::start_of(source),
-            format!(
-                "the file has {} bytes, over the limit of {MAX_BYTES}",
-                text.len()
-            ),
-        );
+/// alias, a size over the budget) gives one error in `report` and `None`.
+pub fn parse(source: SourceId, text: &str, budget: Budget, report: &mut Report) -> Option<Node> {
+    if text.len() > budget.bytes() {
+        report.error(Span::start_of(source), budget.too_large());
         return None;
     }
-    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, strict()) {
+    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, strict(budget)) {
         Ok(raw) => Some(raw_node(raw, source, text)),
         Err(error) => {
             let plain = error.without_snippet();
             let start = plain
                 .location()
                 .map_or(0, |at| byte_of(text, at.line(), at.column()));
-            let message = first_line(&plain.render_with_options(message_only()));
+            let message = first_line(&plain.render_with_options(message_only()), budget);
             report.error(
                 Span {
                     source,
@@ -118,10 +149,11 @@ fn message_only() -> serde_saphyr::RenderOptions<'static> {
     options
 }
 
-fn strict() -> serde_saphyr::Options {
+fn strict(budget: Budget) -> serde_saphyr::Options {
     let budget = serde_saphyr::budget! {
-        max_nodes: MAX_NODES,
-        max_events: MAX_NODES.saturating_mul(3),
+        max_nodes: budget.nodes(),
+        max_events: budget.nodes().saturating_mul(3),
+        max_total_scalar_bytes: budget.bytes(),
         max_depth: MAX_DEPTH,
         max_aliases: 0,
         max_anchors: 0,
@@ -137,7 +169,7 @@ fn strict() -> serde_saphyr::Options {
 }
 
 /// The YAML library ends a message with its own idea of the place; ours is shown instead.
-fn first_line(message: &str) -> String {
+fn first_line(message: &str, budget: Budget) -> String {
     let line = message.lines().next().unwrap_or("not valid YAML").trim();
     let line = line.strip_prefix("error: ").unwrap_or(line);
     let line = line
@@ -148,6 +180,12 @@ fn first_line(message: &str) -> String {
         .split(", set DuplicateKeyPolicy")
         .next()
         .unwrap_or(line);
+    if line.starts_with("budget breached: Nodes") {
+        return format!(
+            "the file has more than {} nodes, which is the limit",
+            budget.nodes()
+        );
+    }
     let ours = [
         (
             "budget breached: Documents",
@@ -307,7 +345,7 @@ mod tests {
     fn tree(text: &str) -> Result<Node, String> {
         let mut report = Report::default();
         let source = report.add_source("test.yaml", text);
-        parse(source, text, &mut report).ok_or_else(|| report.plain())
+        parse(source, text, Budget::SETTINGS, &mut report).ok_or_else(|| report.plain())
     }
 
     #[test]
@@ -363,5 +401,22 @@ mod tests {
         assert!(tree(&text).is_err());
         let deep = "[".repeat(5_000);
         assert!(tree(&deep).is_err());
+    }
+
+    #[test]
+    fn r14_a_document_over_its_budget_is_refused_with_the_limit() {
+        let read = |text: &str, nodes| {
+            let mut report = Report::default();
+            let source = report.add_source("test.yaml", text);
+            parse(source, text, Budget::of_nodes(nodes), &mut report)
+                .map(|_| ())
+                .ok_or_else(|| report.plain())
+        };
+        // Three scalars and their list.
+        assert_eq!(read("[1, 2, 3]", 4), Ok(()));
+        let error = read("[1, 2, 3]", 3).unwrap_err();
+        assert!(error.contains("more than 3 nodes"), "{error}");
+        let error = read(&"# ".repeat(97), 3).unwrap_err();
+        assert!(error.contains("more than 192 bytes"), "{error}");
     }
 }

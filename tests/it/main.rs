@@ -24,6 +24,7 @@ mod corpora;
 mod forward;
 mod jwt;
 mod keys;
+mod large;
 mod refusals;
 mod tidy;
 mod upstream;
