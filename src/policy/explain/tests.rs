@@ -166,7 +166,7 @@ fn a_request_without_an_organization_is_explained_as_well() {
             "guard/cap: matches; no grant is left to tighten",
         ],
     );
-    let text = "team: t\ncallers: { one: {} }\nallow: [{ name: x, operations: ['roles.**', sessions.get], organizations: [org-a] }]\n";
+    let text = "team: t\ncallers: { one: {} }\nallow: [{ name: x, operations: ['**'], organizations: [org-a] }]\n";
     let policy = policy(&[("t.yaml", text)]).unwrap();
     let all = policy.explain(CallerIx(0), operation("roles.list"), None);
     assert_eq!(
