@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use rustls::pki_types::CertificateDer;
 
-use crate::document::{Node, Report, Span, Value, parse};
+use crate::document::{Budget, Node, Report, Span, Value, parse};
 use crate::pipeline::access_log::Output;
 use crate::pipeline::authenticate::Issuer;
 use crate::pipeline::credential::Pinned;
@@ -44,10 +44,19 @@ pub struct Settings {
     pub issuers: Vec<Issuer>,
     /// Where each of them stands, in the same order.
     pub issuer_spans: Vec<Span>,
-    /// The folder of policies.
-    pub policies: PathBuf,
+    /// Where the policies are.
+    pub policies: Policies,
     /// Where the access log goes.
     pub access_log: Output,
+}
+
+/// Where the policies are, and how large each of their files may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policies {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The budget of each file.
+    pub budget: Budget,
 }
 
 /// Where the shared token comes from.
@@ -180,7 +189,7 @@ pub fn parse_settings(
 ) -> Option<Settings> {
     let before = report.len();
     let source = report.add_source(name, text);
-    let mut root = parse(source, text, report)?;
+    let mut root = parse(source, text, Budget::SETTINGS, report)?;
     for it in overrides {
         apply(&mut root, it, report);
     }
@@ -191,7 +200,7 @@ pub fn parse_settings(
 /// Puts an override into the tree; whether such a setting exists is checked with the rest.
 fn apply(root: &mut Node, it: &Override, report: &mut Report) {
     let source = report.add_source(it.origin.as_str(), it.value.as_str());
-    let Some(value) = parse(source, &it.value, report) else {
+    let Some(value) = parse(source, &it.value, Budget::SETTINGS, report) else {
         return;
     };
     let span = value.span;
@@ -263,7 +272,11 @@ policies: policies/
         let settings = read(GOOD, &[]).unwrap();
         assert_eq!(settings.pinned.authority, "api.devin.ai");
         assert_eq!(settings.admin.to_string(), "127.0.0.1:9090");
-        assert_eq!(settings.policies, Path::new("/etc/tollgate/policies/"));
+        assert_eq!(
+            settings.policies.folder,
+            Path::new("/etc/tollgate/policies/")
+        );
+        assert_eq!(settings.policies.budget.nodes(), 1_000_000);
         assert_eq!(settings.timeouts.first_byte.as_millis(), 500);
         assert_eq!(settings.timeouts.total.as_secs(), 300);
     }
@@ -321,6 +334,28 @@ budgets: {}
         ] {
             read(GOOD, &[&format!("upstream.base_url={good}")])
                 .unwrap_or_else(|error| panic!("{good}: {error}"));
+        }
+    }
+
+    #[test]
+    fn the_budget_of_policy_files_is_a_setting() {
+        let long = GOOD.replace("policies/", "{ folder: policies/, max_nodes: 5000 }");
+        let settings = read(&long, &[]).unwrap();
+        assert_eq!(
+            settings.policies,
+            Policies {
+                folder: PathBuf::from("/etc/tollgate/policies/"),
+                budget: Budget::of_nodes(5_000)
+            }
+        );
+        for (bad, wanted) in [
+            ("{ folder: x, max_nodes: 0 }", "from 1000 to 100000000"),
+            ("{ max_nodes: 5000 }", "needs `folder:`"),
+            ("{ folder: x, max_node: 5000 }", "did you mean `max_nodes`"),
+            ("[x]", "must be a folder, or a mapping"),
+        ] {
+            let error = read(&GOOD.replace("policies/", bad), &[]).unwrap_err();
+            assert!(error.contains(wanted), "{bad}: {error}");
         }
     }
 

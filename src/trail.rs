@@ -33,7 +33,7 @@ pub enum Identity {
         subject: Option<String>,
         /// The key that verified it.
         key_id: Option<String>,
-        /// The claims that policies match on, with the token's values.
+        /// The claims that policies match on, with the token's values; null for what it does not have.
         claims: Vec<(String, serde_json::Value)>,
     },
 }

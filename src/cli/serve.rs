@@ -54,7 +54,8 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
     let policies = Current::new(policy, clock.now());
     let metrics = Metrics::new(policies.clone());
     let reload = Reload::new(
-        settings.policies,
+        settings.policies.folder,
+        settings.policies.budget,
         settings.issuers.iter().map(|it| it.name.clone()),
         policies.clone(),
         metrics.clone(),
@@ -85,7 +86,7 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
 /// Settings and policies, or everything that is wrong with either.
 pub(super) fn load_all(config: &Config, report: &mut Report) -> Option<(Settings, Policy)> {
     let settings = load(&config.config, &config.overrides(), report)?;
-    let files = PolicyFiles::read(&settings.policies, report);
+    let files = PolicyFiles::read(&settings.policies.folder, settings.policies.budget, report);
     let issuers: Vec<&str> = settings.issuers.iter().map(|it| it.name.as_str()).collect();
     let policy = compile(&files, &issuers, report)?;
     report.is_clean().then_some((settings, policy))

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Config;
-use crate::document::Report;
+use crate::document::{Budget, Report};
 use crate::policy::{Policy, PolicyFiles, compile};
 use crate::settings::Settings;
 
@@ -20,6 +20,9 @@ pub(super) struct Source {
     /// A token issuer that policies may name, where there is no configuration.
     #[arg(long = "issuer", value_name = "NAME", requires = "policies")]
     issuers: Vec<String>,
+    /// The most nodes of each file, where there is no configuration.
+    #[arg(long, value_name = "NUMBER", requires = "policies", default_value_t = Budget::default().nodes())]
+    max_nodes: usize,
 }
 
 /// A policy set, and where it came from.
@@ -27,6 +30,8 @@ pub(super) struct Source {
 pub(super) struct Loaded {
     pub(super) policy: Policy,
     pub(super) folder: PathBuf,
+    /// How large each file may be.
+    pub(super) budget: Budget,
     /// None for a folder by itself.
     pub(super) settings: Option<Settings>,
 }
@@ -38,16 +43,19 @@ impl Source {
             let (settings, policy) = super::serve::load_all(&self.config, report)?;
             return Some(Loaded {
                 policy,
-                folder: settings.policies.clone(),
+                folder: settings.policies.folder.clone(),
+                budget: settings.policies.budget,
                 settings: Some(settings),
             });
         };
-        let files = PolicyFiles::read(folder, report);
+        let budget = Budget::of_nodes(self.max_nodes);
+        let files = PolicyFiles::read(folder, budget, report);
         let issuers: Vec<&str> = self.issuers.iter().map(String::as_str).collect();
         let policy = compile(&files, &issuers, report)?;
         report.is_clean().then_some(Loaded {
             policy,
             folder: folder.clone(),
+            budget,
             settings: None,
         })
     }

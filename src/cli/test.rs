@@ -31,7 +31,7 @@ pub(super) fn run(options: &Options, format: Format) -> Result<(), Failure> {
     let Some(loaded) = options.source.load(&mut report) else {
         return mistaken(&report, format);
     };
-    let files = TestFiles::read(&loaded.folder, &mut report);
+    let files = TestFiles::read(&loaded.folder, loaded.budget, &mut report);
     let cases = read(&files, &loaded.policy, &Catalogue::new(), &mut report);
     if !report.is_clean() {
         return mistaken(&report, format);

@@ -12,10 +12,12 @@
 //!
 //! Deliberately absent: anchors, aliases, merge keys, tags and includes.
 
+mod budget;
 mod report;
 mod table;
 mod tree;
 
+pub use budget::Budget;
 pub use report::{Diagnostic, Report, SourceId, nearest};
 pub use table::Table;
 pub use tree::{Node, Span, Value, parse};

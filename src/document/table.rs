@@ -285,13 +285,13 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Report, parse};
+    use super::super::{Budget, Report, parse};
     use super::*;
 
     fn read(text: &str) -> String {
         let mut report = Report::default();
         let source = report.add_source("t.yaml", text);
-        let root = parse(source, text, &mut report).unwrap();
+        let root = parse(source, text, Budget::SETTINGS, &mut report).unwrap();
         let mut table = Table::new("it", &root, &mut report).unwrap();
         let _ = table.require("name");
         let _ = table.take("names");
@@ -316,7 +316,7 @@ mod tests {
         let json = |text: &str| {
             let mut report = Report::default();
             let source = report.add_source("t.yaml", text);
-            let root = parse(source, text, &mut report).unwrap();
+            let root = parse(source, text, Budget::SETTINGS, &mut report).unwrap();
             root.as_json(&mut report).ok_or_else(|| report.plain())
         };
         assert_eq!(

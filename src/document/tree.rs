@@ -5,12 +5,9 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Spanned, Tagged, options::DuplicateKeyPolicy, options::MergeKeyPolicy};
 
+use super::budget::Budget;
 use super::report::{Report, SourceId};
 
-/// The largest document that is read, in bytes: a policy is written by people.
-const MAX_BYTES: usize = 1 << 20;
-/// The most nodes of one document.
-const MAX_NODES: usize = 50_000;
 /// The deepest nesting of one document.
 const MAX_DEPTH: usize = 32;
 
@@ -80,17 +77,11 @@ impl Value {
 /// Reads one document into a tree.
 ///
 /// A document that YAML itself refuses (a syntax error, a duplicate key, an
-/// alias, a size over the limits) gives one error in `report` and `None`; a
+/// alias, a size over the budget) gives one error in `report` and `None`; a
 /// value that other readers take for another one is told, and read all the same.
-pub fn parse(source: SourceId, text: &str, report: &mut Report) -> Option<Node> {
-    if text.len() > MAX_BYTES {
-        report.error(
-            Span::start_of(source),
-            format!(
-                "the file has {} bytes, over the limit of {MAX_BYTES}",
-                text.len()
-            ),
-        );
+pub fn parse(source: SourceId, text: &str, budget: Budget, report: &mut Report) -> Option<Node> {
+    if text.len() > budget.bytes() {
+        report.error(Span::start_of(source), budget.too_large());
         return None;
     }
     if let Some(start) = directive(text) {
@@ -100,14 +91,14 @@ pub fn parse(source: SourceId, text: &str, report: &mut Report) -> Option<Node> 
             .help("take the line out: files are YAML 1.2");
         return None;
     }
-    match serde_saphyr::from_str_with_options::<Placed>(text, strict()) {
+    match serde_saphyr::from_str_with_options::<Placed>(text, strict(budget)) {
         Ok(raw) => Some(raw_node(raw, source, text, report)),
         Err(error) => {
             let plain = error.without_snippet();
             let start = plain
                 .location()
                 .map_or(0, |at| byte_of(text, at.line(), at.column()));
-            let message = first_line(&plain.render_with_options(message_only()));
+            let message = first_line(&plain.render_with_options(message_only()), budget);
             report.error(
                 Span {
                     source,
@@ -127,10 +118,11 @@ fn message_only() -> serde_saphyr::RenderOptions<'static> {
     options
 }
 
-fn strict() -> serde_saphyr::Options {
+fn strict(budget: Budget) -> serde_saphyr::Options {
     let budget = serde_saphyr::budget! {
-        max_nodes: MAX_NODES,
-        max_events: MAX_NODES.saturating_mul(3),
+        max_nodes: budget.nodes(),
+        max_events: budget.nodes().saturating_mul(3),
+        max_total_scalar_bytes: budget.bytes(),
         max_depth: MAX_DEPTH,
         max_aliases: 0,
         max_anchors: 0,
@@ -146,7 +138,7 @@ fn strict() -> serde_saphyr::Options {
 }
 
 /// The YAML library ends a message with its own idea of the place; ours is shown instead.
-fn first_line(message: &str) -> String {
+fn first_line(message: &str, budget: Budget) -> String {
     let line = message.lines().next().unwrap_or("not valid YAML").trim();
     let line = line.strip_prefix("error: ").unwrap_or(line);
     let line = line
@@ -157,6 +149,12 @@ fn first_line(message: &str) -> String {
         .split(", set DuplicateKeyPolicy")
         .next()
         .unwrap_or(line);
+    if line.starts_with("budget breached: Nodes") {
+        return format!(
+            "the file has more than {} nodes, which is the limit",
+            budget.nodes()
+        );
+    }
     let ours = [
         (
             "budget breached: Documents",
@@ -379,7 +377,7 @@ mod tests {
     fn tree(text: &str) -> Result<Node, String> {
         let mut report = Report::default();
         let source = report.add_source("test.yaml", text);
-        let node = parse(source, text, &mut report);
+        let node = parse(source, text, Budget::SETTINGS, &mut report);
         node.filter(|_| report.is_clean())
             .ok_or_else(|| report.plain())
     }
@@ -446,5 +444,22 @@ mod tests {
         assert!(tree(&text).is_err());
         let deep = "[".repeat(5_000);
         assert!(tree(&deep).is_err());
+    }
+
+    #[test]
+    fn r14_a_document_over_its_budget_is_refused_with_the_limit() {
+        let read = |text: &str, nodes| {
+            let mut report = Report::default();
+            let source = report.add_source("test.yaml", text);
+            parse(source, text, Budget::of_nodes(nodes), &mut report)
+                .map(|_| ())
+                .ok_or_else(|| report.plain())
+        };
+        // Three scalars and their list.
+        assert_eq!(read("[1, 2, 3]", 4), Ok(()));
+        let error = read("[1, 2, 3]", 3).unwrap_err();
+        assert!(error.contains("more than 3 nodes"), "{error}");
+        let error = read(&"# ".repeat(97), 3).unwrap_err();
+        assert!(error.contains("more than 192 bytes"), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 //! From files to a [`Policy`]: names are resolved over all files, every mistake is reported.
 
 mod overlap;
+mod subjects;
 mod terms;
 
 use std::collections::HashMap;
@@ -11,11 +12,12 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 use super::reader::{self, CallerEntry, File, JwtEntry, LimitEntry, RuleEntry, Spanned};
 use super::{
-    Caller, CallerIx, ClaimValue, Effect, Limit, LimitIx, Organizations, Policy, PolicyFiles, Rule,
-    RuleIx, StoredKey, Subject,
+    Caller, CallerIx, Effect, Limit, LimitIx, Organizations, Policy, PolicyFiles, Rule, RuleIx,
+    StoredKey,
 };
 use crate::catalogue::{self, OperationIx, OperationSet};
 use crate::document::{Report, Span, parse};
+use subjects::Seen;
 
 /// Checks a whole set. `issuers` are the names of the configured token issuers.
 ///
@@ -23,11 +25,11 @@ use crate::document::{Report, Span, parse};
 pub fn compile(files: &PolicyFiles, issuers: &[&str], report: &mut Report) -> Option<Policy> {
     let before = report.len();
     let mut read: Vec<File> = Vec::new();
-    for (source, name, text) in &files.files {
-        let stem = Path::new(name)
+    for file in &files.files {
+        let stem = Path::new(&file.name)
             .file_stem()
             .map_or_else(String::new, |it| it.to_string_lossy().into_owned());
-        if let Some(root) = parse(*source, text, report)
+        if let Some(root) = parse(file.source, &file.text, files.budget, report)
             && let Some(file) = reader::read(&root, stem, report)
         {
             read.push(file);
@@ -45,28 +47,33 @@ pub fn compile(files: &PolicyFiles, issuers: &[&str], report: &mut Report) -> Op
             hash: content_hash(files),
         },
         callers: HashMap::new(),
+        of_team: HashMap::new(),
         keys: HashMap::new(),
         digests: HashMap::new(),
         names: HashMap::new(),
         is_partial: read.len() < files.files.len(),
-        subjects: Vec::new(),
+        subjects: HashMap::new(),
         limited: HashMap::new(),
+        expanded: HashMap::new(),
+        suggested: 0,
     };
     compiler.teams(&read);
     for file in &read {
         compiler.callers(file);
     }
-    for file in &read {
-        compiler.rules(file);
-        compiler.limits(file);
+    // File by file, so that what was read does not stand beside all that is made of it.
+    for mut file in read {
+        let rules = std::mem::take(&mut file.rules);
+        compiler.rules(&file, rules);
+        compiler.limits(&file);
     }
     overlap::check(&compiler.policy, compiler.report);
     let policy = compiler.policy;
     (report.len() == before).then_some(policy)
 }
 
-/// An issuer and claims that are some caller's already, and where.
-type SeenSubject = (String, Vec<(String, ClaimValue)>, Span);
+/// For how many names that nobody has a like one is looked for: each is compared with all that there are.
+const MAX_SUGGESTED: usize = 100;
 
 struct Compiler<'a> {
     report: &'a mut Report,
@@ -74,14 +81,20 @@ struct Compiler<'a> {
     policy: Policy,
     /// Where each caller, key id, set of claims and caller's limit was first met.
     callers: HashMap<String, (CallerIx, Span)>,
+    /// The callers of each team.
+    of_team: HashMap<String, Vec<CallerIx>>,
     keys: HashMap<String, Span>,
     digests: HashMap<[u8; 32], Span>,
     /// The full names of rules (`false`) and of limits (`true`), and whether they are a team's.
     names: HashMap<(bool, Arc<str>), (Span, bool)>,
     /// Whether a file could not be read: then what it has is not known.
     is_partial: bool,
-    subjects: Vec<SeenSubject>,
+    /// By issuer.
+    subjects: HashMap<String, Seen>,
     limited: HashMap<CallerIx, Span>,
+    /// What each pattern that names operations has named.
+    expanded: HashMap<String, OperationSet>,
+    suggested: usize,
 }
 
 impl Compiler<'_> {
@@ -132,6 +145,8 @@ impl Compiler<'_> {
                 limit: None,
                 span: entry.name.span,
             });
+            let of_team = self.of_team.entry(team.to_string()).or_default();
+            of_team.push(ix);
             self.callers
                 .insert(entry.name.value.clone(), (ix, entry.name.span));
             self.credentials(entry, ix);
@@ -182,43 +197,27 @@ impl Compiler<'_> {
                 .suggest(issuer, self.issuers.iter().copied());
             return;
         }
-        // Whatever has all claims of the longer has all of the shorter, and would be both callers.
-        let within = |some: &[(String, ClaimValue)], all: &[(String, ClaimValue)]| {
-            some.iter().all(|it| all.contains(it))
-        };
-        let same = self.subjects.iter().find(|(name, claims, _)| {
-            name == issuer && (within(claims, &jwt.claims) || within(&jwt.claims, claims))
-        });
-        if let Some((_, _, first)) = same {
+        let seen = self.subjects.entry(issuer.clone()).or_default();
+        if let Some(first) = seen.add(&jwt.claims, jwt.span) {
             self.report
                 .error(jwt.span, "every token of one of two callers would be the other's too")
-                .also(*first, "first here")
+                .also(first, "first here")
                 .help("an identity maps to exactly one caller: make each set of claims say something that the other does not");
             return;
         }
-        self.subjects
-            .push((issuer.clone(), jwt.claims.clone(), jwt.span));
-        let subject = Subject {
-            caller,
-            claims: jwt.claims.clone(),
-        };
-        self.policy
-            .subjects
-            .entry(issuer.clone())
-            .or_default()
-            .push(subject);
+        let subjects = self.policy.subjects.entry(issuer.clone()).or_default();
+        subjects.add(caller, jwt.claims.clone());
     }
 
     /// The callers that a rule or limit is for: the named ones, or all in its scope.
     fn scope(&mut self, file: &File, named: Option<&[Spanned<String>]>) -> Vec<CallerIx> {
-        let team = file.team.as_ref().map(|team| team.value.clone());
-        let in_scope = |caller: &Caller| team.as_deref().is_none_or(|team| &*caller.team == team);
+        let team = file.team.as_ref().map(|team| team.value.as_str());
+        let in_scope = |caller: &Caller| team.is_none_or(|team| &*caller.team == team);
         let Some(named) = named else {
-            let all = self.policy.callers.iter().enumerate();
-            return all
-                .filter(|(_, it)| in_scope(it))
-                .map(|(ix, _)| CallerIx(ix))
-                .collect();
+            return match team {
+                Some(team) => self.of_team.get(team).cloned().unwrap_or_default(),
+                None => self.policy.caller_ixs().collect(),
+            };
         };
         let mut found = Vec::new();
         for name in named {
@@ -237,23 +236,25 @@ impl Compiler<'_> {
                 // It may be in the file that could not be read.
                 None if self.is_partial && team.is_none() => {}
                 None => {
-                    let known = self.policy.callers.iter().filter(|it| in_scope(it));
-                    self.report
-                        .error(
-                            name.span,
-                            format!("no caller is named `{}`", name.value.escape_debug()),
-                        )
-                        .suggest(&name.value, known.map(|it| &*it.name));
+                    let message = format!("no caller is named `{}`", name.value.escape_debug());
+                    let mistake = self.report.error(name.span, message);
+                    self.suggested += 1;
+                    if self.suggested <= MAX_SUGGESTED {
+                        let known = self.policy.callers.iter().filter(|it| in_scope(it));
+                        mistake.suggest(&name.value, known.map(|it| &*it.name));
+                    }
                 }
             }
         }
         found
     }
 
-    fn rules(&mut self, file: &File) {
-        for entry in &file.rules {
+    fn rules(&mut self, file: &File, entries: Vec<RuleEntry>) {
+        let team: Option<Arc<str>> = file.team.as_ref().map(|it| it.value.as_str().into());
+        let owner: Option<Arc<str>> = file.owner.as_deref().map(Into::into);
+        for mut entry in entries {
             self.unique(false, file, &entry.name);
-            let operations = self.operations(entry);
+            let operations = self.operations(&entry);
             let callers = self.scope(file, entry.callers.as_deref());
             if let (Effect::Bound, Some(team)) = (entry.effect, &file.team) {
                 self.report
@@ -262,18 +263,18 @@ impl Compiler<'_> {
                     .help("a team's own bounds stand in its allow rules; or move these to a file without `team:`");
                 continue;
             }
-            terms::check(entry, &operations, self.report);
-            let Some(organizations) = entry.organizations.clone() else {
+            terms::check(&entry, &operations, self.report);
+            let Some(organizations) = entry.organizations.take() else {
                 continue;
             };
             if entry.effect == Effect::Allow && matches!(organizations, Organizations::Only(_)) {
-                self.need_any(entry);
+                self.need_any(&entry);
             }
             let ix = RuleIx(self.policy.rules.len());
             self.policy.rules.push(Rule {
                 name: full_name(file, &entry.name.value),
-                team: file.team.as_ref().map(|it| it.value.as_str().into()),
-                owner: file.owner.as_deref().map(Into::into),
+                team: team.clone(),
+                owner: owner.clone(),
                 effect: entry.effect,
                 patterns: entry
                     .operations
@@ -283,7 +284,7 @@ impl Compiler<'_> {
                 operations,
                 organizations,
                 shadow: entry.shadow || file.shadow,
-                terms: (!entry.terms.is_empty()).then(|| Box::new(entry.terms.clone())),
+                terms: (!entry.terms.is_empty()).then(|| Box::new(entry.terms)),
                 span: entry.name.span,
             });
             for CallerIx(caller) in callers {
@@ -297,8 +298,15 @@ impl Compiler<'_> {
     fn operations(&mut self, entry: &RuleEntry) -> OperationSet {
         let mut all = OperationSet::default();
         for pattern in &entry.operations {
+            if let Some(set) = self.expanded.get(&pattern.value) {
+                all.extend(set);
+                continue;
+            }
             match catalogue::expand(&pattern.value) {
-                Some(set) => all.extend(&set),
+                Some(set) => {
+                    all.extend(&set);
+                    self.expanded.insert(pattern.value.clone(), set);
+                }
                 None => self.unknown_operation(pattern),
             }
         }
@@ -450,9 +458,9 @@ fn content_hash(files: &PolicyFiles) -> String {
         context.update(bytes);
     };
     part(&catalogue::fingerprint());
-    for (_, name, text) in &files.files {
-        part(name.as_bytes());
-        part(text.as_bytes());
+    for file in &files.files {
+        part(file.name.as_bytes());
+        part(file.text.as_bytes());
     }
     let digest = context.finish();
     digest

@@ -4,26 +4,43 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::document::{Report, SourceId, Span};
+use crate::document::{Budget, Report, SourceId, Span};
 
 /// The most files of one set.
-const MAX_FILES: usize = 1_000;
+const MAX_FILES: usize = 10_000;
 /// The deepest folder.
 const MAX_FOLDERS: usize = 8;
-/// What is read of one file. The limit on documents is below it, and says more.
-const MAX_READ: u64 = 4 << 20;
 
-/// Every policy file of a folder: path and text, sorted by path.
+/// Every policy file of a folder, sorted by path.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct PolicyFiles {
-    pub(super) files: Vec<(SourceId, String, String)>,
+    pub(super) files: Vec<TextFile>,
+    pub(super) budget: Budget,
+}
+
+/// One file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TextFile {
+    pub(super) source: SourceId,
+    /// Its path below the folder: the same set in another place is the same set.
+    pub(super) name: String,
+    pub(super) text: Arc<str>,
+}
+
+impl TextFile {
+    fn new(shown: String, name: String, text: Arc<str>, report: &mut Report) -> Self {
+        let source = report.add_source(shown, Arc::clone(&text));
+        Self { source, name, text }
+    }
 }
 
 /// Every test file of a folder, found and read like the policies.
 #[derive(Debug, Default)]
 pub struct TestFiles {
-    files: Vec<(SourceId, String)>,
+    files: Vec<TextFile>,
+    budget: Budget,
 }
 
 /// Which files of a folder are meant.
@@ -77,13 +94,15 @@ impl Fingerprint {
 }
 
 impl PolicyFiles {
-    /// Reads a folder recursively. Files that cannot be read are mistakes in `report`, like any other.
+    /// Reads a folder recursively; each file may be as large as `budget` says. Files that cannot be read are
+    /// mistakes in `report`, like any other.
     ///
     /// Tests (`*.test.yaml`) are skipped, and so is what begins with a dot: Kubernetes keeps a second
     /// copy of every mounted file below `..data`.
-    pub fn read(folder: &Path, report: &mut Report) -> Self {
+    pub fn read(folder: &Path, budget: Budget, report: &mut Report) -> Self {
         let set = Self {
-            files: texts(folder, Kind::Policies, report),
+            files: texts(folder, Kind::Policies, budget, report),
+            budget,
         };
         if set.files.is_empty() && report.is_clean() {
             let source = report.add_source(folder.display().to_string(), "");
@@ -104,25 +123,20 @@ impl PolicyFiles {
         texts: impl IntoIterator<Item = (&'a str, &'a str)>,
         report: &mut Report,
     ) -> Self {
-        let mut set = Self::default();
-        for (name, text) in texts {
-            set.add(name.to_owned(), text.to_owned(), report);
+        Self {
+            files: named(texts, report),
+            budget: Budget::default(),
         }
-        set
-    }
-
-    fn add(&mut self, name: String, text: String, report: &mut Report) {
-        let source = report.add_source(name.as_str(), text.as_str());
-        self.files.push((source, name, text));
     }
 }
 
 impl TestFiles {
-    /// Reads the tests of a folder of policies. Files that cannot be read are mistakes in `report`.
-    pub fn read(folder: &Path, report: &mut Report) -> Self {
-        let files = texts(folder, Kind::Tests, report).into_iter();
+    /// Reads the tests of a folder of policies, each within `budget`. Files that cannot be read are mistakes in
+    /// `report`.
+    pub fn read(folder: &Path, budget: Budget, report: &mut Report) -> Self {
         Self {
-            files: files.map(|(source, _, text)| (source, text)).collect(),
+            files: texts(folder, Kind::Tests, budget, report),
+            budget,
         }
     }
 
@@ -131,22 +145,25 @@ impl TestFiles {
         texts: impl IntoIterator<Item = (&'a str, &'a str)>,
         report: &mut Report,
     ) -> Self {
-        let texts = texts.into_iter();
         Self {
-            files: texts
-                .map(|(name, text)| (report.add_source(name, text), text.to_owned()))
-                .collect(),
+            files: named(texts, report),
+            budget: Budget::default(),
         }
     }
 
     /// Each file, for spans and as text.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (SourceId, &str)> {
-        self.files.iter().map(|(source, text)| (*source, &**text))
+        self.files.iter().map(|file| (file.source, &*file.text))
+    }
+
+    /// How large each may be.
+    pub fn budget(&self) -> Budget {
+        self.budget
     }
 }
 
 /// Reads all files of this kind, sorted by path.
-fn texts(folder: &Path, kind: Kind, report: &mut Report) -> Vec<(SourceId, String, String)> {
+fn texts(folder: &Path, kind: Kind, budget: Budget, report: &mut Report) -> Vec<TextFile> {
     let mut paths = Vec::new();
     if let Err(error) = collect(folder, kind, MAX_FOLDERS, &mut paths) {
         let source = report.add_source(folder.display().to_string(), "");
@@ -158,33 +175,45 @@ fn texts(folder: &Path, kind: Kind, report: &mut Report) -> Vec<(SourceId, Strin
     paths.sort();
     let mut texts = Vec::with_capacity(paths.len());
     for path in paths {
-        let name = path.display().to_string();
-        match read(&path) {
-            Ok(text) => {
-                let source = report.add_source(name.as_str(), text.as_str());
-                texts.push((source, name, text));
+        let shown = path.display().to_string();
+        let mistake = match read_at_most(&path, budget.bytes()) {
+            Ok(Some(text)) => {
+                let below = path.strip_prefix(folder).unwrap_or(&path);
+                let name = below.display().to_string();
+                texts.push(TextFile::new(shown, name, text.into(), report));
+                continue;
             }
-            Err(error) => {
-                let source = report.add_source(name, "");
-                report.error(
-                    Span::start_of(source),
-                    format!("the file cannot be read: {error}"),
-                );
-            }
-        }
+            Ok(None) => budget.too_large(),
+            Err(error) => format!("the file cannot be read: {error}"),
+        };
+        let source = report.add_source(shown, "");
+        report.error(Span::start_of(source), mistake);
     }
     texts
 }
 
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let length = fs::File::open(path)?
-        .take(MAX_READ + 1)
-        .read_to_string(&mut text)?;
-    if length as u64 > MAX_READ {
-        return Err(io::Error::other("it is far too large for a policy"));
+fn named<'a>(
+    texts: impl IntoIterator<Item = (&'a str, &'a str)>,
+    report: &mut Report,
+) -> Vec<TextFile> {
+    let texts = texts.into_iter();
+    texts
+        .map(|(name, text)| TextFile::new(name.to_owned(), name.to_owned(), text.into(), report))
+        .collect()
+}
+
+/// The text of a file; none where it is longer than this many bytes.
+fn read_at_most(path: &Path, bytes: usize) -> io::Result<Option<String>> {
+    let file = fs::File::open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    if length > bytes {
+        return Ok(None);
     }
-    Ok(text)
+    let mut text = String::with_capacity(length);
+    // It may have grown since.
+    let one_more = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(one_more).read_to_string(&mut text)?;
+    Ok((text.len() <= bytes).then_some(text))
 }
 
 fn collect(folder: &Path, wanted: Kind, depth: usize, paths: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -321,12 +350,24 @@ mod tests {
         let file = fs::File::create(folder.path().join("a.yaml")).unwrap();
         file.set_len(1 << 40).unwrap();
         let mut report = Report::default();
-        PolicyFiles::read(folder.path(), &mut report);
-        assert!(
-            report.plain().contains("far too large"),
-            "{}",
-            report.plain()
-        );
+        PolicyFiles::read(folder.path(), Budget::default(), &mut report);
+        let said = report.plain();
+        assert!(said.contains("more than 64000000 bytes"), "{said}");
+    }
+
+    #[test]
+    fn the_hash_is_the_same_wherever_the_folder_is() {
+        let hash = |below: &str| {
+            let parent = tempfile::tempdir().unwrap();
+            let folder = parent.path().join(below);
+            fs::create_dir_all(folder.join("teams")).unwrap();
+            fs::write(folder.join("teams/a.yaml"), "team: a\n").unwrap();
+            let mut report = Report::default();
+            let files = PolicyFiles::read(&folder, Budget::default(), &mut report);
+            let policy = crate::policy::compile(&files, &[], &mut report).unwrap();
+            policy.hash().to_owned()
+        };
+        assert_eq!(hash("policies"), hash("of/yesterday/"));
     }
 
     #[test]
@@ -334,7 +375,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let read = || {
             let mut report = Report::default();
-            let files = PolicyFiles::read(folder.path(), &mut report);
+            let files = PolicyFiles::read(folder.path(), Budget::of_nodes(1), &mut report);
             (files.files.len(), report.plain())
         };
         assert!(read().1.contains("no policy file"));
@@ -349,7 +390,7 @@ mod tests {
         }
         assert_eq!(read(), (2, String::new()));
         let mut report = Report::default();
-        let tests = TestFiles::read(folder.path(), &mut report);
+        let tests = TestFiles::read(folder.path(), Budget::of_nodes(1), &mut report);
         let (source, text) = tests.iter().next().unwrap();
         assert_eq!((tests.iter().len(), text), (1, "x"));
         let (file, ..) = report.place(Span::start_of(source));
@@ -359,6 +400,9 @@ mod tests {
             assert!(read().1.contains("in lower case"), "{}", read().1);
             fs::remove_file(folder.path().join(name)).unwrap();
         }
+        fs::write(folder.path().join("large.yaml"), "x".repeat(65)).unwrap();
+        assert!(read().1.contains("more than 64 bytes"), "{}", read().1);
+        fs::remove_file(folder.path().join("large.yaml")).unwrap();
         symlink("/dev/null", folder.path().join("guard.yaml")).unwrap();
         assert!(read().1.contains("no regular file"), "{}", read().1);
     }

@@ -24,6 +24,7 @@ mod judge;
 mod properties;
 mod reach;
 mod reader;
+mod subjects;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -41,6 +42,9 @@ pub use decide::{Decision, Denied, Grant};
 pub use explain::{Because, Considered};
 pub use files::{Fingerprint, PolicyFiles, TestFiles};
 pub use judge::{Body, Head, Shadowed, Stop, Whole};
+pub use subjects::{ClaimValue, Known, Match};
+
+use subjects::Subjects;
 
 /// A whole policy set.
 #[derive(Debug)]
@@ -49,7 +53,7 @@ pub struct Policy {
     rules: Vec<Rule>,
     limits: Vec<Limit>,
     keys: HashMap<String, StoredKey>,
-    subjects: HashMap<String, Vec<Subject>>,
+    subjects: HashMap<String, Subjects>,
     hash: String,
 }
 
@@ -265,45 +269,6 @@ pub struct StoredKey {
     span: Option<Span>,
 }
 
-/// The claims that make a token of an issuer this caller's.
-#[derive(Debug)]
-struct Subject {
-    caller: CallerIx,
-    claims: Vec<(String, ClaimValue)>,
-}
-
-/// A claim's value in a rule; a token's must have the same type and be equal byte for byte.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ClaimValue {
-    /// Text.
-    Text(String),
-    /// A whole number.
-    Integer(i64),
-    /// A boolean.
-    Bool(bool),
-}
-
-impl ClaimValue {
-    fn is(&self, value: &serde_json::Value) -> bool {
-        match self {
-            Self::Text(text) => value.as_str() == Some(text),
-            Self::Integer(it) => value.as_i64() == Some(*it),
-            Self::Bool(it) => value.as_bool() == Some(*it),
-        }
-    }
-}
-
-/// The callers that a token's claims name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Match {
-    /// Exactly one, as it must be.
-    One(CallerIx),
-    /// None.
-    None,
-    /// Several: nobody can say who pays.
-    Several,
-}
-
 impl Policy {
     /// A short content hash over every file and the catalogue.
     pub fn hash(&self) -> &str {
@@ -360,30 +325,32 @@ impl Policy {
         issuer: &str,
         claims: &serde_json::Map<String, serde_json::Value>,
     ) -> Match {
-        let subjects = self.subjects.get(issuer).map_or(&[][..], Vec::as_slice);
-        let mut found = Match::None;
-        for subject in subjects {
-            let holds = |(name, wanted): &(String, ClaimValue)| {
-                claims.get(name).is_some_and(|it| wanted.is(it))
-            };
-            if !subject.claims.iter().all(holds) {
-                continue;
-            }
-            found = match found {
-                Match::None => Match::One(subject.caller),
-                Match::One(caller) if caller == subject.caller => found,
-                Match::One(_) | Match::Several => Match::Several,
-            };
-        }
-        found
+        let known = |name: &str| claims.get(name).map_or(Known::Absent, Known::Value);
+        // With every claim known, there is always an answer.
+        self.match_known(issuer, known).unwrap_or(Match::None)
     }
 
-    /// The names of the claims that rules of this issuer look at: what the access log may show of a token.
+    /// The same for a token of which not every claim is known.
+    ///
+    /// # Errors
+    /// The name of a claim on which it depends.
+    pub fn match_known<'v>(
+        &self,
+        issuer: &str,
+        claim: impl Fn(&str) -> Known<'v>,
+    ) -> Result<Match, &str> {
+        match self.subjects.get(issuer) {
+            Some(subjects) => subjects.find(claim),
+            None => Ok(Match::None),
+        }
+    }
+
+    /// The names of the claims that rules of this issuer look at, each once: what the access log may show of a token.
     pub fn claim_names(&self, issuer: &str) -> impl Iterator<Item = &str> {
-        let subjects = self.subjects.get(issuer).map_or(&[][..], Vec::as_slice);
-        subjects
-            .iter()
-            .flat_map(|subject| subject.claims.iter().map(|(name, _)| name.as_str()))
+        self.subjects
+            .get(issuer)
+            .into_iter()
+            .flat_map(Subjects::names)
     }
 
     /// Adds a key to a caller, in memory: for the demo, whose keys live as long as its process.

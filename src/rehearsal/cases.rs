@@ -47,7 +47,7 @@ pub fn read(
     };
     let mut cases = Vec::new();
     for (source, text) in files.iter() {
-        if let Some(root) = parse(source, text, report) {
+        if let Some(root) = parse(source, text, files.budget(), report) {
             reader.file(&root, report, &mut cases);
         }
     }

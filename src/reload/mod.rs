@@ -19,7 +19,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::document::{Report, Span};
+use crate::document::{Budget, Report, Span};
 use crate::metrics::Metrics;
 use crate::policy::{Fingerprint, Policy, PolicyFiles, compile};
 use crate::ruleset::{Current, Refused};
@@ -57,6 +57,7 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Reload {
     folder: Arc<Path>,
+    budget: Budget,
     issuers: Arc<[String]>,
     policies: Current,
     metrics: Metrics,
@@ -109,9 +110,11 @@ struct Reading {
 }
 
 impl Reload {
-    /// From this folder, for these policies. `issuers` are the names of the configured ones.
+    /// From this folder, with files as large as `budget` says, for these policies. `issuers` are the names of the
+    /// configured ones.
     pub fn new(
         folder: PathBuf,
+        budget: Budget,
         issuers: impl IntoIterator<Item = String>,
         policies: Current,
         metrics: Metrics,
@@ -119,6 +122,7 @@ impl Reload {
     ) -> Self {
         Self {
             folder: folder.into(),
+            budget,
             issuers: issuers.into_iter().collect(),
             policies,
             metrics,
@@ -178,8 +182,9 @@ impl Reload {
 
     async fn read(&self) -> Reading {
         let (folder, issuers) = (Arc::clone(&self.folder), Arc::clone(&self.issuers));
+        let budget = self.budget;
         let reading = tokio::task::spawn_blocking(move || {
-            Reading::since(&Fingerprint::of(&folder), &folder, &issuers)
+            Reading::since(&Fingerprint::of(&folder), &folder, budget, &issuers)
         });
         reading.await.unwrap_or_else(|_panic| {
             // A bug of ours, which is in the log: like any other mistake, it takes nothing away from what runs.
@@ -280,9 +285,9 @@ fn cut(text: &str) -> String {
 }
 
 impl Reading {
-    fn since(before: &Fingerprint, folder: &Path, issuers: &[String]) -> Self {
+    fn since(before: &Fingerprint, folder: &Path, budget: Budget, issuers: &[String]) -> Self {
         let mut report = Report::default();
-        let files = PolicyFiles::read(folder, &mut report);
+        let files = PolicyFiles::read(folder, budget, &mut report);
         let is_whole = report.is_clean();
         let issuers: Vec<&str> = issuers.iter().map(String::as_str).collect();
         let policy = compile(&files, &issuers, &mut report);

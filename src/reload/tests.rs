@@ -12,6 +12,8 @@ const GOOD: &str = "team: t\ncallers: { one: {} }\n";
 const BETTER: &str = "team: t\ncallers: { one: {}, two: {} }\n";
 const BAD: &str = "team: t\ncallers: { one: {} }\nalow: []\n";
 
+const BUDGET: Budget = Budget::of_nodes(20_000);
+
 struct Bench {
     folder: tempfile::TempDir,
     reload: Reload,
@@ -23,11 +25,13 @@ impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("t.yaml"), GOOD).unwrap();
-        let reading = Reading::since(&Fingerprint::of(folder.path()), folder.path(), &[]);
+        let before = Fingerprint::of(folder.path());
+        let reading = Reading::since(&before, folder.path(), BUDGET, &[]);
         let clock = Arc::new(FakeClock::at(Timestamp::UNIX_EPOCH));
         let policies = Current::new(reading.policy.unwrap(), clock.now());
         let reload = Reload::new(
             folder.path().to_owned(),
+            BUDGET,
             ["github".to_owned()],
             policies.clone(),
             Metrics::new(policies.clone()),
@@ -102,7 +106,7 @@ async fn a2_what_changed_while_it_was_read_is_not_taken() {
     for text in [BETTER, BAD] {
         let before = Fingerprint::of(bench.folder.path());
         bench.write("t.yaml", text);
-        let reading = Reading::since(&before, bench.folder.path(), &[]);
+        let reading = Reading::since(&before, bench.folder.path(), BUDGET, &[]);
         assert_eq!(bench.reload.take(reading, true), Outcome::Restless);
         let loaded = bench.loaded();
         assert_eq!((loaded.callers, loaded.reloads, loaded.refused), (1, 0, 0));
@@ -210,6 +214,24 @@ async fn the_issuers_are_those_of_the_start() {
     assert_eq!(bench.reload.now().await, Outcome::Replaced);
     bench.write("t.yaml", &text("gitlab"));
     assert_eq!(bench.reload.now().await, Outcome::Refused);
+}
+
+#[tokio::test]
+async fn r14_a_file_may_be_as_large_as_at_the_start_and_no_larger() {
+    let mut bench = Bench::new();
+    bench.reload.budget = Budget::of_nodes(1_000);
+    let text = |callers: usize| {
+        let callers: String = (0..callers).map(|it| format!("c{it}: {{}}, ")).collect();
+        format!("team: t\ncallers: {{ {callers} }}\n")
+    };
+    bench.write("t.yaml", &text(400));
+    assert_eq!(bench.reload.now().await, Outcome::Replaced);
+    bench.write("t.yaml", &text(600));
+    assert_eq!(bench.reload.now().await, Outcome::Refused);
+    let loaded = bench.loaded();
+    assert_eq!(loaded.callers, 400);
+    let said = loaded.last_refused.unwrap().mistakes[0]["message"].to_string();
+    assert!(said.contains("more than 1000 nodes"), "{said}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,8 +10,8 @@ use jiff::SignedDuration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::{Settings, TokenSource, issuers};
-use crate::document::{Node, Report, Span, Table, Value};
+use super::{Policies, Settings, TokenSource, issuers};
+use crate::document::{Budget, Node, Report, Span, Table, Value};
 use crate::pipeline::access_log::Output;
 use crate::pipeline::credential::Pinned;
 use crate::pipeline::upstream::Timeouts;
@@ -32,8 +32,8 @@ pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Se
         .unwrap_or_default();
     let (issuers, issuer_spans) = issuers.into_iter().unzip();
     let policies = table
-        .require_text("policies", report)
-        .map(|(text, _)| folder.join(text));
+        .require("policies")
+        .and_then(|node| policies(node, folder, report));
     let access_log = match table.take("access_log") {
         Some(node) => access_log(node, folder, report),
         None => Some(Output::Stdout),
@@ -105,6 +105,40 @@ fn address(
     });
     table.finish(report);
     found
+}
+
+/// A folder, or `{ folder: policies/, max_nodes: 1000000 }`.
+fn policies(node: &Node, folder: &Path, report: &mut Report) -> Option<Policies> {
+    match &node.value {
+        Value::Text(text) => Some(Policies {
+            folder: folder.join(text),
+            budget: Budget::default(),
+        }),
+        Value::Map(_) => {
+            let mut table = Table::new("`policies:`", node, report)?;
+            let found = table.require_text("folder", report);
+            let nodes = match table.take("max_nodes") {
+                Some(node) => node.as_whole("max_nodes", 1_000, 100_000_000, report),
+                None => i64::try_from(Budget::default().nodes()).ok(),
+            };
+            table.finish(report);
+            let (text, _) = found?;
+            Some(Policies {
+                folder: folder.join(text),
+                budget: Budget::of_nodes(usize::try_from(nodes?).ok()?),
+            })
+        }
+        Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::List(_) => {
+            report.error(
+                node.span,
+                format!(
+                    "`policies:` must be a folder, or a mapping, not {}",
+                    node.value.kind()
+                ),
+            );
+            None
+        }
+    }
 }
 
 struct UpstreamSettings {

@@ -180,6 +180,8 @@ async fn a_token_of_each_algorithm_is_its_caller() {
         );
         assert_eq!(identity["claims"]["repository"], "acme/ds");
         assert_eq!(identity["claims"]["run"], 7);
+        // It was looked for, and is not there.
+        assert_eq!(identity["claims"].get("team"), Some(&Value::Null));
         assert_eq!(identity["subject"], "run-1");
     }
     world.finish().await;

@@ -26,6 +26,7 @@ mod filter;
 mod forward;
 mod jwt;
 mod keys;
+mod large;
 mod policies;
 mod refusals;
 mod reload;

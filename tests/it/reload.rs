@@ -10,6 +10,7 @@ use http::Request;
 use serde_json::Value;
 use tollgate::api_key::ApiKey;
 use tollgate::clock::SystemClock;
+use tollgate::document::Budget;
 use tollgate::reload::{Outcome, Reload};
 
 use crate::world::{Answer, World};
@@ -20,6 +21,7 @@ const SELF: &str = "/v3/self";
 fn reload(world: &World, folder: &Path) -> Reload {
     Reload::new(
         folder.to_owned(),
+        Budget::default(),
         [],
         world.policies.clone(),
         world.metrics.clone(),

@@ -174,6 +174,14 @@ CONFIGS = {
         False,
         UPSTREAM + f"policies: policies\nidentity: {{ issuers: [{ISSUER.replace('EdDSA', 'HS256')}] }}\n",
     ),
+    "large policies": (True, UPSTREAM + "policies: { folder: policies, max_nodes: 100000000 }\n"),
+    "small policies": (True, UPSTREAM + "policies: { folder: policies, max_nodes: 1000 }\n"),
+    "a folder by its name": (True, UPSTREAM + "policies: { folder: policies }\n"),
+    "policies without a folder": (False, UPSTREAM + "policies: { max_nodes: 5000 }\n"),
+    "policies too small for any": (False, UPSTREAM + "policies: { folder: policies, max_nodes: 999 }\n"),
+    "policies too large for any": (False, UPSTREAM + "policies: { folder: policies, max_nodes: 100000001 }\n"),
+    "policies of about so many nodes": (False, UPSTREAM + "policies: { folder: policies, max_nodes: many }\n"),
+    "policies with an unknown field": (False, UPSTREAM + "policies: { folder: policies, max_node: 5000 }\n"),
     "policies as a list": (False, UPSTREAM + "policies: [policies]\n"),
 }
 

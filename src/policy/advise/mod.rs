@@ -13,7 +13,7 @@ mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{CallerIx, Effect, Organizations, Policy, Rule, RuleIx};
+use super::{CallerIx, Effect, Organizations, Policy, Rule, RuleIx, Subjects};
 use crate::catalogue::OperationIx;
 use crate::document::{Report, Span};
 use class::{Class, classes};
@@ -66,7 +66,7 @@ impl Policy {
 fn credentials(policy: &Policy, report: &mut Report) {
     let mut has_one = vec![false; policy.callers.len()];
     let of_keys = policy.keys.values().map(|key| key.caller);
-    let of_tokens = policy.subjects.values().flatten().map(|it| it.caller);
+    let of_tokens = policy.subjects.values().flat_map(Subjects::callers);
     for CallerIx(ix) in of_keys.chain(of_tokens) {
         if let Some(has) = has_one.get_mut(ix) {
             *has = true;
