@@ -222,10 +222,10 @@ pub fn judge_query_facts(applied: &Applied<'_>, facts: &Facts) -> Result<Option<
     if facts.more_unknown {
         undecidable.get_or_insert("the names of all unknown query keys".to_owned());
     }
-    if let Some(refused) = applied.unknown(Place::Query, None) {
-        if facts.unknown.iter().any(|it| it.starts_with("query.")) {
-            return Ok(Some(refused));
-        }
+    if facts.unknown.iter().any(|it| it.starts_with("query."))
+        && let Some(refused) = applied.unknown(Place::Query, None)
+    {
+        return Ok(Some(refused));
     }
     match undecidable {
         Some(missing) => Err(missing),
