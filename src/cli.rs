@@ -5,6 +5,7 @@ mod check;
 mod health;
 mod keys;
 mod operations;
+mod replay;
 mod serve;
 mod upstream;
 
@@ -29,13 +30,13 @@ struct Call {
     output: Format,
     /// What the process logs on standard error, such as `info` or `tollgate=debug`.
     #[arg(
-        long,
+        long = "log-level",
         global = true,
         env = "RUST_LOG",
         default_value = "info",
         hide_env_values = true
     )]
-    log: String,
+    log_level: String,
     #[command(subcommand)]
     command: Command,
 }
@@ -59,6 +60,8 @@ enum Command {
     Check(check::Options),
     /// List the operations that policies can name, or show one with its fields.
     Operations(operations::Options),
+    /// Decide a recorded access log again under other policies, and list what flips.
+    Replay(replay::Options),
     /// Make API keys.
     Keys {
         #[command(subcommand)]
@@ -100,6 +103,8 @@ pub enum Failure {
     Bad,
     /// It could not be done.
     Error(BoxError),
+    /// It cannot be done with what the call names.
+    Call(BoxError),
 }
 
 impl<E: Into<BoxError>> From<E> for Failure {
@@ -111,13 +116,14 @@ impl<E: Into<BoxError>> From<E> for Failure {
 /// Runs the call of this process.
 pub fn main() -> ExitCode {
     let call = Call::parse();
-    telemetry::start(&call.log);
+    telemetry::start(&call.log_level);
     let format = call.output;
     let result = match call.command {
         Command::Serve(config) => on_runtime(serve::run(config, format)),
         Command::Demo(options) => on_runtime(demo::run(options, format)),
         Command::Check(options) => check::run(&options, format),
         Command::Operations(options) => operations::run(&options, format),
+        Command::Replay(options) => replay::run(&options, format),
         Command::Keys { command } => keys::run(&command, format),
         Command::Health(options) => on_runtime(health::run(options, format)),
         Command::FakeDevin(options) => on_runtime(upstream::run(options, format)),
@@ -128,6 +134,10 @@ pub fn main() -> ExitCode {
         Err(Failure::Error(error)) => {
             complain(format, &*error);
             ExitCode::FAILURE
+        }
+        Err(Failure::Call(error)) => {
+            complain(format, &*error);
+            ExitCode::from(2)
         }
     }
 }

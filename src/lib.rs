@@ -75,6 +75,7 @@ pub mod catalogue;
 pub mod json;
 pub mod policy;
 pub mod redact;
+pub mod replay;
 pub mod target;
 // What it is made of, and its edges.
 pub mod body;

@@ -26,5 +26,6 @@ mod jwt;
 mod keys;
 mod large;
 mod refusals;
+mod replay;
 mod tidy;
 mod upstream;

@@ -31,6 +31,7 @@ fn the_core_is_pure() {
         "src/catalogue/",
         "src/policy/",
         "src/json/",
+        "src/replay/",
         "src/document/",
         "src/pipeline/access_log/record.rs",
         "src/problem/",

@@ -26,6 +26,7 @@ pub fn judge_body(applied: &Applied<'_>, document: &Document<'_>) -> Judged {
         judged.refused = Some(applied.refusal(Place::Body, 0, None, Why::Malformed, said));
         return judged;
     }
+    judged.facts.body_read = true;
     let mut edits = Edits::new(document);
     let mut replaced: Vec<&str> = Vec::new();
     for (path, rulings) in applied.body_rulings() {
@@ -308,7 +309,7 @@ pub fn judge_facts(applied: &Applied<'_>, facts: &Facts) -> Result<Option<Refuse
                 let said = "what holds it is of another kind".to_owned();
                 return Ok(Some(applied.refusal(
                     Place::Body,
-                    0,
+                    rulings.first().map_or(0, |it| it.source),
                     Some(path.as_str()),
                     Why::Malformed,
                     said,
@@ -359,10 +360,13 @@ pub fn judge_facts(applied: &Applied<'_>, facts: &Facts) -> Result<Option<Refuse
             }
         }
     }
-    if facts.unknown.iter().any(|it| it.starts_with("body."))
-        && let Some(refused) = applied.unknown(Place::Body)
-    {
-        return Ok(Some(refused));
+    if let Some(refused) = applied.unknown(Place::Body) {
+        if facts.unknown.iter().any(|it| it.starts_with("body.")) {
+            return Ok(Some(refused));
+        }
+        if !facts.body_read {
+            undecidable.get_or_insert("the unknown fields of the body".to_owned());
+        }
     }
     match undecidable {
         Some(missing) => Err(missing),

@@ -33,6 +33,7 @@ struct Pair<'q> {
 /// Judges a query, without its `?`.
 pub fn judge_query(applied: &Applied<'_>, query: Option<&str>) -> Judged {
     let mut judged = Judged::default();
+    judged.facts.query_read = true;
     let pairs = query.map_or(Vec::new(), read);
     let mut changes: Vec<(&str, String)> = Vec::new();
     for (key, rulings) in applied.query_rulings() {
@@ -166,10 +167,13 @@ pub fn judge_query_facts(applied: &Applied<'_>, facts: &Facts) -> Result<Option<
             }
         }
     }
-    if facts.unknown.iter().any(|it| it.starts_with("query."))
-        && let Some(refused) = applied.unknown(Place::Query)
-    {
-        return Ok(Some(refused));
+    if let Some(refused) = applied.unknown(Place::Query) {
+        if facts.unknown.iter().any(|it| it.starts_with("query.")) {
+            return Ok(Some(refused));
+        }
+        if !facts.query_read {
+            undecidable.get_or_insert("the unknown keys of the query".to_owned());
+        }
     }
     match undecidable {
         Some(missing) => Err(missing),
