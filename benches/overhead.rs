@@ -158,7 +158,7 @@ fn tollgate(folder: &Path, upstream: SocketAddr, key: &ApiKey) -> (Process, Dura
     std::fs::write(folder.join("tollgate.yaml"), config).unwrap();
     let started = Instant::now();
     let child = Command::new(env!("CARGO_BIN_EXE_tollgate"))
-        .args(["serve", "--log", "error", "--config"])
+        .args(["serve", "--log-level", "error", "--config"])
         .arg(folder.join("tollgate.yaml"))
         .env("TOKEN", "bench-token")
         .spawn()

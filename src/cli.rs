@@ -7,6 +7,7 @@ mod explain;
 mod health;
 mod keys;
 mod operations;
+mod replay;
 mod schema;
 mod serve;
 mod source;
@@ -35,13 +36,13 @@ struct Call {
     output: Format,
     /// What the process logs on standard error, such as `info` or `tollgate=debug`.
     #[arg(
-        long,
+        long = "log-level",
         global = true,
         env = "RUST_LOG",
         default_value = "info",
         hide_env_values = true
     )]
-    log: String,
+    log_level: String,
     #[command(subcommand)]
     command: Command,
 }
@@ -71,6 +72,8 @@ enum Command {
     Operations(operations::Options),
     /// Print the JSON Schema of policies, their tests, or the configuration, for editors.
     Schema(schema::Options),
+    /// Decide a recorded access log again under other policies, and list what flips.
+    Replay(replay::Options),
     /// Make API keys.
     Keys {
         #[command(subcommand)]
@@ -116,6 +119,8 @@ pub enum Failure {
     Call,
     /// It could not be done.
     Error(BoxError),
+    /// It cannot be done with what the call names.
+    Unusable(BoxError),
 }
 
 impl<E: Into<BoxError>> From<E> for Failure {
@@ -127,7 +132,7 @@ impl<E: Into<BoxError>> From<E> for Failure {
 /// Runs the call of this process.
 pub fn main() -> ExitCode {
     let call = Call::parse();
-    telemetry::start(&call.log);
+    telemetry::start(&call.log_level);
     let format = call.output;
     let result = match call.command {
         Command::Serve(config) => on_runtime(serve::run(config, format)),
@@ -137,6 +142,7 @@ pub fn main() -> ExitCode {
         Command::Explain(options) => explain::run(&options, format),
         Command::Operations(options) => operations::run(&options, format),
         Command::Schema(options) => schema::run(&options),
+        Command::Replay(options) => replay::run(&options, format),
         Command::Keys { command } => keys::run(&command, format),
         Command::Health(options) => on_runtime(health::run(options, format)),
         Command::Status(options) => on_runtime(status::run(options, format)),
@@ -150,6 +156,10 @@ pub fn main() -> ExitCode {
         Err(Failure::Error(error)) => {
             complain(format, &*error);
             ExitCode::FAILURE
+        }
+        Err(Failure::Unusable(error)) => {
+            complain(format, &*error);
+            ExitCode::from(2)
         }
     }
 }

@@ -76,6 +76,7 @@ pub mod filter;
 pub mod json;
 pub mod policy;
 pub mod redact;
+pub mod replay;
 pub mod target;
 // What it is made of, and its edges.
 pub mod body;

@@ -1,6 +1,6 @@
 //! The process's own log: what operators read on standard error.
 //!
-//! `RUST_LOG` and `--log` choose how much of ours is shown. Of the libraries'
+//! `RUST_LOG` and `--log-level` choose how much of ours is shown. Of the libraries'
 //! messages at most `info` is ever shown, whatever is asked for: h2 and hyper
 //! print whole header blocks when they trace, credentials of callers included.
 

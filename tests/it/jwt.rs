@@ -13,7 +13,10 @@ use jiff::Timestamp;
 use jsonwebtoken::{Algorithm as Alg, EncodingKey};
 use serde_json::{Value, json};
 use tollgate::clock::FakeClock;
+use tollgate::document::Report;
 use tollgate::pipeline::authenticate::{Algorithm, Issuer, KeySet};
+use tollgate::policy::{PolicyFiles, compile};
+use tollgate::replay::Replay;
 
 use crate::world::{Setup, World};
 
@@ -160,6 +163,44 @@ impl World {
         let request = http::Request::get("/").header("authorization", format!("Bearer {token}"));
         self.send("/v3/self", request, "").await
     }
+}
+
+#[tokio::test]
+async fn a_log_of_tokens_is_decided_again_by_their_claims() {
+    let signer = Signer::es256("e");
+    let world = world(vec![issuer("ci", &[&signer])]).await;
+    for token in [
+        claims(),
+        with(json!({"repository": "acme/other"})),
+        with(json!({"protected": "(absent)", "team": "b"})),
+        with(json!({"team": "b"})),
+    ] {
+        world.with_token(&signer.token(&token)).await;
+    }
+    world.lines().await;
+    let log = world.log.text();
+    let replayed = |candidate: &str| {
+        let [base, candidate] = [POLICY, candidate].map(|text| {
+            let mut mistakes = Report::default();
+            let files = PolicyFiles::from_texts([("policy.yaml", text)], &mut mistakes);
+            compile(&files, &["ci"], &mut mistakes).unwrap()
+        });
+        let mut replay = Replay::new(&base, &candidate);
+        for line in log.lines() {
+            replay.line(line.as_bytes()).unwrap();
+        }
+        let report = replay.finish();
+        assert_eq!(report.drifted(), 0);
+        (report.unchanged, report.flips(), report.undecided())
+    };
+    assert_eq!(replayed(POLICY), (4, 0, 0));
+    // The one that was two callers' is one's now, and the one that was nobody's has no such claim.
+    assert_eq!(replayed(&POLICY.replace("team: b", "team: c")), (2, 2, 0));
+    assert_eq!(replayed(&POLICY.replace("run: 7", "run: 8")), (2, 2, 0));
+    // Nobody looked at a branch, and it matters for the two that have all else.
+    let branch = POLICY.replace("run: 7", "branch: main");
+    assert_eq!(replayed(&branch), (2, 0, 2));
+    world.finish().await;
 }
 
 #[tokio::test]

@@ -30,6 +30,7 @@ mod large;
 mod policies;
 mod refusals;
 mod reload;
+mod replay;
 mod status;
 mod tidy;
 mod tools;

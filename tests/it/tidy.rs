@@ -32,6 +32,7 @@ fn the_core_is_pure() {
         "src/policy/",
         "src/json/",
         "src/filter/",
+        "src/replay/",
         "src/document/",
         "src/pipeline/access_log/record.rs",
         "src/problem/",

@@ -159,6 +159,9 @@ struct Record<'a> {
     fields: Option<&'a Facts>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unknown_fields: Option<Names<'a>>,
+    /// Whether the body was looked through: then what is named nowhere here is not in it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    body_judged: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     shadow: Option<Shadow<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -272,6 +275,7 @@ pub(super) fn write(
             .get()
             .filter(|it| !it.unknown.is_empty())
             .map(Names),
+        body_judged: trail.facts.get().is_some_and(|it| it.body_read),
         shadow: trail.shadow.get().map(|it| Shadow {
             decision: if it.allow { "allow" } else { "deny" },
             rule: it.rule.as_deref(),
@@ -352,7 +356,8 @@ fn append(line: &mut Vec<u8>, record: &impl Serialize) {
     if record.serialize(&mut json).is_err() {
         // Writing strings and numbers to memory cannot fail; a line must stay a line all the same.
         line.truncate(start);
-        line.extend_from_slice(b"{\"kind\":\"unwritable\"}");
+        let instead = format!("{{\"kind\":\"unwritable\",\"form\":{FORM}}}");
+        line.extend_from_slice(instead.as_bytes());
     }
     line.push(b'\n');
 }

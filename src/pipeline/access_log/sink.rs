@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::output::{Output, Target};
+use super::record::FORM;
 
 /// The most lines between their requests' heads and the disk.
 const SLOTS: usize = 16 * 1024;
@@ -235,7 +236,10 @@ fn write_all(shared: &Shared, target: &mut Target) {
             let abandoned = std::mem::take(&mut state.abandoned);
             if abandoned > 0 {
                 batch.extend_from_slice(
-                    format!("{{\"kind\":\"abandoned\",\"requests\":{abandoned}}}\n").as_bytes(),
+                    format!(
+                        "{{\"kind\":\"abandoned\",\"form\":{FORM},\"requests\":{abandoned}}}\n"
+                    )
+                    .as_bytes(),
                 );
             }
             state.writing = std::mem::take(&mut state.count);

@@ -74,12 +74,7 @@ fn judge_once(applied: &Applied<'_>, document: &Document<'_>) -> Judged {
         judged.refused = Some(applied.refusal(Place::Body, 0, None, Why::Malformed, said));
         return judged;
     }
-    // Says that the body was read, also where no rule names a field of it.
-    let whole = Fact::Other {
-        is_list: false,
-        length: members.len() as u64,
-    };
-    judged.facts.push("body".to_owned(), whole);
+    judged.facts.body_read = true;
     let root = &Root { node, members };
     let mut edits = Edits::new(document);
     let mut replaced: Vec<&str> = Vec::new();
@@ -377,7 +372,7 @@ pub fn judge_facts(applied: &Applied<'_>, facts: &Facts) -> Result<Option<Refuse
                 let said = "what holds it is of another kind".to_owned();
                 return Ok(Some(applied.refusal(
                     Place::Body,
-                    0,
+                    rulings.first().map_or(0, |it| it.source),
                     Some(path.as_str()),
                     Why::Malformed,
                     said,
@@ -444,8 +439,8 @@ pub fn judge_facts(applied: &Applied<'_>, facts: &Facts) -> Result<Option<Refuse
         if facts.unknown.iter().any(|it| it.starts_with("body.")) {
             return Ok(Some(refused));
         }
-        if !facts.fields.iter().any(|(name, _)| name == "body") {
-            undecidable.get_or_insert("the names of unknown fields".to_owned());
+        if !facts.body_read {
+            undecidable.get_or_insert("the unknown fields of the body".to_owned());
         }
     }
     match undecidable {

@@ -67,6 +67,10 @@ pub struct Facts {
     pub unknown: Vec<String>,
     /// Whether there were more of them.
     pub more_unknown: bool,
+    /// Whether the query was looked through: only then is what stands nowhere here not there.
+    pub query_read: bool,
+    /// The same of the body.
+    pub body_read: bool,
     /// About how many bytes of a log line `fields` takes.
     size: usize,
 }
@@ -74,7 +78,7 @@ pub struct Facts {
 impl Facts {
     /// Whether there is nothing to say.
     pub fn is_empty(&self) -> bool {
-        self.fields.is_empty() && self.unknown.is_empty()
+        self.fields.is_empty() && self.unknown.is_empty() && !self.body_read
     }
 
     /// Adds what is known of a field: less of it, where a log line would become too long.
@@ -103,6 +107,8 @@ impl Facts {
         for (name, fact) in more.fields {
             self.push(name, fact);
         }
+        self.query_read |= more.query_read;
+        self.body_read |= more.body_read;
         let room = MAX_UNKNOWN.saturating_sub(self.unknown.len());
         self.more_unknown |= more.more_unknown || more.unknown.len() > room;
         self.unknown.extend(more.unknown.into_iter().take(room));
@@ -144,7 +150,11 @@ impl Fact {
     }
 
     fn of_scalar(node: Node<'_>, shown: Shown) -> Self {
-        let value = serde_json::from_str(node.raw()).unwrap_or(Value::Null);
+        // As a whole number where it is one for the rules, however it is written.
+        let value = match node.as_whole() {
+            Some(whole) => Value::from(whole),
+            None => serde_json::from_str(node.raw()).unwrap_or(Value::Null),
+        };
         let text = node.as_text();
         if matches!(shown, Shown::Value) && text.as_deref().is_none_or(is_plain) {
             return Self::Value(value);

@@ -177,6 +177,13 @@ impl<'p> Applied<'p> {
         }
     }
 
+    /// Whether both say the same of every request, whatever their rules are called.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let terms = |it: &Source<'p>| it.terms;
+        self.operation.id == other.operation.id
+            && self.sources().map(terms).eq(other.sources().map(terms))
+    }
+
     fn sources(&self) -> impl Iterator<Item = &Source<'p>> {
         std::iter::once(&self.grant).chain(&self.rails)
     }

@@ -35,6 +35,7 @@ struct Pair<'q> {
 /// Judges a query, without its `?`.
 pub fn judge_query(applied: &Applied<'_>, query: Option<&str>) -> Judged {
     let mut judged = Judged::default();
+    judged.facts.query_read = true;
     let pairs = query.map_or(Vec::new(), read);
     if let Some(refused) = two_readings(applied, query, &pairs) {
         judged.refused = Some(refused);
@@ -222,10 +223,13 @@ pub fn judge_query_facts(applied: &Applied<'_>, facts: &Facts) -> Result<Option<
     if facts.more_unknown {
         undecidable.get_or_insert("the names of all unknown query keys".to_owned());
     }
-    if facts.unknown.iter().any(|it| it.starts_with("query."))
-        && let Some(refused) = applied.unknown(Place::Query, None)
-    {
-        return Ok(Some(refused));
+    if let Some(refused) = applied.unknown(Place::Query, None) {
+        if facts.unknown.iter().any(|it| it.starts_with("query.")) {
+            return Ok(Some(refused));
+        }
+        if !facts.query_read {
+            undecidable.get_or_insert("the unknown keys of the query".to_owned());
+        }
     }
     match undecidable {
         Some(missing) => Err(missing),
