@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Setup, World};
+use crate::world::{Setup, World};
 
 const SESSIONS: &str = "/v3/organizations/org-ds/sessions";
 
@@ -23,7 +23,6 @@ allow:
     query:
       first: { max: 50, above: clamp }
   - { name: tags, operations: ["sessions.tags.*"], organizations: [org-ds] }
-  - { name: files, operations: [attachments.upload], organizations: [org-ds], upload: { max_size: 1KiB, max_parts: 1 } }
   - { name: members, operations: [service_users.provision], organizations: [org-ds] }
   - { name: people, operations: [members.service_users.create], organizations: [org-ds], secrets: reveal }
 "#;
@@ -258,100 +257,6 @@ async fn an_empty_body_gets_what_has_to_be_there() {
     world.finish().await;
 }
 
-const UPLOAD: &str = "/v3/organizations/org-ds/attachments";
-const FORM: &str = "multipart/form-data; boundary=b0";
-
-/// A form of these parts, between boundaries of `b0`.
-fn form(parts: &[&str]) -> String {
-    let part = |content: &&str| {
-        format!(
-            "--b0\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n{content}\r\n"
-        )
-    };
-    let parts: String = parts.iter().map(part).collect();
-    format!("{parts}--b0--\r\n")
-}
-
-async fn upload(world: &World, headers: &[(&'static str, &'static str)], body: &str) -> Answer {
-    let mut request =
-        http::Request::post("/").header("authorization", format!("Bearer {}", world.key("one")));
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    world.send(UPLOAD, request, body).await
-}
-
-#[tokio::test]
-async fn b7_uploads_are_counted_while_they_stream() {
-    let mut world = world().await;
-    let send = async |kind, body: &str| upload(&world, &[("content-type", kind)], body).await;
-    let good = form(&["hello"]);
-    send(FORM, &good).await.is_upstream(200);
-    assert_eq!(&world.upstream()[0].body[..], good.as_bytes());
-    let large = form(&[&"x".repeat(1024)]);
-    send(FORM, &large).await.is_problem(413, "body-too-large");
-    let several = form(&["a", "b"]);
-    send(FORM, &several).await.is_problem(413, "body-too-large");
-    send("application/json", &good)
-        .await
-        .is_problem(415, "body-unsupported");
-    let finished = world.upstream().iter().filter(|it| it.finished).count();
-    assert_eq!(finished, 1, "what is too much is never a whole upload");
-    world.upstream_faulty();
-    world.finish().await;
-}
-
-#[tokio::test]
-async fn b7_a_form_whose_parts_two_readers_could_count_differently_is_refused() {
-    let world = world().await;
-    let several = form(&["a", "b"]);
-    for kind in [
-        "multipart/form-data; x=\"; boundary=aaa\"; boundary=b0",
-        "multipart/form-data; boundary=aaa\"; boundary=b0",
-        "multipart/form-data; boundary=aaa; boundary=b0",
-        "multipart/form-data; boundary*=utf-8''b0",
-        "multipart/form-data; boundary=\"b\\0\"",
-        "multipart/form-data; boundary=b0, x",
-        "multipart/form-data; boundary=b0 (x)",
-        "multipart/form-data; boundary=b0; charset=utf-8",
-    ] {
-        let answer = upload(&world, &[("content-type", kind)], &several).await;
-        answer.is_problem(415, "body-unsupported");
-    }
-    for encoding in ["gzip", "identity"] {
-        let headers = [("content-type", FORM), ("content-encoding", encoding)];
-        let answer = upload(&world, &headers, &form(&["a"])).await;
-        answer.is_problem(415, "body-unsupported");
-    }
-    assert!(world.upstream().is_empty());
-    world.finish().await;
-}
-
-#[tokio::test]
-async fn b7_the_boundary_that_goes_on_is_the_one_that_was_read() {
-    let world = world().await;
-    for (kind, boundary, sent) in [
-        ("Multipart/Form-Data ;boundary=\"b0\"", "b0", FORM),
-        (
-            "multipart/form-data; BOUNDARY=\"b 0\"",
-            "b 0",
-            "multipart/form-data; boundary=\"b 0\"",
-        ),
-        (
-            "multipart/form-data; boundary=------------------------d1f1b8c5",
-            "------------------------d1f1b8c5",
-            "multipart/form-data; boundary=------------------------d1f1b8c5",
-        ),
-    ] {
-        let body = form(&["hello"]).replace("b0", boundary);
-        upload(&world, &[("content-type", kind)], &body).await;
-        let last = world.upstream().pop().unwrap();
-        assert_eq!(last.header("content-type"), Some(sent));
-        assert_eq!(&last.body[..], body.as_bytes());
-    }
-    world.finish().await;
-}
-
 #[tokio::test]
 async fn u9_one_time_secrets_need_the_grants_word() {
     let world = world().await;
@@ -429,106 +334,5 @@ limits:
         shadow().await,
         json!({"decision": "allow", "rule": "t/wider"})
     );
-    world.finish().await;
-}
-
-/// A live grant that says nothing of bodies, and rules on trial about them.
-const TRIAL: &str = r#"
-team: t
-callers: { one: {} }
-allow:
-  - { name: tags, operations: ["sessions.tags.*"], organizations: [org-ds] }
-  - { name: few, shadow: true, operations: [sessions.tags.append], organizations: [org-ds], body: { tags: { max_items: 2 } } }
-  - { name: some, shadow: true, operations: [sessions.tags.replace], organizations: [org-ds], body: { tags: { default: [x] } } }
-"#;
-
-async fn trial() -> World {
-    World::with(Setup {
-        policy: TRIAL.to_owned(),
-        body_time: std::time::Duration::from_millis(50),
-        ..Setup::default()
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_rule_on_trial_sees_a_body_that_streams_by() {
-    let world = trial().await;
-    let tags = format!("{SESSIONS}/devin-1/tags");
-    let denied = json!({"decision": "deny", "rule": "t/few", "code": "field-denied"});
-    let allowed = json!({"decision": "allow", "rule": "t/few"});
-    for (body, shadow) in [
-        (r#"{"tags":  ["a", "b", "c"]}"#, denied),
-        (r#"{"tags": ["a"]}"#, allowed),
-    ] {
-        let answer = world.post("one", &tags, body).await;
-        assert_eq!(answer.header("tollgate-answered-by"), Some("upstream"));
-        assert_eq!(&world.upstream().pop().unwrap().body[..], body.as_bytes());
-        let line = world.last_line().await;
-        assert_eq!(line["shadow"], shadow);
-        assert_eq!(line["rule"], "t/tags");
-        assert_eq!(line["bytes_in"], body.len());
-    }
-    // No body at all is judged at once.
-    world.call("one", http::Method::PUT, &tags, "").await;
-    let allowed = json!({"decision": "allow", "rule": "t/some"});
-    assert_eq!(world.last_line().await["shadow"], allowed);
-    // What would have to be refused unread passes, and nothing is said of it.
-    let large = format!("{{\"tags\": [\"{}\"]}}", "x".repeat(2 * 1024 * 1024));
-    for (kind, body) in [("text/plain", "x"), ("application/json", &*large)] {
-        let request = http::Request::post("/")
-            .header("authorization", format!("Bearer {}", world.key("one")))
-            .header("content-type", kind);
-        let answer = world.send(&tags, request, body).await;
-        assert_eq!(answer.header("tollgate-answered-by"), Some("upstream"));
-        assert_eq!(world.last_line().await["shadow"], Value::Null);
-    }
-    world.finish().await;
-}
-
-#[tokio::test]
-async fn r1_a_rule_on_trial_holds_no_body_up() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let world = trial().await;
-    let (first, rest) = (r#"{"tags": ["a", "#, r#""b", "c"]}"#);
-    for (length, first, rest) in [
-        (
-            format!("Content-Length: {}", first.len() + rest.len()),
-            first.to_owned(),
-            rest.to_owned(),
-        ),
-        (
-            "Transfer-Encoding: chunked".to_owned(),
-            format!("{:x}\r\n{first}\r\n", first.len()),
-            format!("{:x}\r\n{rest}\r\n0\r\n\r\n", rest.len()),
-        ),
-    ] {
-        let before = world.upstream().len();
-        let mut stream = tokio::net::TcpStream::connect(world.gateway).await.unwrap();
-        let head = format!(
-            "POST {SESSIONS}/devin-1/tags HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n{length}\r\nAuthorization: Bearer {}\r\n\r\n{first}",
-            world.key("one")
-        );
-        world.sent(1);
-        stream.write_all(head.as_bytes()).await.unwrap();
-        // Devin has the beginning while the end is not even sent.
-        while world.upstream().len() == before {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
-        stream.write_all(rest.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        world.answered(answer.as_bytes());
-        assert!(!answer.starts_with("HTTP/1.1 408"), "{answer}");
-        let last = world.upstream().pop().unwrap();
-        assert_eq!(&last.body[..], br#"{"tags": ["a", "b", "c"]}"#);
-        let line = world.last_line().await;
-        assert_eq!(line["answered_by"], "upstream");
-        assert_eq!(
-            line["shadow"],
-            json!({"decision": "deny", "rule": "t/few", "code": "field-denied"})
-        );
-    }
     world.finish().await;
 }

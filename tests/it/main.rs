@@ -32,4 +32,6 @@ mod reload;
 mod status;
 mod tidy;
 mod tools;
+mod trial;
+mod uploads;
 mod upstream;
