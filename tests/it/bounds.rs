@@ -249,9 +249,15 @@ async fn an_empty_body_gets_what_has_to_be_there() {
         world.upstream()[0].header("content-type"),
         Some("application/json")
     );
-    let request = http::Request::post("/")
-        .header("authorization", format!("Bearer {}", world.key("one")))
-        .header("content-type", "application/json");
+    // How nothing was encoded says nothing of what the gateway writes.
+    let request =
+        || http::Request::post("/").header("authorization", format!("Bearer {}", world.key("one")));
+    let encoded = request().header("content-encoding", "gzip");
+    world.send(SESSIONS, encoded, "").await.is_upstream(422);
+    let last = world.upstream().pop().unwrap();
+    assert_eq!(last.header("content-encoding"), None);
+    assert_eq!(sent(&world)["max_acu_limit"], 5);
+    let request = request().header("content-type", "application/json");
     let answer = world.send(SESSIONS, request, "").await;
     answer.is_problem(400, "body-invalid");
     world.finish().await;
