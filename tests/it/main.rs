@@ -34,4 +34,6 @@ mod replay;
 mod status;
 mod tidy;
 mod tools;
+mod trial;
+mod uploads;
 mod upstream;

@@ -3,8 +3,9 @@
 //! A body that a rule or a guarded field is about is read to its end (bounded
 //! in size and time), parsed once, judged, and what goes on is what was judged.
 //! Any other body streams by untouched. An upload with bounds is counted while
-//! it streams by.
+//! it streams by, and what only a rule on trial looks at is copied.
 
+mod observe;
 mod upload;
 
 use std::sync::Arc;
@@ -136,8 +137,7 @@ where
         let proof = &exchange.proof;
         let applied = proof.policy().applied(proof.grant());
         let (reads, upload) = (applied.reads_body(), applied.upload());
-        let shadow_reads = shadow_reads(&exchange);
-        if !reads && !shadow_reads {
+        if !reads {
             let exchange = match upload {
                 Some(bounds) => {
                     let (trail, proof) = (Arc::clone(&exchange.trail), exchange.proof.clone());
@@ -146,7 +146,10 @@ where
                 None => Ok(exchange),
             };
             return match exchange {
-                Ok(exchange) => Either::Left(self.inner.call(permit(exchange, Facts::default()))),
+                Ok(exchange) => {
+                    let exchange = permit(observe::on_trial(exchange), Facts::default());
+                    Either::Left(self.inner.call(exchange))
+                }
                 Err(rejection) => Either::Right(Box::pin(async { Err(rejection) })),
             };
         }
@@ -155,22 +158,10 @@ where
         let mut ready = std::mem::replace(&mut self.inner, fresh);
         let within = self.within;
         Either::Right(Box::pin(async move {
-            let exchange = judge(exchange, reads, within).await?;
+            let exchange = judge(exchange, true, within).await?;
             ready.call(exchange).await
         }))
     }
-}
-
-/// Whether a shadowed rule is about the body: then it is read too, but only where that can change nothing.
-fn shadow_reads(exchange: &Exchange<Granted>) -> bool {
-    let proof = &exchange.proof;
-    let Some(Ok(grant)) = proof.shadow() else {
-        return false;
-    };
-    let headers = exchange.request.headers();
-    proof.policy().applied(grant).reads_body()
-        && is_plain_json(headers).is_ok()
-        && length(headers).is_some_and(|length| length <= MAX_BODY as u64)
 }
 
 fn length(headers: &HeaderMap) -> Option<u64> {
@@ -222,8 +213,17 @@ async fn judge(
     }
     // Framing is the client's own, by the size of what it is given.
     headers.remove(CONTENT_LENGTH);
+    // Only an empty body came with one, and what the gateway writes in its place is not encoded.
+    headers.remove(CONTENT_ENCODING);
     *exchange.request.body_mut() = full(forwarded.map_or(bytes, Bytes::from));
     Ok(permit(exchange, facts))
+}
+
+/// What is judged of a body. Who sends none sends no field, and what has to be there is still put in. A body that is
+/// said to be JSON and is nothing is none.
+fn judged_text<'b>(headers: &HeaderMap, bytes: &'b Bytes) -> &'b [u8] {
+    let is_left_out = bytes.is_empty() && !headers.contains_key(CONTENT_TYPE);
+    if is_left_out { b"{}" } else { bytes }
 }
 
 fn shadow_outcome(
@@ -320,12 +320,6 @@ fn permit(exchange: Exchange<Granted>, body: Facts) -> Exchange<Permitted> {
         allow: true,
         rule: Some(Arc::clone(rule)),
     });
-    if exchange.trail.shadow.get().is_none()
-        && let Some(shadow) = proof.shadow()
-        && let Some(shadow) = proof.policy().shadowed(&Ok(proof.grant().clone()), shadow)
-    {
-        let _ = exchange.trail.shadow.set(shadow);
-    }
     let mut exchange = exchange;
     let mut facts = exchange.proof.take_facts();
     facts.extend(body);

@@ -4,7 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::HeaderValue;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 
@@ -38,8 +39,10 @@ impl TooMuch {
 }
 
 /// Counts the upload while it streams by. What says at once that it is too large is refused at once.
+///
+/// The boundary goes on as it was read, so that nobody finds other parts than those that were counted.
 pub(super) fn count(
-    exchange: Exchange<Granted>,
+    mut exchange: Exchange<Granted>,
     bounds: Upload,
 ) -> Result<Exchange<Granted>, Rejection> {
     let headers = exchange.request.headers();
@@ -49,18 +52,24 @@ pub(super) fn count(
             said: TooMuch::bytes(max_bytes).0,
         });
     }
-    let parts = match bounds.max_parts {
-        None => None,
-        Some(max) => {
-            let kind = headers
-                .get(CONTENT_TYPE)
-                .and_then(|value| value.to_str().ok());
-            let boundary = kind.and_then(boundary).ok_or(Rejection::BodyUnsupported(
-                "An upload here must be multipart/form-data, with a boundary",
-            ))?;
-            Some(Parts::new(boundary, max))
-        }
+    if headers.contains_key(CONTENT_ENCODING) {
+        return Err(Rejection::BodyUnsupported(
+            "An upload here must come as it is: without a Content-Encoding",
+        ));
+    }
+    let not_plain = || {
+        Rejection::BodyUnsupported(
+            "An upload here must be a form with one plain boundary and no other parameter, as in multipart/form-data; boundary=abc123",
+        )
     };
+    // There is one at most: `target` refuses several.
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let boundary = kind.and_then(boundary).ok_or_else(not_plain)?;
+    let kind = HeaderValue::try_from(media_type(boundary)).map_err(|_| not_plain())?;
+    let parts = bounds.max_parts.map(|max| Parts::new(boundary, max));
+    exchange.request.headers_mut().insert(CONTENT_TYPE, kind);
     let Exchange {
         request,
         trail,
@@ -82,16 +91,45 @@ pub(super) fn count(
     })
 }
 
+/// The boundary of `multipart/form-data; boundary=VALUE`.
+///
+/// Readers differ on quotes, escapes, comments, a second `boundary` and `boundary*`, so none of these is read at all.
 fn boundary(kind: &str) -> Option<&str> {
-    let mut parts = kind.split(';').map(str::trim);
-    if !parts.next()?.eq_ignore_ascii_case("multipart/form-data") {
+    let blank = [' ', '\t'];
+    let (media, parameter) = kind.split_once(';')?;
+    let (name, value) = parameter.trim_matches(blank).split_once('=')?;
+    let is_form = media
+        .trim_matches(blank)
+        .eq_ignore_ascii_case("multipart/form-data");
+    if !is_form || !name.eq_ignore_ascii_case("boundary") {
         return None;
     }
-    let (_, value) = parts
-        .filter_map(|part| part.split_once('='))
-        .find(|(name, _)| name.trim().eq_ignore_ascii_case("boundary"))?;
-    let value = value.trim().trim_matches('"');
+    let value = match value.strip_prefix('"') {
+        Some(rest) => rest
+            .strip_suffix('"')
+            .filter(|it| it.bytes().all(is_quotable) && it.trim_matches(' ') == *it)?,
+        None => Some(value).filter(|it| it.bytes().all(is_plain))?,
+    };
     (1..=MAX_BOUNDARY).contains(&value.len()).then_some(value)
+}
+
+/// The same as a header's value.
+fn media_type(boundary: &str) -> String {
+    if boundary.bytes().all(is_plain) {
+        format!("multipart/form-data; boundary={boundary}")
+    } else {
+        format!("multipart/form-data; boundary=\"{boundary}\"")
+    }
+}
+
+/// Whether it may stand in a boundary without quotes: RFC 2046's characters that a token may have (RFC 9110).
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"'+_-.".contains(&byte)
+}
+
+/// The same within quotes.
+fn is_quotable(byte: u8) -> bool {
+    is_plain(byte) || b"(),/:=? ".contains(&byte)
 }
 
 /// Counts delimiters, wherever they stand: never fewer than any reader of the form finds.
@@ -209,22 +247,84 @@ mod tests {
     }
 
     #[test]
-    fn a_boundary_is_read_as_it_is_written() {
-        assert_eq!(boundary("multipart/form-data; boundary=abc"), Some("abc"));
-        assert_eq!(
-            boundary("Multipart/Form-Data; charset=x; BOUNDARY=\"a b\""),
-            Some("a b")
-        );
+    fn b7_a_boundary_is_read_as_it_is_written_and_goes_on_as_it_was_read() {
+        let hex = "d1f1b8c5a2e64f0c9b1f";
+        let curl = format!("------------------------{hex}");
+        for (value, read) in [
+            (hex, hex),
+            (&curl, &curl),
+            (
+                "----WebKitFormBoundary7MA4YWxk",
+                "----WebKitFormBoundary7MA4YWxk",
+            ),
+            ("'a'+b_c-d.e", "'a'+b_c-d.e"),
+            ("\"a\"", "a"),
+            ("\"a b\"", "a b"),
+            ("\"=_(a),/:?\"", "=_(a),/:?"),
+        ] {
+            for kind in [
+                format!("multipart/form-data; boundary={value}"),
+                format!("Multipart/Form-Data \t;BOUNDARY={value}"),
+            ] {
+                assert_eq!(boundary(&kind), Some(read), "{kind}");
+            }
+            let sent = media_type(read);
+            assert_eq!(boundary(&sent), Some(read), "{sent}");
+            assert_eq!(sent.contains('"'), !read.bytes().all(is_plain), "{sent}");
+        }
+        let longest = "a".repeat(MAX_BOUNDARY);
+        let kind = media_type(&longest);
+        assert_eq!(boundary(&kind), Some(&*longest));
+        assert_eq!(boundary(&format!("{kind}a")), None);
+    }
+
+    #[test]
+    fn b7_what_readers_could_read_in_two_ways_is_no_boundary() {
         for bad in [
+            "",
             "multipart/form-data",
-            "multipart/mixed; boundary=a",
+            "multipart/form-data;",
+            "multipart/form-data; boundary",
             "multipart/form-data; boundary=",
+            "multipart/form-data; boundary=\"",
+            "multipart/form-data; boundary=\"\"",
+            "multipart/mixed; boundary=a",
+            "multipart/form-data, multipart/form-data; boundary=a",
+            // A boundary that stands in another parameter's quotes.
+            "multipart/form-data; x=\"; boundary=aaa\"; boundary=real",
+            "multipart/form-data; boundary=aaa\"; boundary=real",
+            "multipart/form-data; boundary=\"aaa; boundary=real\"",
+            // Several.
+            "multipart/form-data; boundary=aaa; boundary=real",
+            "multipart/form-data; boundary=real; charset=utf-8",
+            "multipart/form-data; charset=utf-8; boundary=real",
+            "multipart/form-data; boundary=real;",
+            "multipart/form-data;; boundary=real",
+            // RFC 2231.
+            "multipart/form-data; boundary*=utf-8''real",
+            "multipart/form-data; boundary*0=re; boundary*1=al",
+            "multipart/form-data; boundary*0=real",
+            // Escapes.
+            "multipart/form-data; boundary=\"re\\al\"",
+            "multipart/form-data; boundary=\"re\\\"al\"",
+            "multipart/form-data; boundary=re\\al",
+            // Lists, comments and spaces.
+            "multipart/form-data; boundary=real, x",
+            "multipart/form-data; boundary=real,x",
+            "multipart/form-data; boundary=real (x)",
+            "multipart/form-data; boundary=(x)real",
+            "multipart/form-data (x); boundary=real",
+            "multipart/form-data; boundary =real",
+            "multipart/form-data; boundary= real",
+            "multipart/form-data; boundary=re al",
+            "multipart/form-data; boundary=\"real \"",
+            "multipart/form-data; boundary=\" real\"",
+            "multipart/form-data; boundary=\"real\" x",
+            "multipart/form-data; boundary=\"re\"al\"",
+            "multipart/form-data; boundary='real'=x",
+            "multipart/form-data; boundary=re%61l",
         ] {
             assert_eq!(boundary(bad), None, "{bad}");
         }
-        assert_eq!(
-            boundary(&format!("multipart/form-data; boundary={}", "a".repeat(71))),
-            None
-        );
     }
 }
