@@ -1,10 +1,9 @@
 //! What changes make of a document, and what they leave as it was.
 
-use std::collections::HashMap;
-
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+use super::model::{Change, Changing};
 use super::*;
 
 /// The text after changes.
@@ -268,13 +267,6 @@ fn spelled() -> impl Strategy<Value = Spelled> {
     })
 }
 
-#[derive(Clone, Debug)]
-enum Change {
-    Replace(Value),
-    Insert(String, Value),
-    Append(Value),
-}
-
 fn change() -> impl Strategy<Value = Change> {
     let value = select(vec![
         json!(null),
@@ -292,72 +284,6 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// All values of a document with their JSON Pointers; the names above need no escaping there.
-fn all_of<'t>(node: Node<'t>, pointer: String, all: &mut Vec<(String, Node<'t>)>) {
-    all.push((pointer.clone(), node));
-    for (at, item) in node.items().into_iter().flatten().enumerate() {
-        all_of(item, format!("{pointer}/{at}"), all);
-    }
-    for (name, value) in node.members().into_iter().flatten() {
-        all_of(value, format!("{pointer}/{name}"), all);
-    }
-}
-
-fn is_inside(inner: &str, outer: &str) -> bool {
-    inner
-        .strip_prefix(outer)
-        .is_some_and(|rest| rest.starts_with('/'))
-}
-
-/// What a document should say after changes.
-struct Model {
-    value: Value,
-    /// Where changes were asked for.
-    touched: Vec<String>,
-    /// What is gone, with all that was inside.
-    replaced: Vec<String>,
-}
-
-impl Model {
-    fn change(&mut self, pointer: &str, change: &Change) {
-        self.touched.push(pointer.to_owned());
-        if self.replaced.iter().any(|it| is_inside(pointer, it)) {
-            return;
-        }
-        let value = self.value.pointer_mut(pointer).unwrap();
-        match change {
-            Change::Insert(name, it) if value.is_object() => {
-                value[name] = it.clone();
-                self.replaced.push(format!("{pointer}/{name}"));
-            }
-            Change::Append(it) if value.is_array() => {
-                value.as_array_mut().unwrap().push(it.clone());
-            }
-            Change::Replace(it) => {
-                *value = it.clone();
-                self.replaced.push(pointer.to_owned());
-            }
-            Change::Insert(name, it) => {
-                *value = json!({ name: it });
-                self.replaced.push(pointer.to_owned());
-            }
-            Change::Append(it) => {
-                *value = json!([it]);
-                self.replaced.push(pointer.to_owned());
-            }
-        }
-    }
-
-    fn leaves_alone(&self, pointer: &str) -> bool {
-        let same_or_inside = |inner: &str, outer: &str| inner == outer || is_inside(inner, outer);
-        !self.touched.iter().any(|it| same_or_inside(it, pointer))
-            && !self
-                .replaced
-                .iter()
-                .any(|it| same_or_inside(it, pointer) || is_inside(pointer, it))
-    }
-}
-
 proptest! {
     #[test]
     fn b1_a_changed_document_says_what_was_asked_for_and_the_rest_is_as_it_was(
@@ -367,39 +293,13 @@ proptest! {
         let mut text = String::new();
         spelled.write(&mut text);
         let document = Document::parse(text.as_bytes()).unwrap();
-        let mut model = Model {
-            value: serde_json::from_str(&text).unwrap(),
-            touched: Vec::new(),
-            replaced: Vec::new(),
-        };
-        prop_assert_eq!(&document.root().to_value(), &model.value);
-
-        let mut nodes = Vec::new();
-        all_of(document.root(), String::new(), &mut nodes);
-        let mut edits = Edits::new(&document);
+        let read: Value = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(&document.root().to_value(), &read);
+        let mut changing = Changing::new(&document, read);
         for (at, change) in &changes {
-            let (pointer, node) = at.get(&nodes);
-            model.change(pointer, change);
-            match change {
-                Change::Replace(value) => edits.replace(*node, value),
-                Change::Insert(name, value) => edits.insert(*node, name, value),
-                Change::Append(value) => edits.append(*node, value),
-            }
+            changing.change(at.index(changing.len()), change);
         }
-        prop_assert_eq!(edits.is_empty(), changes.is_empty());
-        let written = edits.write();
-
-        let again = Document::parse(written.as_bytes()).unwrap();
-        prop_assert_eq!(&again.root().to_value(), &model.value, "{}", written);
-        prop_assert_eq!(&serde_json::from_str::<Value>(&written).unwrap(), &model.value);
-        let mut after = Vec::new();
-        all_of(again.root(), String::new(), &mut after);
-        let after: HashMap<_, _> = after.into_iter().collect();
-        for (pointer, node) in &nodes {
-            if model.leaves_alone(pointer) {
-                prop_assert_eq!(after[pointer].raw(), node.raw());
-            }
-        }
+        let written = changing.finish();
         if changes.is_empty() {
             prop_assert_eq!(written, text);
         }

@@ -1,6 +1,7 @@
 //! What is a document, and what its values are.
 
 mod changes;
+mod model;
 
 use std::borrow::Cow;
 
