@@ -20,7 +20,7 @@ use crate::body::{Body, full};
 use crate::clock::Clock;
 use crate::metrics::{self, Metrics};
 use crate::pipeline::access_log::Sink;
-use crate::ruleset::{Current, Loaded};
+use crate::ruleset::{Current, Loaded, Named};
 
 /// What readiness depends on, and what is told with it.
 #[derive(Clone, Debug)]
@@ -67,6 +67,7 @@ impl Health {
             reloads,
             refused,
             last_refused,
+            last_change,
         } = self.policies.loaded();
         let age = self.clock.now().as_second() - loaded_at.as_second();
         let mut policy = json!({
@@ -77,6 +78,15 @@ impl Health {
             "reloads": reloads,
             "refused_reloads": refused,
         });
+        if let (Some(change), Value::Object(policy)) = (last_change, &mut policy) {
+            let named = |it: &Named| json!({"count": it.count, "rules": it.rules});
+            let change = json!({
+                "at": change.at.to_string(),
+                "added": named(&change.added),
+                "removed": named(&change.removed),
+            });
+            policy.insert("last_change".to_owned(), change);
+        }
         if let (Some(refused), Value::Object(policy)) = (last_refused, &mut policy) {
             let refused = json!({
                 "at": refused.at.to_string(),

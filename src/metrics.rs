@@ -203,6 +203,7 @@ impl Collector for OfPolicy {
             reloads,
             refused,
             last_refused,
+            last_change: _,
         } = self.0.loaded();
         let info = Info::new(PolicyLabels { hash });
         let of_info = encoder.encode_descriptor(

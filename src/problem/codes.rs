@@ -236,8 +236,10 @@ impl Code {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The request body is of a kind that is not served",
                 "The policy looks into the body of this operation, so it has to be plain JSON: another content type, \
-                 another character set or a compressed body cannot be judged.",
-                "Send `Content-Type: application/json` and no Content-Encoding.",
+                 another character set or a compressed body cannot be judged. An upload has to be a form with one \
+                 plain boundary, so that its parts can be counted.",
+                "Send the Content-Type that is served here (`application/json`, or `multipart/form-data` for an \
+                 upload) and no Content-Encoding.",
             ),
             Self::BodyTooLarge => row(
                 "body-too-large",

@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::document::{Budget, Report, Span};
 use crate::metrics::Metrics;
 use crate::policy::{Fingerprint, Policy, PolicyFiles, compile};
-use crate::ruleset::{Current, Refused};
+use crate::ruleset::{Change, Current, Refused};
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -224,9 +224,10 @@ impl Reload {
             return Outcome::Unchanged;
         }
         let (new, callers) = (policy.hash().to_owned(), policy.callers().count());
-        self.policies.replace(policy, self.clock.now());
+        let change = self.policies.replace(policy, self.clock.now());
         self.metrics.policy_replaced();
         tracing::info!(old, new, callers, "the policies were replaced");
+        tell(&change);
         Outcome::Replaced
     }
 
@@ -259,6 +260,29 @@ impl Reload {
             tracing::error!("{}", cut(mistake));
         }
         self.refused = Some((files, text));
+    }
+}
+
+/// Says which rules came and went: a file of guard rails that is no longer read is no mistake, and nothing else tells.
+fn tell(change: &Change) {
+    let Change {
+        at: _,
+        added,
+        removed,
+        loses_guard,
+    } = change;
+    let (came, went) = (added.count, removed.count);
+    let (added, removed) = (&added.rules, &removed.rules);
+    if *loses_guard {
+        tracing::warn!(
+            went,
+            ?removed,
+            came,
+            ?added,
+            "a deny rule or a guard rail's bounds no longer hold"
+        );
+    } else if came + went > 0 {
+        tracing::info!(went, ?removed, came, ?added, "rules came or went");
     }
 }
 

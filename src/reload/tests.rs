@@ -123,6 +123,35 @@ async fn a2_the_same_content_in_another_file_is_no_change() {
 }
 
 #[tokio::test]
+async fn a2_guard_rails_that_vanish_are_named() {
+    let mut bench = Bench::new();
+    bench.write(
+        "rails.yaml",
+        "deny: [{ name: no end, operations: [sessions.terminate] }]\n",
+    );
+    bench.clock.advance(SignedDuration::from_secs(5));
+    assert_eq!(bench.reload.now().await, Outcome::Replaced);
+    let came = bench.loaded().last_change.unwrap();
+    assert_eq!(came.at.as_second(), 5);
+    assert_eq!(came.added.rules, ["deny rails/no end"]);
+    assert!(!came.loses_guard);
+    let path = |name| bench.folder.path().join(name);
+    for hidden in ["rails.test.yaml", ".rails.yaml", "rails.yaml.off"] {
+        fs::rename(path("rails.yaml"), path(hidden)).unwrap();
+        assert_eq!(bench.reload.now().await, Outcome::Replaced, "{hidden}");
+        let went = bench.loaded().last_change.unwrap();
+        assert_eq!(went.removed.rules, ["deny rails/no end"]);
+        assert!(went.loses_guard, "{hidden}");
+        fs::rename(path(hidden), path("rails.yaml")).unwrap();
+        assert_eq!(bench.reload.now().await, Outcome::Replaced);
+    }
+    // What is refused, and what is not new, leaves the last change as it is.
+    bench.write("t.yaml", BAD);
+    assert_eq!(bench.reload.now().await, Outcome::Refused);
+    assert_eq!(bench.loaded().last_change.unwrap().added.count, 1);
+}
+
+#[tokio::test]
 async fn a4_one_mistake_anywhere_and_nothing_is_taken() {
     let mut bench = Bench::new();
     let before = bench.loaded();

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
-use super::Ruleset;
+use super::{Change, Ruleset};
 use crate::policy::Policy;
 
 /// The set that new requests get; a reload puts another in its place.
@@ -24,6 +24,7 @@ struct History {
     reloads: u64,
     refused: u64,
     last_refused: Option<Arc<Refused>>,
+    last_change: Option<Arc<Change>>,
 }
 
 /// What runs, for the operator.
@@ -41,6 +42,8 @@ pub struct Loaded {
     pub refused: u64,
     /// What is wrong with the files as they are now, if they do not make up the set that runs.
     pub last_refused: Option<Arc<Refused>>,
+    /// How its rules differ from those of the set before it.
+    pub last_change: Option<Arc<Change>>,
 }
 
 /// A set that was not taken.
@@ -64,6 +67,7 @@ impl Current {
                 reloads: 0,
                 refused: 0,
                 last_refused: None,
+                last_change: None,
             }),
         }))
     }
@@ -73,14 +77,17 @@ impl Current {
         self.0.rules.load_full()
     }
 
-    /// Puts this policy in the place of the one that runs. Requests in flight keep theirs.
-    pub fn replace(&self, policy: Policy, now: Timestamp) {
+    /// Puts this policy in the place of the one that runs, and says what that changes. Requests in flight keep theirs.
+    pub fn replace(&self, policy: Policy, now: Timestamp) -> Arc<Change> {
         let mut history = self.history();
-        let next = self.load().followed_by(policy);
-        self.0.rules.store(Arc::new(next));
+        let old = self.load();
+        let change = Arc::new(Change::between(old.policy(), &policy, now));
+        self.0.rules.store(Arc::new(old.followed_by(policy)));
         history.loaded_at = now;
         history.reloads += 1;
         history.last_refused = None;
+        history.last_change = Some(Arc::clone(&change));
+        change
     }
 
     /// Notes that a set was refused; the one that runs stays.
@@ -106,6 +113,7 @@ impl Current {
             reloads: history.reloads,
             refused: history.refused,
             last_refused: history.last_refused.clone(),
+            last_change: history.last_change.clone(),
         }
     }
 

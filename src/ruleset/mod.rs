@@ -5,6 +5,7 @@
 //! in the middle cannot make it half one set's and half another's. [`Current`] is
 //! where the next request gets its own from; only a reload puts another one there.
 
+mod change;
 mod current;
 mod limiters;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use crate::policy::Policy;
 
+pub use change::{Change, Named};
 pub use current::{Current, Loaded, Refused};
 pub use limiters::Limiters;
 

@@ -72,6 +72,45 @@ fn a2_a_file_that_is_replaced_and_a_link_that_is_swapped_are_taken() {
 }
 
 #[test]
+fn a2_a_guard_rail_that_vanishes_is_told_of() {
+    let key = ApiKey::generate("x1").unwrap();
+    let rails = "deny: [{ name: no self, operations: [self.get] }]\n";
+    let folder = folder(
+        CONFIG,
+        &[("a.yaml", &policy(&key, ALLOW)), ("rails.yaml", rails)],
+    );
+    let at = |name: &str| folder.path().join("policies").join(name);
+    let served = serve(folder.path(), &[]);
+    assert!(served.readiness()["policy"]["last_change"].is_null());
+    fs::rename(at("rails.yaml"), at("rails.test.yaml")).unwrap();
+    served.signal("HUP");
+    let said = served.wait_for("the reload", |it| it["policy"]["reloads"] == 1);
+    let change = &said["policy"]["last_change"];
+    assert_eq!(
+        change["removed"],
+        serde_json::json!({"count": 1, "rules": ["deny rails/no self"]})
+    );
+    assert_eq!(
+        change["added"],
+        serde_json::json!({"count": 0, "rules": []})
+    );
+    assert_eq!(change["at"], said["policy"]["loaded_at"]);
+    fs::rename(at("rails.test.yaml"), at("rails.yaml")).unwrap();
+    served.signal("HUP");
+    served.wait_for("the way back", |it| it["policy"]["reloads"] == 2);
+    let log = served.stop();
+    let told: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("deny rails/no self"))
+        .collect();
+    assert_eq!(told.len(), 2, "{log}");
+    assert!(
+        told[0].contains(" WARN ") && told[1].contains(" INFO "),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn a4_broken_policies_change_nothing_and_are_shown_until_they_are_mended() {
     let key = ApiKey::generate("x1").unwrap();
     let folder = folder(CONFIG, &[("a.yaml", &policy(&key, ALLOW))]);

@@ -158,7 +158,7 @@ where
         let mut ready = std::mem::replace(&mut self.inner, fresh);
         let within = self.within;
         Either::Right(Box::pin(async move {
-            let exchange = judge(exchange, true, within).await?;
+            let exchange = judge(exchange, within).await?;
             ready.call(exchange).await
         }))
     }
@@ -170,25 +170,18 @@ fn length(headers: &HeaderMap) -> Option<u64> {
 
 async fn judge(
     mut exchange: Exchange<Granted>,
-    reads: bool,
     within: Duration,
 ) -> Result<Exchange<Permitted>, Rejection> {
-    let bytes = read(&mut exchange, reads, within).await?;
+    let bytes = read(&mut exchange, within).await?;
     let proof = &exchange.proof;
     let policy = proof.policy();
-    // Who sends no body sends no field, and what has to be there is still put in. A body that is said to be JSON
-    // and is nothing is none.
-    let is_left_out = bytes.is_empty() && !exchange.request.headers().contains_key(CONTENT_TYPE);
-    let text: &[u8] = if is_left_out { b"{}" } else { &bytes };
-    let mut outcome = Ok(proof.grant().clone());
-    let (mut forwarded, mut facts) = (None, Facts::default());
-    if reads {
-        let judged = policy.judge_bytes(proof.grant(), text);
-        (forwarded, facts) = (judged.forwarded, judged.facts);
-        if let Some(refused) = judged.refused {
-            outcome = Err(Stop::Fields(refused));
-        }
-    }
+    let text = judged_text(exchange.request.headers(), &bytes);
+    let judged = policy.judge_bytes(proof.grant(), text);
+    let (forwarded, facts) = (judged.forwarded, judged.facts);
+    let outcome = match judged.refused {
+        Some(refused) => Err(Stop::Fields(refused)),
+        None => Ok(proof.grant().clone()),
+    };
     let shadow = shadow_outcome(policy, proof.shadow(), text);
     if let Some(shadow) = shadow
         && let Some(shadow) = policy.shadowed(&outcome, &shadow)
@@ -243,17 +236,13 @@ fn shadow_outcome(
 }
 
 /// Reads the body to its end, or refuses it.
-async fn read(
-    exchange: &mut Exchange<Granted>,
-    reads: bool,
-    within: Duration,
-) -> Result<Bytes, Rejection> {
+async fn read(exchange: &mut Exchange<Granted>, within: Duration) -> Result<Bytes, Rejection> {
     let request = &mut exchange.request;
     if http_body::Body::is_end_stream(request.body()) {
         return Ok(Bytes::new());
     }
     let refused = |exchange: &Exchange<Granted>| note_refusal(&exchange.trail, &exchange.proof);
-    if reads && let Err(said) = is_plain_json(request.headers()) {
+    if let Err(said) = is_plain_json(request.headers()) {
         refused(exchange);
         return Err(Rejection::BodyUnsupported(said));
     }
