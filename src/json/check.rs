@@ -172,7 +172,7 @@ impl<'t> Visitor<'t> for Check<'_> {
         let inside = self.inside()?;
         let mut keys = HashSet::new();
         while let Some(key) = map.next_key::<Text<'t>>()? {
-            if let Some(Text(key)) = keys.replace(key) && key.len() != 2 {
+            if let Some(Text(key)) = keys.replace(key) {
                 let shown = key.chars().take(MAX_SHOWN).collect();
                 return Err(self.refuse(Found::Duplicate(shown)));
             }
