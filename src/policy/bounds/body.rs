@@ -382,7 +382,7 @@ pub fn judge_facts(applied: &Applied<'_>, facts: &Facts) -> Result<Option<Refuse
                 .iter()
                 .map(Fact::seen)
                 .collect::<Option<Vec<Seen<'_>>>>(),
-            Fact::Many(_) => None,
+            Fact::Scalar | Fact::Many(_) => None,
             single @ (Fact::Absent | Fact::Value(_) | Fact::Other { .. } | Fact::Hidden { .. }) => {
                 single.seen().map(|it| vec![it])
             }

@@ -50,6 +50,8 @@ pub enum Fact {
         /// The beginning of its raw bytes' SHA-256; none where it is secret.
         digest: Option<String>,
     },
+    /// A number or a boolean that is not shown.
+    Scalar,
     /// The values of a path with `[]`, in order.
     Each(Vec<Fact>),
     /// What should hold it is neither an object nor a list.
@@ -89,6 +91,7 @@ impl Facts {
             Fact::Value(_)
             | Fact::Other { .. }
             | Fact::Hidden { .. }
+            | Fact::Scalar
             | Fact::Each(_)
             | Fact::Misshapen
             | Fact::Many(_) => fact.json().to_string().len(),
@@ -156,15 +159,17 @@ impl Fact {
             None => serde_json::from_str(node.raw()).unwrap_or(Value::Null),
         };
         let text = node.as_text();
-        if matches!(shown, Shown::Value) && text.as_deref().is_none_or(is_plain) {
+        let Some(text) = text else {
+            // Nobody's words.
+            return match shown {
+                Shown::Value | Shown::Digest => Self::Value(value),
+                Shown::Nothing => Self::Scalar,
+            };
+        };
+        if matches!(shown, Shown::Value) && is_plain(&text) {
             return Self::Value(value);
         }
-        Self::hidden(
-            false,
-            text.map_or(0, |it| it.chars().count()),
-            shown,
-            node.raw(),
-        )
+        Self::hidden(false, text.chars().count(), shown, node.raw())
     }
 
     fn of_list(node: Node<'_>, shown: Shown) -> Self {
@@ -237,6 +242,7 @@ impl Fact {
             | Self::Value(_)
             | Self::Other { .. }
             | Self::Hidden { .. }
+            | Self::Scalar
             | Self::Misshapen
             | Self::Many(_)) => other,
         }
@@ -250,6 +256,7 @@ impl Fact {
             Self::Value(_)
             | Self::Other { .. }
             | Self::Hidden { .. }
+            | Self::Scalar
             | Self::Misshapen
             | Self::Many(_) => false,
         }
@@ -285,7 +292,7 @@ impl Fact {
                 is_list: *is_list,
                 length: *length,
             },
-            Self::Each(_) | Self::Misshapen | Self::Many(_) => return None,
+            Self::Scalar | Self::Each(_) | Self::Misshapen | Self::Many(_) => return None,
         })
     }
 
@@ -309,6 +316,7 @@ impl Fact {
                 }
             }
             Self::Each(all) => json!({"each": all.iter().map(Fact::json).collect::<Vec<_>>()}),
+            Self::Scalar => json!({"kind": "scalar"}),
             Self::Misshapen => json!({"each": false}),
             Self::Many(count) => json!({"each": null, "length": count}),
         }
@@ -340,6 +348,7 @@ impl Fact {
             };
         }
         let is_list = match parts.get("kind")?.as_str()? {
+            "scalar" => return Some(Self::Scalar),
             "list" => true,
             "text" | "object" => false,
             _ => return None,

@@ -407,6 +407,42 @@ fn facts_tell_what_was_looked_at_and_no_secret() {
     }
 }
 
+#[test]
+fn a_hidden_number_is_not_taken_for_text() {
+    let set = policy(&[(
+        "t.yaml",
+        &team(
+            "    body: { title: { max_length: 9 }, 'session_secrets[].value': { max_length: 9 } }",
+        ),
+    )]);
+    let create = OperationIx::served()
+        .find(|ix| ix.row().id == "sessions.create")
+        .unwrap();
+    let crate::policy::Decision::Allow(grant) =
+        set.decide(CallerIx::for_tests(0), create, Some("o"))
+    else {
+        panic!("it is granted");
+    };
+    for (body, decidable) in [
+        (r#"{"title":3e+1}"#, true),
+        (r#"{"session_secrets":[{"value":7}]}"#, false),
+    ] {
+        let whole = set.judge_whole(
+            CallerIx::for_tests(0),
+            create,
+            Some("o"),
+            None,
+            Body::Json(body.as_bytes()),
+        );
+        assert!(whole.outcome.is_err());
+        for (_, fact) in &whole.facts.fields {
+            assert_eq!(Fact::from_json(&fact.json()).as_ref(), Some(fact));
+        }
+        let told = judge_facts(&set.applied(&grant), &whole.facts);
+        assert_eq!(told.is_ok_and(|it| it.is_some()), decidable, "{body}");
+    }
+}
+
 fn any_body() -> impl Strategy<Value = String> {
     let number = prop_oneof![
         Just("null".to_owned()),
