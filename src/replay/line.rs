@@ -178,12 +178,16 @@ impl<'l> Line<'l> {
         }
     }
 
-    /// Who it was from, where the credential proved that.
-    pub(super) fn identity(&self) -> Result<Option<Identity<'l>>, LineError> {
-        let Some(raw) = self.identity else {
-            return Ok(None);
-        };
-        let raw: RawIdentity<'l> = object(raw.get())?;
+    /// What the credential had proved, as it stands there; none where there was no proof.
+    pub(super) fn identity_text(&self) -> Option<&'l str> {
+        self.identity.map(RawValue::get)
+    }
+}
+
+impl<'l> Identity<'l> {
+    /// Reads what [`Line::identity_text`] gives.
+    pub(super) fn read(text: &'l str) -> Result<Self, LineError> {
+        let raw: RawIdentity<'l> = object(text)?;
         let identity = match (&*raw.kind.0, raw.key_id, raw.issuer, raw.claims) {
             ("api_key", Some(id), None, None) => Identity::ApiKey { id: id.0 },
             ("jwt", _, Some(issuer), Some(claims)) => Identity::Jwt {
@@ -193,9 +197,11 @@ impl<'l> Line<'l> {
             },
             _ => return Err(LineError::NotOfItsForm(0)),
         };
-        Ok(Some(identity))
+        Ok(identity)
     }
+}
 
+impl Line<'_> {
     /// What is known of its fields.
     pub(super) fn facts(&self) -> Result<Facts, LineError> {
         let mut facts = Facts::default();

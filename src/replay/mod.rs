@@ -7,6 +7,7 @@
 //! guessed.
 
 mod line;
+mod memory;
 mod report;
 mod verdict;
 
@@ -17,9 +18,10 @@ use crate::catalogue::{OperationIx, OrgAt};
 use crate::policy::Policy;
 use crate::problem::Code;
 
-use line::Line;
-use report::{Flip, Place};
-use verdict::{Missing, Request, Said, Set, Verdict, Who, logged};
+use line::{Identity, Line};
+use memory::{Heads, Memory};
+use report::Place;
+use verdict::{Head, Missing, Request, Said, Set, Verdict, Who, logged};
 
 pub use line::{LineError, MAX_LINE};
 pub use report::Report;
@@ -30,6 +32,7 @@ pub struct Replay<'p> {
     base: Set<'p>,
     candidate: Set<'p>,
     operations: HashMap<&'static str, OperationIx>,
+    memory: Memory,
     report: Report,
 }
 
@@ -41,6 +44,7 @@ impl<'p> Replay<'p> {
             base: Set::new(base),
             candidate: Set::new(candidate),
             operations: operations.collect(),
+            memory: Memory::default(),
             report: Report::new(base.hash(), candidate.hash()),
         }
     }
@@ -55,46 +59,25 @@ impl<'p> Replay<'p> {
             self.report.others += 1;
             return Ok(());
         }
-        let Some(identity) = line.identity()? else {
+        let Some(identity) = line.identity_text() else {
             self.report.before_policy += 1;
             return Ok(());
         };
-        let base = self.base.who(&identity, &line, &self.candidate)?;
-        let candidate = self.candidate.who(&identity, &line, &self.base)?;
+        let heads = match self.memory.recall(&line) {
+            Some(heads) => Ok(heads),
+            None => self.heads(&line, identity)?,
+        };
         self.report.requests += 1;
-        let is_of_base = line
-            .policy
-            .as_ref()
-            .is_some_and(|it| it.0 == self.base.policy.hash());
-        if !is_of_base {
+        if !self.is_of_base(&line) {
             self.report.of_other_policies += 1;
         }
-        let (operation, organization) = match self.target(&line) {
-            Ok(target) => target,
+        match heads {
+            Ok(heads) => self.decide(&line, &heads),
             Err(missing) => {
                 self.report.undecidable(missing, &line);
-                return Ok(());
+                Ok(())
             }
-        };
-        let request = Request {
-            line: &line,
-            operation,
-            organization,
-            facts: line.facts()?,
-        };
-        let name = |set: &Set<'p>, who: &Result<Who, Missing>| match who {
-            Ok(Who::Caller(caller)) => Some(Arc::clone(set.policy.caller(*caller).name())),
-            Ok(Who::Nobody(_)) | Err(_) => None,
-        };
-        let caller = name(&self.base, &base).or_else(|| name(&self.candidate, &candidate));
-        let place = Place { caller, operation };
-        let mut base = judge(&self.base, base, &request);
-        let candidate = judge(&self.candidate, candidate, &request);
-        if is_of_base {
-            self.compare(&mut base, &place, &request);
         }
-        self.tell(base, candidate, place, &line);
-        Ok(())
     }
 
     /// Notes a last line that has no end yet.
@@ -105,6 +88,35 @@ impl<'p> Replay<'p> {
     /// What was found.
     pub fn finish(self) -> Report {
         self.report
+    }
+
+    /// What both sets say of the head.
+    fn heads(
+        &mut self,
+        line: &Line<'_>,
+        identity: &str,
+    ) -> Result<Result<Arc<Heads>, Missing>, LineError> {
+        let identity = Identity::read(identity)?;
+        let base = self.base.who(&identity, line, &self.candidate)?;
+        let candidate = self.candidate.who(&identity, line, &self.base)?;
+        let (operation, organization) = match self.target(line) {
+            Ok(target) => target,
+            Err(missing) => return Ok(Err(missing)),
+        };
+        let name = |set: &Set<'p>, who: &Result<Who, Missing>| match who {
+            Ok(Who::Caller(caller)) => Some(Arc::clone(set.policy.caller(*caller).name())),
+            Ok(Who::Nobody(_)) | Err(_) => None,
+        };
+        let caller = name(&self.base, &base).or_else(|| name(&self.candidate, &candidate));
+        let heads = Arc::new(Heads {
+            place: Place { caller, operation },
+            base: base.map(|who| self.base.head(who, operation, organization)),
+            candidate: candidate.map(|who| self.candidate.head(who, operation, organization)),
+        });
+        if self.base.is_told_by(&identity, &self.candidate) {
+            self.memory.keep(&heads);
+        }
+        Ok(Ok(heads))
     }
 
     /// Which operation it was, and for which organization.
@@ -129,30 +141,46 @@ impl<'p> Replay<'p> {
         Ok((*operation, organization))
     }
 
-    /// What the base says against what it said when the line was written.
-    fn compare(&mut self, base: &mut Said, place: &Place, request: &Request<'_, '_>) {
-        let Some(logged) = logged(request.line, request.operation) else {
-            return;
-        };
-        match &base.verdict {
-            Ok(said) => {
-                let by = match said {
-                    Verdict::Allow(rule) => Some(&**rule),
-                    Verdict::Deny(_, rule) => rule.as_deref(),
-                };
-                let is_caller = |name| place.caller.as_deref() == Some(name);
-                let is_same_caller = request
-                    .line
-                    .caller
-                    .as_ref()
-                    .is_none_or(|it| is_caller(&*it.0));
-                if said.is_allow() != logged.allowed || by != logged.rule || !is_same_caller {
-                    self.report.drift(request.line);
-                }
+    fn is_of_base(&self, line: &Line<'_>) -> bool {
+        let hash = self.base.policy.hash();
+        line.policy.as_ref().is_some_and(|it| it.0 == hash)
+    }
+
+    /// Decides under both sets: at once where no field plays a part.
+    fn decide(&mut self, line: &Line<'_>, heads: &Heads) -> Result<(), LineError> {
+        let place = &heads.place;
+        if let (Ok(Head::Settled(base)), Ok(Head::Settled(candidate))) =
+            (&heads.base, &heads.candidate)
+        {
+            if self.is_of_base(line) {
+                self.report.compare(base, place, line);
             }
+            self.report.add(place, base, candidate, line);
+            return Ok(());
+        }
+        let request = Request {
+            line,
+            operation: place.operation,
+            facts: line.facts()?,
+        };
+        let mut base = self.base.said(&heads.base, &request);
+        let candidate = self.candidate.said(&heads.candidate, &request);
+        if self.is_of_base(line) {
+            self.compare(&mut base, place, &request);
+        }
+        self.tell(base, candidate, place, line);
+        Ok(())
+    }
+
+    /// What the base says against what it said when the line was written.
+    fn compare(&mut self, base: &mut Said<'_>, place: &Place, request: &Request<'_, '_>) {
+        match &base.verdict {
+            Ok(said) => self.report.compare(said, place, request.line),
             // It cannot be decided again, and need not be: this is what was decided.
             Err(_) => {
-                if let Some(grant) = &base.grant {
+                if let Some(grant) = base.grant
+                    && let Some(logged) = logged(request.line, request.operation)
+                {
                     base.verdict = Ok(if logged.allowed {
                         Verdict::Allow(Arc::clone(self.base.policy.grant_name(grant)))
                     } else {
@@ -164,26 +192,17 @@ impl<'p> Replay<'p> {
     }
 
     /// Puts both answers side by side.
-    fn tell(&mut self, base: Said, candidate: Said, place: Place, line: &Line<'_>) {
+    fn tell(&mut self, base: Said<'_>, candidate: Said<'_>, place: &Place, line: &Line<'_>) {
         let missing = match (base.verdict, candidate.verdict) {
             (Ok(base), Ok(candidate)) => {
-                if base.is_allow() == candidate.is_allow() {
-                    self.report.unchanged += 1;
-                } else {
-                    let flip = Flip {
-                        place,
-                        base,
-                        candidate,
-                    };
-                    self.report.flip(flip, line);
-                }
+                self.report.add(place, &base, &candidate, line);
                 return;
             }
             (_, Err(missing)) | (Err(missing), Ok(_)) => missing,
         };
         // Where both say the same, the answer is the same, whatever it is.
         let is_same_set = self.base.policy.hash() == self.candidate.policy.hash();
-        let is_same_terms = match (&base.grant, &candidate.grant) {
+        let is_same_terms = match (base.grant, candidate.grant) {
             (Some(base), Some(candidate)) => {
                 let candidate = self.candidate.policy.applied(candidate);
                 self.base.policy.applied(base).says_the_same(&candidate)
@@ -195,18 +214,6 @@ impl<'p> Replay<'p> {
         } else {
             self.report.undecidable(missing, line);
         }
-    }
-}
-
-fn judge(set: &Set<'_>, who: Result<Who, Missing>, request: &Request<'_, '_>) -> Said {
-    let verdict = match who {
-        Ok(Who::Caller(caller)) => return set.judge(caller, request),
-        Ok(Who::Nobody(code)) => Ok(Verdict::Deny(code, None)),
-        Err(missing) => Err(missing),
-    };
-    Said {
-        verdict,
-        grant: None,
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::line::Line;
-use super::verdict::{Missing, Verdict};
+use super::verdict::{Missing, Verdict, logged};
 use crate::catalogue::OperationIx;
 
 /// The most facts that are told apart: hostile logs can name any number of operations.
@@ -86,8 +86,40 @@ impl Report {
         }
     }
 
-    pub(super) fn flip(&mut self, flip: Flip, line: &Line<'_>) {
+    /// Counts a request that both sets decide.
+    pub(super) fn add(
+        &mut self,
+        place: &Place,
+        base: &Verdict,
+        candidate: &Verdict,
+        line: &Line<'_>,
+    ) {
+        if base.is_allow() == candidate.is_allow() {
+            self.unchanged += 1;
+            return;
+        }
+        let flip = Flip {
+            place: place.clone(),
+            base: base.clone(),
+            candidate: candidate.clone(),
+        };
         self.flips.entry(flip).or_default().add(line);
+    }
+
+    /// What the base says against what it said when the line was written.
+    pub(super) fn compare(&mut self, said: &Verdict, place: &Place, line: &Line<'_>) {
+        let Some(logged) = logged(line, place.operation) else {
+            return;
+        };
+        let by = match said {
+            Verdict::Allow(rule) => Some(&**rule),
+            Verdict::Deny(_, rule) => rule.as_deref(),
+        };
+        let caller = line.caller.as_ref().map(|it| &*it.0);
+        let is_same_caller = caller.is_none_or(|name| place.caller.as_deref() == Some(name));
+        if said.is_allow() != logged.allowed || by != logged.rule || !is_same_caller {
+            self.drift.add(line);
+        }
     }
 
     pub(super) fn undecidable(&mut self, missing: Missing, line: &Line<'_>) {
@@ -98,10 +130,6 @@ impl Report {
             missing
         };
         self.missing.entry(missing).or_default().add(line);
-    }
-
-    pub(super) fn drift(&mut self, line: &Line<'_>) {
-        self.drift.add(line);
     }
 
     /// How many decisions flip.

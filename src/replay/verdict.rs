@@ -31,7 +31,7 @@ impl Verdict {
 }
 
 /// Whose request it is in a set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Who {
     Caller(CallerIx),
     Nobody(Code),
@@ -49,15 +49,23 @@ pub(super) struct Set<'p> {
 pub(super) struct Request<'a, 'l> {
     pub(super) line: &'a Line<'l>,
     pub(super) operation: OperationIx,
-    pub(super) organization: Option<&'a str>,
     pub(super) facts: Facts,
 }
 
-/// What a set says of a request, and the grant that its head has, if it has one.
+/// What a set says of a request's head.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) enum Head {
+    /// All that there is to say.
+    Settled(Verdict),
+    /// It is let through so far, and the fields come next.
+    Asks(Grant),
+}
+
+/// What a set says of a request, and the grant whose terms are about its fields, if there is one.
+#[derive(Debug)]
+pub(super) struct Said<'h> {
     pub(super) verdict: Result<Verdict, Missing>,
-    pub(super) grant: Option<Grant>,
+    pub(super) grant: Option<&'h Grant>,
 }
 
 impl<'p> Set<'p> {
@@ -106,21 +114,57 @@ impl<'p> Set<'p> {
         })
     }
 
-    /// Decides again: the head, then the fields of query and body, as a request is judged.
-    pub(super) fn judge(&self, caller: CallerIx, request: &Request<'_, '_>) -> Said {
-        let (operation, organization) = (request.operation, request.organization);
-        let grant = match self.policy.decide(caller, operation, organization) {
-            policy::Decision::Allow(grant) => grant,
-            policy::Decision::Deny(denied) => {
-                let verdict = Verdict::Deny(denied.code(), denied.rule().map(Arc::clone));
-                return Said {
-                    verdict: Ok(verdict),
-                    grant: None,
-                };
+    /// Whether nothing else of a line plays a part in whose request it is, in either set.
+    pub(super) fn is_told_by(&self, identity: &Identity<'_>, other: &Self) -> bool {
+        match identity {
+            Identity::Jwt { .. } => true,
+            Identity::ApiKey { id } => {
+                let stored = [self.policy.key(id), other.policy.key(id)];
+                let mut stored = stored.into_iter().flatten().peekable();
+                stored.peek().is_some() && stored.all(|key| key.expires.is_none())
             }
+        }
+    }
+
+    /// Decides the head again.
+    pub(super) fn head(
+        &self,
+        who: Who,
+        operation: OperationIx,
+        organization: Option<&str>,
+    ) -> Head {
+        let caller = match who {
+            Who::Caller(caller) => caller,
+            Who::Nobody(code) => return Head::Settled(Verdict::Deny(code, None)),
         };
-        let applied = self.policy.applied(&grant);
-        let name = self.policy.grant_name(&grant);
+        match self.policy.decide(caller, operation, organization) {
+            policy::Decision::Allow(grant) if self.policy.applied(&grant).asks_nothing() => {
+                Head::Settled(Verdict::Allow(Arc::clone(self.policy.grant_name(&grant))))
+            }
+            policy::Decision::Allow(grant) => Head::Asks(grant),
+            policy::Decision::Deny(denied) => {
+                Head::Settled(Verdict::Deny(denied.code(), denied.rule().map(Arc::clone)))
+            }
+        }
+    }
+
+    /// Decides the fields of query and body, where they play a part.
+    pub(super) fn said<'h>(
+        &self,
+        head: &'h Result<Head, Missing>,
+        request: &Request<'_, '_>,
+    ) -> Said<'h> {
+        let (verdict, grant) = match head {
+            Ok(Head::Asks(grant)) => (self.fields(grant, request), Some(grant)),
+            Ok(Head::Settled(verdict)) => (Ok(verdict.clone()), None),
+            Err(missing) => (Err(missing.clone()), None),
+        };
+        Said { verdict, grant }
+    }
+
+    fn fields(&self, grant: &Grant, request: &Request<'_, '_>) -> Result<Verdict, Missing> {
+        let applied = self.policy.applied(grant);
+        let name = self.policy.grant_name(grant);
         let refused = |refused| {
             let stop = Stop::Fields(refused);
             Verdict::Deny(stop.code(), stop.rule().map(Arc::clone))
@@ -144,17 +188,16 @@ impl<'p> Set<'p> {
             },
         };
         // A refusal by either is one, whatever is not known of the other.
-        let verdict = match query {
+        match query {
             Ok(Some(denied)) => Ok(denied),
-            Ok(None) => body().map(|it| it.unwrap_or_else(|| Verdict::Allow(Arc::clone(name)))),
+            Ok(None) => {
+                let allow = || Verdict::Allow(Arc::clone(name));
+                body().map(|it| it.unwrap_or_else(allow))
+            }
             Err(missing) => match body() {
                 Ok(Some(denied)) => Ok(denied),
                 Ok(None) | Err(_) => Err(missing),
             },
-        };
-        Said {
-            verdict,
-            grant: Some(grant),
         }
     }
 }

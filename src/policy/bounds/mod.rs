@@ -177,6 +177,16 @@ impl<'p> Applied<'p> {
         }
     }
 
+    /// Whether nothing in the query or the body plays a part.
+    pub fn asks_nothing(&self) -> bool {
+        let is_of_query = |it: &&Guard| !it.is_in_body() && !self.grants_query(it.path());
+        !self.reads_body()
+            && self.upload().is_none()
+            && self.unknown(Place::Query).is_none()
+            && self.query_rulings().is_empty()
+            && !self.guards().any(|it| is_of_query(&it))
+    }
+
     /// Whether both say the same of every request, whatever their rules are called.
     pub fn says_the_same(&self, other: &Self) -> bool {
         let terms = |it: &Source<'p>| it.terms;
