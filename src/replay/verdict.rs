@@ -156,6 +156,11 @@ impl<'p> Set<'p> {
     ) -> Said<'h> {
         let (verdict, grant) = match head {
             Ok(Head::Asks(grant)) => (self.fields(grant, request), Some(grant)),
+            // No rule asks for anything, and a key that is guarded elsewhere is refused all the same.
+            Ok(Head::Settled(Verdict::Allow(rule))) if names_a_guard(request) => {
+                let denied = Verdict::Deny(Code::FieldDenied, Some(Arc::clone(rule)));
+                (Ok(denied), None)
+            }
             Ok(Head::Settled(verdict)) => (Ok(verdict.clone()), None),
             Err(missing) => (Err(missing.clone()), None),
         };
@@ -200,6 +205,15 @@ impl<'p> Set<'p> {
             },
         }
     }
+}
+
+/// Whether the query had a key that some operation guards, and that this one is not known to take.
+fn names_a_guard(request: &Request<'_, '_>) -> bool {
+    let mut unknown = request.facts.unknown.iter();
+    unknown.any(|name| {
+        name.strip_prefix("query.")
+            .is_some_and(catalogue::is_guarded_anywhere)
+    })
 }
 
 /// When the request came: keys end at some time.

@@ -182,7 +182,7 @@ impl<'p> Applied<'p> {
         let is_of_query = |it: &&Guard| !it.is_in_body() && !self.grants_query(it.path());
         !self.reads_body()
             && self.upload().is_none()
-            && self.unknown(Place::Query).is_none()
+            && self.unknown(Place::Query, None).is_none()
             && self.query_rulings().is_empty()
             && !self.guards().any(|it| is_of_query(&it))
     }
