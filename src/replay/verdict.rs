@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::line::{Decision, Identity, Line, LineError, is_whole};
-use crate::catalogue::{OperationIx, Takes};
+use crate::catalogue::{self, OperationIx, Takes};
 use crate::policy::bounds::{Applied, Facts, Upload, judge_facts, judge_query_facts};
 use crate::policy::{self, CallerIx, Grant, Known, Match, Policy, Stop};
 use crate::problem::Code;
