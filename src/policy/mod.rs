@@ -7,7 +7,7 @@
 //!
 //! `deny` beats `allow`, and what nothing allows is denied. [`Policy::decide`]
 //! judges a request's head; a grant can carry [`bounds`] on fields of the query
-//! and the body, which [`judge`] applies. A field of the language that belongs
+//! and the body, which `judge` applies. A field of the language that belongs
 //! to a later version is a load error, since a rule that is not enforced must
 //! not look as if it were.
 //!

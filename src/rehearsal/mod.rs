@@ -1,7 +1,7 @@
 //! What a policy set makes of a request that nobody sends: for `tollgate test` and `tollgate explain`. Pure.
 //!
-//! [`request`] says which request is meant and what the gateway would say of it,
-//! [`cases`] reads `*.test.yaml` files, [`suite`] runs them and counts which rules
+//! `request` says which request is meant and what the gateway would say of it,
+//! `cases` reads `*.test.yaml` files, `suite` runs them and counts which rules
 //! they reach. What decides is [`Policy::judge_whole`](crate::policy::Policy::judge_whole)
 //! and nothing else, so that no test can pass by another rule than the gateway's.
 //!

@@ -25,7 +25,7 @@ use super::authorize::{Granted, refuse};
 use crate::body::{Body, BoxError, full, is_json};
 use crate::catalogue::OperationIx;
 use crate::exchange::Exchange;
-use crate::policy::bounds::Facts;
+use crate::policy::bounds::{Facts, Judged};
 use crate::policy::{CallerIx, Grant, Policy, Stop};
 use crate::rejection::Rejection;
 use crate::ruleset::Limiters;
@@ -36,6 +36,8 @@ pub use upload::TooMuch;
 
 /// The largest body that is read, in bytes: prompts and schemas are far smaller.
 pub const MAX_BODY: usize = 2 * 1024 * 1024;
+/// A larger body is judged beside the threads that serve everybody.
+const MAX_INLINE: usize = 64 * 1024;
 /// The usual time for a body that is read.
 pub const BODY_TIME: Duration = Duration::from_secs(60);
 
@@ -176,13 +178,21 @@ async fn judge(
     let proof = &exchange.proof;
     let policy = proof.policy();
     let text = judged_text(exchange.request.headers(), &bytes);
-    let judged = policy.judge_bytes(proof.grant(), text);
+    let (judged, shadow) = if text.len() > MAX_INLINE {
+        let (policy, grant) = (Arc::clone(policy), proof.grant().clone());
+        let (shadow, bytes) = (proof.shadow().cloned(), bytes.clone());
+        let judging = move || judge_both(&policy, &grant, shadow.as_ref(), &bytes);
+        // It does not panic; if it did, that would be a bug of ours.
+        let judged = tokio::task::spawn_blocking(judging).await;
+        judged.map_err(|_| Rejection::Internal)?
+    } else {
+        judge_both(policy, proof.grant(), proof.shadow(), text)
+    };
     let (forwarded, facts) = (judged.forwarded, judged.facts);
     let outcome = match judged.refused {
         Some(refused) => Err(Stop::Fields(refused)),
         None => Ok(proof.grant().clone()),
     };
-    let shadow = shadow_outcome(policy, proof.shadow(), text);
     if let Some(shadow) = shadow
         && let Some(shadow) = policy.shadowed(&outcome, &shadow)
     {
@@ -210,6 +220,17 @@ async fn judge(
     headers.remove(CONTENT_ENCODING);
     *exchange.request.body_mut() = full(forwarded.map_or(bytes, Bytes::from));
     Ok(permit(exchange, facts))
+}
+
+/// What the live rules make of a body, and whether shadowed ones would let it through.
+fn judge_both(
+    policy: &Policy,
+    grant: &Grant,
+    shadow: Option<&Result<Grant, Stop>>,
+    text: &[u8],
+) -> (Judged, Option<Result<Grant, Stop>>) {
+    let judged = policy.judge_bytes(grant, text);
+    (judged, shadow_outcome(policy, shadow, text))
 }
 
 /// What is judged of a body. Who sends none sends no field, and what has to be there is still put in. A body that is
