@@ -87,9 +87,7 @@ fuzz_target!(|input: &[u8]| -> Corpus {
             }
         }
         // What the log keeps of a body that could be read leads to the same answer, or to none.
-        if is_read
-            && let Ok(document) = Document::parse(body)
-        {
+        if is_read && let Ok(document) = Document::parse(body) {
             let judged = policy.judge_body(&grant, &document);
             if document.root().members().is_some()
                 && !judged.facts.more_unknown

@@ -9,7 +9,8 @@ use tollgate::catalogue::OperationIx;
 use tollgate::document::Report;
 use tollgate::policy::{Body, PolicyFiles, compile};
 
-const BODY: &[u8] = br#"{"prompt":"x","max_acu_limit":7,"tags":["a"],"session_secrets":[{"key":"k","value":"v"}]}"#;
+const BODY: &[u8] =
+    br#"{"prompt":"x","max_acu_limit":7,"tags":["a"],"session_secrets":[{"key":"k","value":"v"}]}"#;
 
 fuzz_target!(|input: &str| -> Corpus {
     let mut files = vec![("team.yaml", input)];
