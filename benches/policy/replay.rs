@@ -73,7 +73,7 @@ fn line(random: &mut Random, number: usize, credentials: Credentials, hash: &str
     let (operation, method, below, rule, body) = if is_create {
         let limit = 1 + random.below(20);
         let fields = format!(
-            ",\"fields\":{{\"query.devin_id\":null,\"body.max_acu_limit\":{limit},\"body.create_as_user_id\":null,\"body.bypass_approval\":null,\"body.session_links\":null,\"body.devin_mode\":null,\"body.secret_ids\":null}},\"body_judged\":true"
+            ",\"fields\":{{\"query.devin_id\":null,\"body.max_acu_limit\":{limit},\"body.create_as_user_id\":null,\"body.bypass_approval\":null,\"body.session_links\":null,\"body.devin_mode\":null,\"body.advanced_mode\":null,\"body.is_advanced\":null,\"body.secret_ids\":null}},\"body_judged\":true"
         );
         ("sessions.create", "POST", "", 0, fields)
     } else {

@@ -68,7 +68,7 @@ pub(crate) fn team(
                 0 => ", body: { max_acu_limit: { default: 5, max: 20 } }",
                 _ => "",
             };
-            writeln!(text, "  - {{ name: {name}-{at}, {callers}operations: [\"{operations}\"], organizations: [org-{number}, org-{at}]{body} }}").unwrap();
+            writeln!(text, "  - {{ name: {name}-{at}, {callers}operations: [\"{operations}\"], organizations: [org-{number}, common-{at}]{body} }}").unwrap();
         }
     };
     match rules {
