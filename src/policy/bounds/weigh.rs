@@ -74,7 +74,7 @@ enum Said {
 /// Judges a value by all rules for its field; the grant's comes first.
 pub fn weigh(rulings: &[Ruling<'_>], seen: &Seen<'_>) -> Weighed {
     if !seen.is_there() {
-        return weigh_absent(rulings, seen);
+        return weigh_absent(rulings);
     }
     if let Some(ruling) = rulings
         .iter()
@@ -106,7 +106,7 @@ pub fn weigh(rulings: &[Ruling<'_>], seen: &Seen<'_>) -> Weighed {
     }
 }
 
-fn weigh_absent(rulings: &[Ruling<'_>], seen: &Seen<'_>) -> Weighed {
+fn weigh_absent(rulings: &[Ruling<'_>]) -> Weighed {
     let default = rulings.iter().find_map(|it| it.rule.default.as_ref());
     let mut value = match default {
         Some(default) => default.clone(),
@@ -140,7 +140,6 @@ fn weigh_absent(rulings: &[Ruling<'_>], seen: &Seen<'_>) -> Weighed {
         }
         refused @ (Weighed::Refuse { .. } | Weighed::Undecidable) => return refused,
     }
-    let _ = seen;
     Weighed::Replace(value)
 }
 
