@@ -25,6 +25,7 @@ use crate::cli::{Failure, Format, print};
 use crate::clock::{Clock, SystemClock};
 use crate::document::Report;
 use crate::fake_devin::{self, FakeDevin};
+use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::pipeline::access_log::{MemoryLog, Output, Sink};
 use crate::pipeline::bounds::BODY_TIME;
@@ -177,6 +178,7 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
         },
         body_time: BODY_TIME,
         upstream_total: timeouts.total,
+        ledger: Ledger::default(),
         log: Sink::open(output)?,
         clock: Arc::new(clock),
     };

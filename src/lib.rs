@@ -11,7 +11,7 @@
 //! proof and gives the next, and only what is permitted gets the token:
 //!
 //! ```text
-//! Arrival → trace → access log → problem ─ Arrived → Classified → Identified → Granted → Permitted → Outbound → Devin
+//! Arrival → trace → access log → problem ─ Arrived → Classified → Identified → Granted → Permitted → Owned → Intended → Funded → Outbound → Devin
 //! ```
 //!
 //! The order is checked by the compiler. This is the right one:
@@ -70,10 +70,13 @@ pub mod rejection;
 pub mod serve;
 pub mod trail;
 // What it is judged by: pure.
+pub mod acu;
 pub mod api_key;
+pub mod budget;
 pub mod catalogue;
 pub mod filter;
 pub mod json;
+pub mod ledger;
 pub mod policy;
 pub mod redact;
 pub mod replay;
@@ -108,15 +111,19 @@ use body::Body;
 use catalogue::Catalogue;
 use clock::Clock;
 use exchange::Exchange;
+use ledger::Ledger;
 use metrics::Metrics;
 use pipeline::access_log::{AccessLogLayer, Sink};
+use pipeline::attempts::AttemptsLayer;
 use pipeline::authenticate::{Authenticate, Issuer};
 use pipeline::authorize::Authorize;
 use pipeline::bounds::BoundsLayer;
 use pipeline::credential::{Credential, Outbound, Pinned};
 use pipeline::edge::Arrival;
 use pipeline::filter::FilterLayer;
+use pipeline::fund::FundLayer;
 use pipeline::limit::Limit;
+use pipeline::ownership::OwnershipLayer;
 use pipeline::pages::PagesLayer;
 use pipeline::problem::ProblemsLayer;
 use pipeline::stage::StageLayer;
@@ -145,6 +152,8 @@ pub struct Parts {
     pub log: Sink,
     /// What is counted.
     pub metrics: Metrics,
+    /// What is held and spent, and whose each session is.
+    pub ledger: Ledger,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
 }
@@ -189,6 +198,12 @@ where
         .layer(StageLayer::new(Limit))
         // Whether their body is within the grant's bounds; from here on it is the one that was judged.
         .layer(BoundsLayer::new(parts.body_time))
+        // Whether the session is theirs.
+        .layer(OwnershipLayer::new(parts.ledger.clone()))
+        // One intent, one session: a repeat becomes the client of the attempt that is under way.
+        .layer(AttemptsLayer::new(parts.ledger.clone()))
+        // What can spend is held before it leaves, or it does not leave.
+        .layer(FundLayer::new(parts.ledger.clone()))
         // What they may see of a list of organizations. Behind the limit: all pages of a list are one request.
         .layer(FilterLayer::new(parts.upstream_total))
         // Only what is permitted gets the token, and nothing below decides any more.

@@ -7,6 +7,7 @@ use super::{Config, Failure, Format, print};
 use crate::Parts;
 use crate::clock::{Clock, SystemClock};
 use crate::document::Report;
+use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::pipeline::access_log::Sink;
 use crate::pipeline::bounds::BODY_TIME;
@@ -71,6 +72,7 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         pinned: settings.pinned,
         body_time: BODY_TIME,
         upstream_total: settings.timeouts.total,
+        ledger: Ledger::default(),
         log,
         clock,
     };

@@ -15,7 +15,7 @@ use http::header::{
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 
-use super::Permitted;
+use super::Funded;
 use super::stage::Stage;
 use crate::catalogue::OperationIx;
 use crate::exchange::Exchange;
@@ -81,10 +81,10 @@ impl Credential {
     }
 }
 
-impl Stage<Permitted> for Credential {
+impl Stage<Funded> for Credential {
     type Out = Outbound;
 
-    fn judge(&self, mut exchange: Exchange<Permitted>) -> Result<Exchange<Outbound>, Rejection> {
+    fn judge(&self, mut exchange: Exchange<Funded>) -> Result<Exchange<Outbound>, Rejection> {
         let mut headers = HeaderMap::with_capacity(16);
         for (name, value) in exchange.request.headers() {
             if FORWARDED.contains(name) {
@@ -95,7 +95,7 @@ impl Stage<Permitted> for Credential {
         headers.insert(VIA, HeaderValue::from_static("1.1 tollgate"));
         headers.insert(AUTHORIZATION, self.token.header());
 
-        let path = PathAndQuery::try_from(exchange.proof.path_and_query());
+        let path = PathAndQuery::try_from(exchange.proof.permitted().path_and_query());
         let uri = path.ok().and_then(|path| {
             Uri::builder()
                 .scheme(self.pinned.scheme.clone())
@@ -106,12 +106,12 @@ impl Stage<Permitted> for Credential {
         });
         // A target that was read is always a path; if it were not, this would be a bug of ours.
         *exchange.request.uri_mut() = uri.ok_or(Rejection::Internal)?;
-        *exchange.request.method_mut() = exchange.proof.operation().row().verb.method();
+        *exchange.request.method_mut() = exchange.proof.permitted().operation().row().verb.method();
         *exchange.request.headers_mut() = headers;
         *exchange.request.version_mut() = Version::HTTP_11;
         exchange.request.extensions_mut().clear();
-        Ok(exchange.prove(|permitted| Outbound {
-            operation: permitted.operation(),
+        Ok(exchange.prove(|funded| Outbound {
+            operation: funded.permitted().operation(),
         }))
     }
 }

@@ -22,7 +22,7 @@ use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use tower::{Layer, Service, ServiceExt};
 
 use super::BoxFuture;
-use super::Permitted;
+use super::Funded;
 use crate::body::{Body, BoxError, DeadlineExceeded, empty, full, is_json};
 use crate::exchange::Exchange;
 use crate::filter::{Paging, filter};
@@ -82,9 +82,9 @@ pub struct Filter<S> {
     inner: S,
 }
 
-impl<S> Service<Exchange<Permitted>> for Filter<S>
+impl<S> Service<Exchange<Funded>> for Filter<S>
 where
-    S: Service<Exchange<Permitted>, Response = Response<Body>, Error = Rejection>
+    S: Service<Exchange<Funded>, Response = Response<Body>, Error = Rejection>
         + Clone
         + Send
         + 'static,
@@ -98,8 +98,8 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, exchange: Exchange<Permitted>) -> Self::Future {
-        let proof = &exchange.proof;
+    fn call(&mut self, exchange: Exchange<Funded>) -> Self::Future {
+        let proof = exchange.proof.permitted();
         let is_whole = !proof.operation().row().filtered
             || proof.policy().shows_all(proof.caller(), proof.operation());
         if is_whole {
@@ -119,9 +119,9 @@ where
 }
 
 /// Reads pages until something of one is left, or none is left to read.
-async fn answer<S>(mut inner: S, exchange: Exchange<Permitted>) -> Result<Response<Body>, Rejection>
+async fn answer<S>(mut inner: S, exchange: Exchange<Funded>) -> Result<Response<Body>, Rejection>
 where
-    S: Service<Exchange<Permitted>, Response = Response<Body>, Error = Rejection>,
+    S: Service<Exchange<Funded>, Response = Response<Body>, Error = Rejection>,
 {
     let Exchange {
         request,
@@ -129,9 +129,10 @@ where
         mut proof,
     } = exchange;
     let headers = asked(request.headers());
-    let (policy, caller) = (Arc::clone(proof.policy()), proof.caller());
-    let operation = proof.operation();
-    let mut paging = Paging::new(proof.query(), policy.shows_at_most(caller, operation));
+    let asked_for = proof.permitted();
+    let (policy, caller) = (Arc::clone(asked_for.policy()), asked_for.caller());
+    let operation = asked_for.operation();
+    let mut paging = Paging::new(asked_for.query(), policy.shows_at_most(caller, operation));
     let mut dropped = 0;
     for pages in 1..=MAX_PAGES {
         let page = fetch(&mut inner, &headers, &trail, proof.clone()).await?;
@@ -147,7 +148,7 @@ where
                 let query = paging.next(&cursor);
                 let query = query.ok_or_else(|| invalid("the cursor of a page came again"))?;
                 proof = proof.with_query(query);
-                if proof.path_and_query().len() > MAX_TARGET {
+                if proof.permitted().path_and_query().len() > MAX_TARGET {
                     return Err(invalid("the cursor of a page is too long to ask with"));
                 }
             }
@@ -181,10 +182,10 @@ async fn fetch<S>(
     inner: &mut S,
     headers: &HeaderMap,
     trail: &Arc<Trail>,
-    proof: Permitted,
+    proof: Funded,
 ) -> Result<Response<Body>, Rejection>
 where
-    S: Service<Exchange<Permitted>, Response = Response<Body>, Error = Rejection>,
+    S: Service<Exchange<Funded>, Response = Response<Body>, Error = Rejection>,
 {
     // Method and target are the proof's.
     let mut request = Request::new(empty());

@@ -1,18 +1,21 @@
 //! The layers, in the order of the request path.
 //!
 //! `edge` (tower-http's ring) → `trace` → `access_log` → `problem` → `pages` →
-//! `target` → `authenticate` → `authorize` → `bounds` → `limit` → `filter` →
-//! `credential` → `upstream`. [`crate::gateway`] puts them together; no layer names another,
+//! `target` → `authenticate` → `authorize` → `limit` → `bounds` → `ownership` → `attempts` → `fund` →
+//! `filter` → `credential` → `upstream`. [`crate::gateway`] puts them together; no layer names another,
 //! each names only the proof that it takes and the one that it makes.
 
 pub mod access_log;
+pub mod attempts;
 pub mod authenticate;
 pub mod authorize;
 pub mod bounds;
 pub mod credential;
 pub mod edge;
 pub mod filter;
+pub mod fund;
 pub mod limit;
+pub mod ownership;
 pub mod pages;
 pub mod problem;
 pub mod stage;
@@ -26,6 +29,7 @@ use std::pin::Pin;
 pub use authenticate::Identified;
 pub use authorize::Granted;
 pub use bounds::Permitted;
+pub use fund::Funded;
 pub use problem::Arrived;
 pub use target::Classified;
 

@@ -42,6 +42,7 @@ pub fn compile(files: &PolicyFiles, issuers: &[&str], report: &mut Report) -> Op
             callers: Vec::new(),
             rules: Vec::new(),
             limits: Vec::new(),
+            budgets: Vec::new(),
             keys: HashMap::new(),
             subjects: HashMap::new(),
             hash: content_hash(files),
@@ -143,6 +144,7 @@ impl Compiler<'_> {
                 owner: owner.clone(),
                 rules: Vec::new(),
                 limit: None,
+                budgets: Vec::new(),
                 span: entry.name.span,
             });
             let of_team = self.of_team.entry(team.to_string()).or_default();

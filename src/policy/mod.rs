@@ -32,6 +32,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::budget::Budget;
 use crate::catalogue::{self, OperationIx, OperationSet, Scope};
 use crate::document::Span;
 
@@ -52,6 +53,7 @@ pub struct Policy {
     callers: Vec<Caller>,
     rules: Vec<Rule>,
     limits: Vec<Limit>,
+    budgets: Vec<Arc<Budget>>,
     keys: HashMap<String, StoredKey>,
     subjects: HashMap<String, Subjects>,
     hash: String,
@@ -65,6 +67,8 @@ pub struct Caller {
     owner: Option<Arc<str>>,
     rules: Vec<RuleIx>,
     limit: Option<LimitIx>,
+    /// The budgets that its spending counts in, live and shadowed, in the order of the files.
+    budgets: Vec<Arc<Budget>>,
     /// Where the policy defines it.
     span: Span,
 }
@@ -307,6 +311,16 @@ impl Policy {
     /// The places of all callers.
     pub fn caller_ixs(&self) -> impl Iterator<Item = CallerIx> + use<> {
         (0..self.callers.len()).map(CallerIx)
+    }
+
+    /// All budgets, in the order of the files.
+    pub fn budgets(&self) -> &[Arc<Budget>] {
+        &self.budgets
+    }
+
+    /// The budgets that this caller's spending counts in, shadowed ones too.
+    pub fn budgets_of(&self, caller: CallerIx) -> &[Arc<Budget>] {
+        &self.caller(caller).budgets
     }
 
     /// The limit at this place.

@@ -274,6 +274,7 @@ impl World {
             pinned: setup.pinned.unwrap_or_else(|| at(fake_address)),
             body_time: setup.body_time,
             upstream_total: setup.timeouts.total,
+            ledger: tollgate::ledger::Ledger::default(),
             log: sink.clone(),
             clock: setup.clock,
         };

@@ -136,6 +136,16 @@ pub enum Above {
     Clamp,
 }
 
+/// What becomes of a cap for which a budget has no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NoRoom {
+    /// The request is refused.
+    #[default]
+    Refuse,
+    /// What there is room for is sent instead, if that is at least `min`, or one.
+    Clamp,
+}
+
 /// Whether a field has to be there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Presence {
@@ -159,6 +169,8 @@ pub struct FieldRule {
     pub max: Option<i64>,
     /// What becomes of a greater one.
     pub above: Above,
+    /// What becomes of a cap for which a budget has no room; of `max_acu_limit` only.
+    pub no_room: NoRoom,
     /// The values that it may have; of a list, each element.
     pub one_of: Option<Vec<Scalar>>,
     /// The forms that it may have; of a list, each element.

@@ -16,6 +16,7 @@ mod weigh;
 
 use std::sync::Arc;
 
+use crate::acu::Acu;
 use crate::catalogue::{Guard, Operation, Takes};
 use crate::json::Invalid;
 
@@ -23,7 +24,7 @@ pub use body::{judge_body, judge_facts};
 pub use clash::{Clash, clash};
 use facts::cut;
 pub use facts::{Fact, Facts, MAX_UNKNOWN};
-pub use field::{Above, FieldPath, FieldRule, Presence, Scalar, Step};
+pub use field::{Above, FieldPath, FieldRule, NoRoom, Presence, Scalar, Step};
 pub use pattern::Pattern;
 pub use query::{judge_query, judge_query_facts};
 pub use seen::Seen;
@@ -42,6 +43,42 @@ pub struct Terms {
     pub reveals: bool,
     /// What an upload may be.
     pub upload: Option<Upload>,
+    /// Which sessions its operations may touch; where nothing is said, the caller's own.
+    pub sessions: Option<Reach>,
+    /// What is charged for a spend that has no cap; without it, such a spend is refused.
+    pub uncapped: Option<Uncapped>,
+}
+
+/// Which sessions a grant's operations may touch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// Those that the caller created, and their children.
+    #[default]
+    Own,
+    /// Those that a caller of the same team created.
+    Team,
+    /// All, also those that nobody here created.
+    Any,
+}
+
+/// What a spend without a cap is charged as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uncapped {
+    /// So many ACUs.
+    pub acus: Acu,
+    /// How often.
+    pub per: UncappedPer,
+    /// Whether what was set up is disabled where a later window has no room.
+    pub disables: bool,
+}
+
+/// How often a spend without a cap is charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UncappedPer {
+    /// Once for each request.
+    Run,
+    /// For each window of the shortest budget that applies, while what was set up exists.
+    Window,
 }
 
 impl Terms {
@@ -53,6 +90,8 @@ impl Terms {
             refuses_unknown: false,
             reveals: false,
             upload: None,
+            sessions: None,
+            uncapped: None,
         }
     }
 
@@ -98,6 +137,24 @@ impl Upload {
         Self {
             max_bytes: least(self.max_bytes, other.max_bytes),
             max_parts: least(self.max_parts, other.max_parts),
+        }
+    }
+}
+
+/// What is said of a cap that has to fit into a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CapTerms {
+    /// The least that may be sent, in whole ACUs; at least one.
+    pub min: i64,
+    /// What becomes of a cap that does not fit.
+    pub no_room: NoRoom,
+}
+
+impl Default for CapTerms {
+    fn default() -> Self {
+        Self {
+            min: 1,
+            no_room: NoRoom::Refuse,
         }
     }
 }
@@ -211,6 +268,33 @@ impl<'p> Applied<'p> {
                 || self
                     .sources()
                     .any(|source| source.terms.read_body(self.operation)))
+    }
+
+    /// Which sessions may be touched.
+    pub fn reach(&self) -> Reach {
+        self.grant.terms.sessions.unwrap_or_default()
+    }
+
+    /// What a spend without a cap is charged as, if the grant allows one.
+    pub fn uncapped(&self) -> Option<Uncapped> {
+        self.grant.terms.uncapped
+    }
+
+    /// What is said of the cap beside what [`weigh`] judges: the least that may be sent, and whether a cap that a
+    /// budget has no room for may be lowered. Every source that says a least is held to.
+    pub fn cap_terms(&self) -> CapTerms {
+        let rules = self.sources().flat_map(|source| {
+            let body = source.terms.body.iter();
+            body.filter(|(path, _)| path.as_str() == "max_acu_limit")
+                .map(|(_, rule)| rule)
+        });
+        let mut terms = CapTerms::default();
+        for rule in rules {
+            terms.min = terms.min.max(rule.min.unwrap_or(1));
+        }
+        let granted = self.granted_body("max_acu_limit");
+        terms.no_room = granted.map_or(NoRoom::Refuse, |rule| rule.no_room);
+        terms
     }
 
     /// What the upload may be; the tightest of all.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value as Json;
 
 use super::super::bounds::{
-    Above, FieldPath, FieldRule, Pattern, Place, Presence, Scalar, Terms, Upload,
+    Above, FieldPath, FieldRule, NoRoom, Pattern, Place, Presence, Scalar, Terms, Upload,
 };
 use super::rule::{flag, texts};
 use crate::document::{Node, Report, Span, Table, Value};
@@ -253,6 +253,7 @@ fn field(
         add,
         max_items,
         max_length,
+        no_room: NoRoom::default(),
     };
     let asks_for_elements = rule.presence != Presence::Free || rule.default.is_some();
     if name.ends_with("[]") && place == Place::Body && asks_for_elements {

@@ -1,0 +1,100 @@
+//! Budgets: what a scope may spend in a calendar window. Pure.
+//!
+//! A policy's `budgets:` become [`Budget`]s. What has been spent and held is the
+//! ledger's ([`crate::ledger`]); a budget only says which entries count (its
+//! [`Account`]), from when until when ([`Every::window`]), and how much they may be.
+//! So an edit of a budget moves no money: under its new definition, the same
+//! entries count (L9).
+
+mod window;
+
+use std::sync::Arc;
+
+use crate::acu::Acu;
+
+pub use window::{Every, Window, Zone};
+
+/// How a budget is split inside its scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Per {
+    /// One account for all; only in guard rails.
+    Everyone,
+    /// One account for each organization.
+    Organization,
+    /// One account for each team; in a team's file, the team's.
+    Team,
+    /// One account for each caller.
+    Caller,
+}
+
+/// A budget of a policy set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Budget {
+    /// `team/name`; for guard rails, `file/name`. Shown.
+    pub name: Arc<str>,
+    /// What adjustments and raises are kept under: `id:`, or the name.
+    pub id: Arc<str>,
+    /// The team whose entries alone count; none for guard rails.
+    pub team: Option<Arc<str>>,
+    /// How it is split.
+    pub per: Per,
+    /// How much may be spent and held in one window.
+    pub limit: Acu,
+    /// The window.
+    pub every: Every,
+    /// The percentages of the limit at which somebody is told, ascending.
+    pub alert_at: Vec<u8>,
+    /// Evaluated and logged, never held.
+    pub shadow: bool,
+}
+
+/// Whose spending an entry of the ledger is. Names as they were when it was made.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Payer {
+    /// The organization.
+    pub organization: Arc<str>,
+    /// The team.
+    pub team: Arc<str>,
+    /// The caller.
+    pub caller: Arc<str>,
+}
+
+/// Which entries a budget counts for a request: those whose payer agrees with every name that is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Account {
+    /// Only of this organization.
+    pub organization: Option<Arc<str>>,
+    /// Only of this team.
+    pub team: Option<Arc<str>>,
+    /// Only of this caller.
+    pub caller: Option<Arc<str>>,
+}
+
+impl Account {
+    /// Whether this payer's entries count.
+    pub fn counts(&self, payer: &Payer) -> bool {
+        let agrees = |wanted: &Option<Arc<str>>, has: &Arc<str>| {
+            wanted.as_ref().is_none_or(|wanted| wanted == has)
+        };
+        agrees(&self.organization, &payer.organization)
+            && agrees(&self.team, &payer.team)
+            && agrees(&self.caller, &payer.caller)
+    }
+}
+
+impl Budget {
+    /// Which entries count beside those of this payer.
+    pub fn account(&self, payer: &Payer) -> Account {
+        let mut account = Account {
+            team: self.team.clone(),
+            ..Account::default()
+        };
+        match self.per {
+            Per::Everyone => {}
+            Per::Organization => account.organization = Some(Arc::clone(&payer.organization)),
+            Per::Team => account.team = Some(Arc::clone(&payer.team)),
+            Per::Caller => account.caller = Some(Arc::clone(&payer.caller)),
+        }
+        account
+    }
+}

@@ -1,0 +1,75 @@
+//! The ledger: what is held, what is spent, and whose each session is.
+//!
+//! The budget stage of the request path takes a hold here before a request that
+//! can spend leaves; the reconciler settles it by what Devin says. Ownership and
+//! self-service read here too, so that there is one number (L10).
+
+mod session;
+
+pub use session::{Known, Position, SessionId};
+
+use std::sync::Arc;
+
+use crate::budget::Account;
+
+/// The store cannot be used now.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the ledger cannot be used: {0}")]
+pub struct StoreError(pub Arc<str>);
+
+/// What a hold is known by; it stands in the tag of a session that is created, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HoldId(pub uuid::Uuid);
+
+impl HoldId {
+    /// A new one; later ones are greater.
+    #[expect(clippy::new_without_default, reason = "two of them are never equal")]
+    pub fn new() -> Self {
+        Self(uuid::Uuid::now_v7())
+    }
+}
+
+impl std::fmt::Display for HoldId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.simple().fmt(f)
+    }
+}
+
+/// How a hold whose outcome was unknown was resolved (L5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// It was carried out: of a create, Devin's record of the session, as JSON; of a message, its session's.
+    Accepted(bytes::Bytes),
+    /// It was never carried out: the hold is released, and the attempt is over.
+    Absent,
+    /// It was carried out as far as anybody can tell, and no record of it can be given.
+    Unresolvable,
+}
+
+/// The ledger, cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {}
+
+impl Ledger {
+    /// What is known of a session; `None` if the ledger does not know it. Answered from a bounded cache where it
+    /// can be, since whose a session is never changes.
+    ///
+    /// # Errors
+    /// The store does not answer, and the cache does not have it.
+    pub async fn session(&self, _: &SessionId) -> Result<Option<Arc<Known>>, StoreError> {
+        Err(StoreError("not built yet".into()))
+    }
+
+    /// The sessions of these payers (children of theirs included), newest first, beginning behind `after`.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn sessions(
+        &self,
+        _: &Account,
+        _after: Option<Position>,
+        _limit: usize,
+    ) -> Result<Vec<(Position, SessionId)>, StoreError> {
+        Err(StoreError("not built yet".into()))
+    }
+}

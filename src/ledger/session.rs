@@ -1,0 +1,48 @@
+//! Sessions as the ledger knows them.
+
+use std::fmt;
+
+use crate::acu::Cap;
+use crate::budget::Payer;
+
+/// A session's id in its bare form: what is the same whether Devin or a caller writes `devin-` in front or not.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(Box<str>);
+
+impl SessionId {
+    /// Of either form. `None` for what can be no id: empty, longer than 128 bytes, or of other letters than
+    /// `A-Z a-z 0-9 _ -`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bare = text.strip_prefix("devin-").unwrap_or(text);
+        let fits = |it: u8| it.is_ascii_alphanumeric() || b"-_".contains(&it);
+        let is_id = (1..=128).contains(&bare.len()) && bare.bytes().all(fits);
+        is_id.then(|| Self(bare.into()))
+    }
+
+    /// The bare form.
+    pub fn bare(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SessionId {
+    /// As Devin's paths have it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "devin-{}", self.0)
+    }
+}
+
+/// What does not change about a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Who created it, and pays for it. Of a child, its parent's.
+    pub payer: Payer,
+    /// What Devin was told as its cap; none of a session without one (a child, an adopted one).
+    pub cap: Option<Cap>,
+    /// Our tag on it, if it has one: a caller's tag replacement keeps it.
+    pub tag: Option<Box<str>>,
+}
+
+/// A session's place in the order of creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position(pub i64);
