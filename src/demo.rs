@@ -178,7 +178,7 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
         },
         body_time: BODY_TIME,
         upstream_total: timeouts.total,
-        ledger: Ledger::default(),
+        ledger: Ledger::temporary(std::time::Duration::from_secs(60)).await?,
         log: Sink::open(output)?,
         clock: Arc::new(clock),
     };

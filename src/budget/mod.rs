@@ -6,12 +6,14 @@
 //! So an edit of a budget moves no money: under its new definition, the same
 //! entries count (L9).
 
+mod cap;
 mod window;
 
 use std::sync::Arc;
 
 use crate::acu::Acu;
 
+pub use cap::{NoFit, fit};
 pub use window::{Every, Window, Zone};
 
 /// How a budget is split inside its scope.

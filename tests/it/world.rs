@@ -274,7 +274,9 @@ impl World {
             pinned: setup.pinned.unwrap_or_else(|| at(fake_address)),
             body_time: setup.body_time,
             upstream_total: setup.timeouts.total,
-            ledger: tollgate::ledger::Ledger::default(),
+            ledger: tollgate::ledger::Ledger::temporary(Duration::from_secs(60))
+                .await
+                .unwrap(),
             log: sink.clone(),
             clock: setup.clock,
         };
