@@ -9,6 +9,7 @@
 mod window;
 mod zone;
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::acu::Acu;
@@ -110,5 +111,17 @@ impl Budget {
             Per::Caller => account.caller = Some(Arc::clone(&payer.caller)),
         }
         account
+    }
+}
+
+impl fmt::Display for Budget {
+    /// `web/month: 500 ACUs per team, each month in Asia/Tokyo`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, limit, per, every) = (&self.name, self.limit, self.per.as_str(), &self.every);
+        let of = match self.per {
+            Per::Everyone => "for",
+            Per::Organization | Per::Team | Per::Caller => "per",
+        };
+        write!(f, "{name}: {limit} ACUs {of} {per}, each {every}")
     }
 }
