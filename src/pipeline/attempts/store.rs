@@ -105,6 +105,8 @@ struct Inner {
     keys: Mutex<Keys>,
     unresolved: Mutex<Vec<Unresolved>>,
     resolutions: watch::Sender<HashMap<HoldId, Resolution>>,
+    /// The hold that somebody last wanted to know about.
+    asked: watch::Sender<Option<HoldId>>,
 }
 
 impl Default for MemoryRecords {
@@ -113,6 +115,7 @@ impl Default for MemoryRecords {
             keys: Mutex::default(),
             unresolved: Mutex::default(),
             resolutions: watch::Sender::default(),
+            asked: watch::Sender::default(),
         }))
     }
 }
@@ -123,6 +126,13 @@ impl MemoryRecords {
         self.0
             .resolutions
             .send_modify(|all| drop(all.insert(hold, resolution)));
+    }
+
+    /// Waits until somebody wants to know what became of a hold.
+    pub async fn asked(&self) -> Option<HoldId> {
+        let mut asked = self.0.asked.subscribe();
+        let hold = asked.wait_for(Option::is_some).await;
+        hold.ok().and_then(|it| *it)
     }
 
     /// As if an earlier process had begun this attempt.
@@ -202,6 +212,7 @@ impl Records for MemoryRecords {
     }
 
     fn resolved(&self, hold: HoldId) -> Stored<'_, Resolution> {
+        self.0.asked.send_replace(Some(hold));
         let mut resolutions = self.0.resolutions.subscribe();
         Box::pin(async move {
             let known = resolutions.wait_for(|all| all.contains_key(&hold)).await;

@@ -389,6 +389,10 @@ impl<E: Clone, B: Clone + Default> Registry<E, B> {
         let Some(known) = self.known.get_mut(&id) else {
             return;
         };
+        // Its client was only told that nobody knew: the answer is nobody's yet.
+        if known.state == State::NoResult && matches!(known.client, Client::Delivered(_)) {
+            known.client = Client::Gone(now);
+        }
         known.state = state;
         // What has a name and an end stands in the store.
         if known.intent.is_named() && state != State::NoResult {
