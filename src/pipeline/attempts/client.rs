@@ -211,8 +211,11 @@ async fn read(exchange: &mut Exchange<Owned>, within: Duration) -> Result<Finger
     request.headers_mut().remove(CONTENT_LENGTH);
     let identity = HeaderValue::from_static("identity");
     request.headers_mut().insert(ACCEPT_ENCODING, identity);
-    let length = bytes.len() as u64;
-    exchange.trail.bytes_in.store(length, Ordering::Relaxed);
+    // A body that was judged was counted as it came.
+    let counted = &exchange.trail.bytes_in;
+    if counted.load(Ordering::Relaxed) == 0 {
+        counted.store(bytes.len() as u64, Ordering::Relaxed);
+    }
     let permitted = exchange.proof.permitted();
     let caller = permitted.policy().caller(permitted.caller()).name();
     let operation = permitted.operation().row().id;
