@@ -2,7 +2,7 @@
 //! result.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -109,9 +109,9 @@ impl Desk {
         S::Future: Send,
     {
         let desk = Arc::clone(self);
+        // A client that leaves has its line when there is something to say. Taken here, while it cannot have left.
+        let line = exchange.trail.line.get().and_then(Weak::upgrade);
         self.tasks.spawn(async move {
-            // A client that leaves has its line when there is something to say.
-            let line = exchange.trail.line.get().and_then(std::sync::Weak::upgrade);
             let trail = Arc::clone(&exchange.trail);
             let proceed = match &begun.key {
                 Some(key) => desk.look_up(&begun, key, &trail).await,

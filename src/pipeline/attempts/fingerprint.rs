@@ -13,7 +13,7 @@ use crate::json::{Document, Kind, Node};
 pub type Fingerprint = [u8; 32];
 
 /// The fingerprint of a request.
-pub(super) fn fingerprint(caller: &str, operation: &str, target: &str, body: &[u8]) -> Fingerprint {
+pub fn fingerprint(caller: &str, operation: &str, target: &str, body: &[u8]) -> Fingerprint {
     let mut digest = Digest(Context::new(&SHA256));
     for part in ["tollgate intent 1", caller, operation, target] {
         digest.sized(b's', part.as_bytes());

@@ -37,7 +37,7 @@ use crate::rejection::Rejection;
 use desk::Desk;
 
 pub use client::GRACE;
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{Fingerprint, fingerprint};
 pub use key::{IDEMPOTENCY_KEY, Key, MAX_KEY};
 pub use outcome::{Kept, MAX_ANSWER, MAX_STORED, is_definite};
 pub use registry::{BOUNDS, DELIVERED, UNDELIVERED, UNRESOLVED};

@@ -1,5 +1,6 @@
 //! How attempts end, and what of an answer is kept. Pure.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -29,7 +30,7 @@ const AGAIN: [HeaderName; 7] = [
 ];
 
 /// An answer, whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Kept {
     /// Its status.
     pub status: StatusCode,
@@ -37,6 +38,13 @@ pub struct Kept {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Bytes,
+}
+
+// Answers are a caller's own: what prints one for its debugging shows none of it.
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kept({}, {} bytes)", self.status, self.body.len())
+    }
 }
 
 impl Kept {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tollgate::fake_devin::FaultKind;
-use tollgate::ledger::Resolution;
-use tollgate::pipeline::attempts::MemoryRecords;
+use tollgate::ledger::{HoldId, Resolution};
+use tollgate::pipeline::attempts::{MemoryRecords, Unresolved, fingerprint};
 
 use super::{BODY, SESSIONS, hasty, resolve, session, world};
 use crate::world::World;
@@ -109,6 +109,30 @@ async fn m3_a_repeat_of_what_is_known_not_to_have_been_done_does_it() {
     );
     assert_eq!(world.sessions().await, [session(&answer)]);
     assert_eq!(world.creates(), 2);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn i8_a_repeat_of_what_an_earlier_process_began_waits_for_what_became_of_it() {
+    let records = MemoryRecords::default();
+    // As it goes on: without the callers' own secrets.
+    let judged = br#"{"secret_ids":[],"prompt":"once"}"#;
+    records.leave_behind(Unresolved {
+        caller: "one".into(),
+        fingerprint: fingerprint("one", "sessions.create", SESSIONS, judged),
+        hold: HoldId::new(),
+    });
+    let world = world(&records).await;
+    let record = r#"{"session_id":"devin-found"}"#;
+    let (answer, ()) = tokio::join!(
+        world.create("one", &[], BODY),
+        resolve(&records, Resolution::Accepted(record.into())),
+    );
+    assert_eq!(session(&answer), "devin-found");
+    let line = world.last_line().await;
+    assert_eq!(line["attempt"], "joined");
+    assert!(line["first_request_id"].is_null());
+    assert_eq!(world.creates(), 0);
     world.finish().await;
 }
 
