@@ -116,6 +116,7 @@ impl Default for Setup {
             body_time: Duration::from_secs(20),
             clock: Arc::new(SystemClock),
             roots: Vec::new(),
+            untagged: Arc::default(),
             records: Arc::new(MemoryRecords::default()),
             pinned: None,
         }

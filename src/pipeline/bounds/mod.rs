@@ -64,6 +64,10 @@ impl Permitted {
     pub fn operation(&self) -> OperationIx {
         self.granted.operation()
     }
+    /// The grant, of that policy set.
+    pub fn grant(&self) -> &Grant {
+        self.granted.grant()
+    }
     /// The target that was judged.
     pub fn target(&self) -> &Target {
         self.granted.target()
