@@ -6,6 +6,7 @@
 //! So an edit of a budget moves no money: under its new definition, the same
 //! entries count (L9).
 
+mod cap;
 mod window;
 mod zone;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use crate::acu::Acu;
 
+pub use cap::{NoFit, fit};
 pub use window::{Cycle, Every, Length, SLOT, Window};
 pub use zone::{NoZone, Zone};
 
