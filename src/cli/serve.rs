@@ -75,7 +75,7 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         pinned: settings.pinned,
         body_time: BODY_TIME,
         upstream_total: settings.timeouts.total,
-        ledger: Ledger::default(),
+        ledger: Ledger::temporary(std::time::Duration::from_secs(60)).await?,
         records: Arc::new(MemoryRecords::default()),
         tasks: TaskTracker::new(),
         log,

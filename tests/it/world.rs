@@ -279,7 +279,9 @@ impl World {
             pinned: setup.pinned.unwrap_or_else(|| at(fake_address)),
             body_time: setup.body_time,
             upstream_total: setup.timeouts.total,
-            ledger: tollgate::ledger::Ledger::default(),
+            ledger: tollgate::ledger::Ledger::temporary(Duration::from_secs(60))
+                .await
+                .unwrap(),
             records: setup.records,
             tasks: TaskTracker::new(),
             log: sink.clone(),
