@@ -12,7 +12,6 @@ use crate::document::Report;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::pipeline::access_log::Sink;
-use crate::pipeline::attempts::MemoryRecords;
 use crate::pipeline::bounds::BODY_TIME;
 use crate::pipeline::upstream::Upstream;
 use crate::policy::{Policy, PolicyFiles, compile};
@@ -67,6 +66,7 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
     );
     tokio::spawn(reload.follow(hangups()?));
     let hash = policies.loaded().hash;
+    let ledger = Ledger::temporary(std::time::Duration::from_secs(60)).await?;
     let parts = Parts {
         metrics,
         policies,
@@ -75,8 +75,8 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         pinned: settings.pinned,
         body_time: BODY_TIME,
         upstream_total: settings.timeouts.total,
-        ledger: Ledger::temporary(std::time::Duration::from_secs(60)).await?,
-        records: Arc::new(MemoryRecords::default()),
+        records: Arc::new(ledger.clone()),
+        ledger,
         tasks: TaskTracker::new(),
         log,
         clock,
