@@ -49,7 +49,7 @@ team: t
 owner: t@acme.example
 callers: { one: {}, other: {}, slow: {} }
 allow:
-  - { name: sessions, operations: ["sessions.**", "attachments.*"], organizations: [org-ds] }
+  - { name: sessions, operations: ["sessions.**", "attachments.*"], organizations: [org-ds], body: { max_acu_limit: { default: 5 } } }
   - { name: self, callers: [one, slow], operations: [enterprise.self.get, self.get, organizations.list], organizations: any }
 deny:
   - { name: no end, operations: [sessions.terminate] }
@@ -58,7 +58,7 @@ limits:
 "#;
 
 /// The response headers that a caller may ever see.
-const ANSWER_HEADERS: [&str; 20] = [
+const ANSWER_HEADERS: [&str; 22] = [
     "allow",
     "cache-control",
     "content-disposition",
@@ -71,6 +71,8 @@ const ANSWER_HEADERS: [&str; 20] = [
     "etag",
     "location",
     "retry-after",
+    "tollgate-acu-cap",
+    "tollgate-acu-remaining",
     "tollgate-answered-by",
     "transfer-encoding",
     "vary",
@@ -99,7 +101,7 @@ pub(crate) struct Setup {
     /// Organizations whose allowed tags leave out ours.
     pub(crate) untagged: Arc<std::collections::HashSet<String>>,
     /// When the reconciler does what.
-    pub(crate) times: Times,
+    pub(crate) times: Option<Times>,
     pub(crate) records: Option<Arc<dyn Records>>,
     /// Where Devin is, if not at the fake's own address.
     pub(crate) pinned: Option<Pinned>,
@@ -123,11 +125,7 @@ impl Default for Setup {
             roots: Vec::new(),
             records: None,
             untagged: Arc::default(),
-            times: Times {
-                every: Duration::from_secs(3_600),
-                pace: Duration::ZERO,
-                ..Times::default()
-            },
+            times: None,
             pinned: None,
         }
     }
