@@ -9,12 +9,14 @@
 mod fields;
 mod operations;
 mod router;
+mod sessions;
 mod slashed;
 
 use std::fmt;
 
-pub use fields::{Field, Shown};
+pub use fields::{Field, Meaning, Shown};
 pub use router::{Catalogue, Found, Missed, Parameters};
+pub use sessions::SESSION_PARAMETERS;
 
 /// The methods that operations use. Nothing else is ever forwarded: a HEAD or an OPTIONS is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,6 +237,8 @@ pub struct Operation {
     pub reveals_once: bool,
     /// Whether its answer is a list of organizations, of which a caller sees its own.
     pub filtered: bool,
+    /// Whether its answer is a list of sessions.
+    pub lists_sessions: bool,
     /// Whether it can shut Tollgate itself out of Devin: by its address, its service user or its key.
     pub locks_out: bool,
 }
@@ -263,6 +267,7 @@ const fn row(
         guards: &[],
         reveals_once: false,
         filtered: false,
+        lists_sessions: false,
         locks_out: false,
     }
 }
@@ -314,6 +319,10 @@ impl Operation {
     }
     const fn filtered(mut self) -> Self {
         self.filtered = true;
+        self
+    }
+    const fn lists_sessions(mut self) -> Self {
+        self.lists_sessions = true;
         self
     }
     const fn locks_out(mut self) -> Self {
