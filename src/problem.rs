@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::body::{Body, chain, full};
 use crate::policy::bounds::Place;
 use crate::policy::{Denied, Stop};
-use crate::rejection::{Rejection, Stopped, UnknownBecause};
+use crate::rejection::{Rejection, SessionDenied, Stopped, UnknownBecause};
 use crate::target::TargetError;
 use crate::trail::Trail;
 
@@ -29,6 +29,9 @@ pub const PAGES: &str = "/.tollgate/problems/";
 pub const ANSWERED_BY: HeaderName = HeaderName::from_static("tollgate-answered-by");
 /// Devin's own SDK obeys this and does not repeat the call.
 pub const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// After how many seconds to try again where the ledger does not answer.
+const STORE_RETRY: u64 = 5;
 
 /// What becomes of a rejection.
 #[derive(Debug)]
@@ -198,6 +201,7 @@ impl Rejection {
                 }
             }
             Self::Stopped(it) => stopped(it),
+            Self::SessionDenied(it) => session_denied(it),
             Self::BodyUnsupported(said) => Facts::of(Code::BodyUnsupported).says((*said).to_owned()),
             Self::BodyTooLarge { said } => Facts::of(Code::BodyTooLarge).says(sentence(said)),
             Self::RequestTimeout => Facts {
@@ -220,6 +224,12 @@ impl Rejection {
             Self::BodyBroken => Facts {
                 heals: true,
                 ..Facts::of(Code::BodyInvalid)
+            },
+            Self::StoreUnavailable(error) => Facts {
+                cause: Some(error.to_string()),
+                heals: true,
+                retry_after: Some(STORE_RETRY),
+                ..Facts::of(Code::StoreUnavailable)
             },
             Self::UpstreamUnreachable { source, may_have_acted } => {
                 Facts::of(Code::UpstreamUnreachable).upstream(chain(&**source), *may_have_acted)
@@ -365,6 +375,35 @@ fn stopped(
             ..Members::default()
         },
         ..Facts::of(stop.code()).says(said)
+    }
+}
+
+/// That a session is not the caller's. Of one that is not there, the same is said.
+fn session_denied(
+    SessionDenied {
+        operation,
+        named,
+        rule,
+        owner,
+    }: &SessionDenied,
+) -> Facts<'_> {
+    let id = operation.row().id;
+    let what = match named {
+        None => "The session".to_owned(),
+        Some((Place::Query, key)) => format!("What the key `{key}` of the query names"),
+        Some((Place::Body, field)) => format!("What the field `{field}` of the body names"),
+    };
+    Facts {
+        members: Members {
+            operation: Some(id),
+            rule: Some(rule),
+            field: named.map(|(_, field)| field),
+            owner: owner.as_deref(),
+            ..Members::default()
+        },
+        ..Facts::of(Code::SessionDenied).says(format!(
+            "{what} is no session that the rule `{rule}` lets you touch with `{id}`"
+        ))
     }
 }
 

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use crate::body::BoxError;
 use crate::catalogue::{OperationIx, Verb};
+use crate::ledger::StoreError;
+use crate::policy::bounds::Place;
 use crate::policy::{CallerIx, Policy, Stop};
 use crate::target::TargetError;
 
@@ -54,6 +56,8 @@ pub enum Rejection {
     },
     /// The policy says no.
     Stopped(Box<Stopped>),
+    /// A session that the request names is not one that the caller may touch, or there is none.
+    SessionDenied(Box<SessionDenied>),
     /// A body that has to be judged is of another kind than JSON.
     BodyUnsupported(&'static str),
     /// A body that has to be judged, or an upload, is too large.
@@ -72,6 +76,8 @@ pub enum Rejection {
     },
     /// The caller's body broke off, or was not what its framing said.
     BodyBroken,
+    /// The ledger does not answer.
+    StoreUnavailable(StoreError),
     /// Devin cannot be reached.
     UpstreamUnreachable {
         /// Why.
@@ -110,6 +116,19 @@ pub struct Stopped {
     pub stop: Stop,
     /// Whom to ask where no rule decided.
     pub owner: Option<String>,
+}
+
+/// Where a session was named that the caller may not touch. Whether there is one is not said: it is not known.
+#[derive(Debug)]
+pub struct SessionDenied {
+    /// The operation.
+    pub operation: OperationIx,
+    /// The key of the query or the field of the body that named it; none where it was the path.
+    pub named: Option<(Place, &'static str)>,
+    /// The grant, whose reach it is beyond.
+    pub rule: Arc<str>,
+    /// Whom to ask about it.
+    pub owner: Option<Arc<str>>,
 }
 
 impl Rejection {

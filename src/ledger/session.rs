@@ -35,6 +35,8 @@ impl fmt::Display for SessionId {
 /// What does not change about a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
+    /// Where it stands among all sessions.
+    pub position: Position,
     /// Who created it, and pays for it. Of a child, its parent's.
     pub payer: Payer,
     /// What Devin was told as its cap; none of a session without one (a child, an adopted one).

@@ -35,6 +35,8 @@ pub enum Code {
     OrganizationDenied,
     /// `field-denied`
     FieldDenied,
+    /// `session-denied`
+    SessionDenied,
     /// `body-unsupported`
     BodyUnsupported,
     /// `body-too-large`
@@ -43,6 +45,8 @@ pub enum Code {
     RequestTimeout,
     /// `rate-limited`
     RateLimited,
+    /// `store-unavailable`
+    StoreUnavailable,
     /// `upstream-unreachable`
     UpstreamUnreachable,
     /// `upstream-invalid`
@@ -72,7 +76,7 @@ pub struct CodeRow {
 
 impl Code {
     /// All codes, in the order of the index page.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::TargetInvalid,
         Self::TargetTooLong,
         Self::HeadersTooLarge,
@@ -88,10 +92,12 @@ impl Code {
         Self::OperationDenied,
         Self::OrganizationDenied,
         Self::FieldDenied,
+        Self::SessionDenied,
         Self::BodyUnsupported,
         Self::BodyTooLarge,
         Self::RequestTimeout,
         Self::RateLimited,
+        Self::StoreUnavailable,
         Self::UpstreamUnreachable,
         Self::UpstreamInvalid,
         Self::UpstreamTimeout,
@@ -231,6 +237,17 @@ impl Code {
                  with this value. Some fields are guarded: they are refused unless a grant names them.",
                 "Leave the field out or send a value that is allowed, or ask whom this answer names as owner.",
             ),
+            Self::SessionDenied => row(
+                "session-denied",
+                StatusCode::FORBIDDEN,
+                "The session is not one of yours",
+                "A session belongs to the caller that created it through this gateway. The operation is granted to you \
+                 for your own sessions, or for those of your team, and this is none of them. Whether there is such a \
+                 session is not said: one of somebody else's and one that does not exist are refused alike, and Devin \
+                 is not asked.",
+                "Check the id of the session and the organization in the path. A session that was created elsewhere, \
+                 in Devin's own app for instance, is nobody's here: ask whom this answer names as owner.",
+            ),
             Self::BodyUnsupported => row(
                 "body-unsupported",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -262,6 +279,15 @@ impl Code {
                 "Too many requests",
                 "The limit that the policy sets for this caller is used up. Devin saw nothing of this request.",
                 "Wait for the seconds in Retry-After, then send it again.",
+            ),
+            Self::StoreUnavailable => row(
+                "store-unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The gateway cannot use its ledger",
+                "Whose a session is and what may still be spent stand in the gateway's ledger, and it does not answer \
+                 at present. What depends on it is refused rather than let through. Nothing was sent on.",
+                "Wait for the seconds in Retry-After, then send it again. If it lasts, the people who run this gateway \
+                 should look at its log.",
             ),
             Self::UpstreamUnreachable => row(
                 "upstream-unreachable",
