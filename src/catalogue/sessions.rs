@@ -72,7 +72,7 @@ mod tests {
             assert_eq!(row.names_session(), is_below, "{}", row.id);
             assert!(!(row.names_session() && row.lists_sessions), "{}", row.id);
         }
-        assert_eq!(ids(|row| row.names_session()).len(), 28);
+        assert_eq!(ids(|row| row.names_session()).len(), 26);
     }
 
     #[test]
