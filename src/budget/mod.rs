@@ -7,12 +7,14 @@
 //! entries count (L9).
 
 mod window;
+mod zone;
 
 use std::sync::Arc;
 
 use crate::acu::Acu;
 
-pub use window::{Every, Window, Zone};
+pub use window::{Cycle, Every, Length, SLOT, Window};
+pub use zone::{NoZone, Zone};
 
 /// How a budget is split inside its scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,12 +29,24 @@ pub enum Per {
     Caller,
 }
 
+impl Per {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Everyone => "everyone",
+            Self::Organization => "organization",
+            Self::Team => "team",
+            Self::Caller => "caller",
+        }
+    }
+}
+
 /// A budget of a policy set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Budget {
     /// `team/name`; for guard rails, `file/name`. Shown.
     pub name: Arc<str>,
-    /// What adjustments and raises are kept under: `id:`, or the name.
+    /// What adjustments and raises are kept under: `id:`, or the name. No two budgets of a set have the same.
     pub id: Arc<str>,
     /// The team whose entries alone count; none for guard rails.
     pub team: Option<Arc<str>>,
