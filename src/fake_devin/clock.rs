@@ -64,6 +64,15 @@ pub(super) fn iso(at: Moment) -> String {
     jiff::Timestamp::from_second(epoch(at)).map_or_else(|_| String::new(), |time| time.to_string())
 }
 
+/// A date as HTTP headers have it, so many real seconds from now.
+pub(super) fn http_date(seconds: u64) -> String {
+    let at = jiff::Timestamp::from_second(epoch(real_now()).saturating_add_unsigned(seconds));
+    at.map_or_else(
+        |_| String::new(),
+        |at| at.strftime("%a, %d %b %Y %T GMT").to_string(),
+    )
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place where the fake reads the real time"

@@ -22,6 +22,12 @@ struct ClockForm {
     advance_seconds: f64,
 }
 
+#[derive(Deserialize)]
+struct WakeForm {
+    session: String,
+    message: String,
+}
+
 /// Answers a control request.
 pub(super) async fn answer(fake: &FakeDevin, request: Request<Incoming>) -> Answer {
     let (parts, body) = request.into_parts();
@@ -59,8 +65,38 @@ fn dispatch(fake: &FakeDevin, method: &Method, tail: &str, body: &[u8]) -> Reply
             fake.clear_faults();
             Ok(done(fake))
         }
+        ("GET", "sessions") => Ok(Answer::ok(&json!(fake.truth()))),
+        ("POST", "sessions") => {
+            let begun = fake.begin_elsewhere(read(body)?);
+            let id = begun.ok_or_else(|| Problem::not_found("Parent session or organization"))?;
+            Ok(Answer::ok(&json!({ "session_id": id })))
+        }
+        ("POST", "wake") => {
+            let form: WakeForm = read(body)?;
+            let woken = fake.wake_elsewhere(&form.session, &form.message);
+            done_if(fake, woken)
+        }
+        ("POST", "consumption") => {
+            fake.consume(&read(body)?);
+            Ok(done(fake))
+        }
+        ("PATCH", "options") => {
+            fake.tune(&read(body)?);
+            Ok(done(fake))
+        }
+        ("PATCH", _) => {
+            let id = tail.strip_prefix("sessions/");
+            let id = id.ok_or_else(Problem::no_such_path)?;
+            done_if(fake, fake.change(id, read(body)?))
+        }
         _ => Err(Problem::no_such_path()),
     }
+}
+
+fn done_if(fake: &FakeDevin, known: bool) -> Reply {
+    known
+        .then(|| done(fake))
+        .ok_or_else(|| Problem::not_found("Session"))
 }
 
 fn done(fake: &FakeDevin) -> Answer {

@@ -30,10 +30,7 @@ pub(super) fn list(world: &mut World, call: &Call) -> Reply {
 
 /// `POST …/messages`
 pub(super) fn send(world: &mut World, call: &Call) -> Reply {
-    let (org, cap) = {
-        let session = world.session_for(call)?;
-        (session.org.clone(), session.wishes.cap)
-    };
+    let (org, cap) = world.session_for(call)?.billed_to();
     let mut fields = Fields::new(call.object()?);
     let text = fields.required_text("message");
     fields.text("message_as_user_id");
@@ -43,7 +40,7 @@ pub(super) fn send(world: &mut World, call: &Call) -> Reply {
     fields.finish()?;
     let allowance = world.allowance(&org, cap, call.now);
     let session = world.session_for_mut(call)?;
-    if !session.message(text, allowance, call.now) {
+    if !session.message(text, allowance, false, call.now) {
         let detail = "Session has ended and cannot be resumed";
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
@@ -57,7 +54,7 @@ pub(super) fn send(world: &mut World, call: &Call) -> Reply {
 /// `GET …/tags`
 pub(super) fn tags(world: &mut World, call: &Call) -> Reply {
     let session = world.session_for(call)?;
-    Ok(Answer::ok(&json!({ "tags": session.tags })))
+    Ok(Answer::ok(&json!({ "tags": session.tags() })))
 }
 
 /// `POST …/tags`
@@ -73,7 +70,7 @@ pub(super) fn replace_tags(world: &mut World, call: &Call) -> Reply {
 fn set_tags(world: &mut World, call: &Call, keep: bool) -> Reply {
     let session = world.session_for(call)?;
     let mut all = if keep {
-        session.tags.clone()
+        session.tags().to_vec()
     } else {
         Vec::new()
     };
@@ -84,11 +81,14 @@ fn set_tags(world: &mut World, call: &Call, keep: bool) -> Reply {
         let error = super::problem::invalid_at(&["body", "tags"], &message, "too_long");
         return Err(Problem::invalid(vec![error]));
     }
-    let body: Value = json!({ "tags": all });
-    let session = world.session_for_mut(call)?;
-    session.tags = all;
-    session.touched = call.now;
+    let session = world.session_for(call)?;
     let (id, org) = (session.id.clone(), session.org.clone());
+    if let Some(organization) = world.organizations.iter().find(|known| known.id == org) {
+        organization.check_tags(&all)?;
+    }
+    let body: Value = json!({ "tags": all });
+    world.session_for_mut(call)?.touched = call.now;
+    world.sessions.retag(&id, all);
     let data = json!({ "session_id": shown_id(world, &id) });
     world.log(call.now, "update_session_tags", Some(&org), data);
     Ok(Answer::ok(&body))

@@ -13,7 +13,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Reply};
 use super::call::{Call, Query, Upload};
@@ -22,7 +22,7 @@ use super::problem::{Problem, settle};
 use super::recording::Recording;
 use super::router::Target;
 use super::server::{Connection, Cut};
-use super::{FakeDevin, attachments, control};
+use super::{FakeDevin, attachments, clock, control};
 
 /// A whole body, a slow one, or one that breaks off.
 type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -50,6 +50,15 @@ pub(super) async fn answer(
             tokio::time::sleep(time).await;
             whole(work().await)
         }
+        Some(FaultKind::LatencyAfterWork(time)) => {
+            let answer = work().await;
+            tokio::time::sleep(time).await;
+            whole(answer)
+        }
+        Some(FaultKind::StatusUntil { code, seconds }) => {
+            let until = clock::http_date(seconds);
+            whole(plain(code).with_header(&RETRY_AFTER, &until))
+        }
         Some(FaultKind::Status {
             code,
             retry_after,
@@ -75,6 +84,15 @@ pub(super) async fn answer(
             whole(plain(code))
         }
         Some(FaultKind::HalfAnswer) => half(work().await),
+        Some(FaultKind::BodyAfterWork(body)) => {
+            work().await;
+            whole(Answer::new(StatusCode::OK, "application/json", body))
+        }
+        Some(FaultKind::WithoutMember(name)) => whole(without(work().await, &name)),
+        Some(FaultKind::OddPage(page)) => {
+            let query = Query::parse(parts.uri.query());
+            whole(page.spoil(work().await, query.one("after")))
+        }
         Some(FaultKind::Hang) => std::future::pending().await,
         Some(FaultKind::RejectToken) => whole(Problem::unauthorized().answer()),
         Some(FaultKind::SlowBody { chunk_delay }) => slow(work().await, chunk_delay),
@@ -188,6 +206,16 @@ async fn upload(headers: &HeaderMap, body: &Bytes) -> Option<Upload> {
 fn plain(code: u16) -> Answer {
     let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     Problem::new(status, status.canonical_reason().unwrap_or("Fault")).answer()
+}
+
+/// The answer without one of its members.
+fn without(mut answer: Answer, name: &str) -> Answer {
+    let body = serde_json::from_slice::<Map<String, Value>>(&answer.body);
+    if let Ok(mut members) = body {
+        members.remove(name);
+        answer.body = Value::Object(members).to_string().into();
+    }
+    answer
 }
 
 fn echo(headers: &HeaderMap) -> Answer {

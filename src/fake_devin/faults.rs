@@ -8,11 +8,16 @@ use bytes::Bytes;
 use http::Method;
 use serde::Deserialize;
 
+use super::odd::OddPage;
+
 /// What goes wrong.
 #[derive(Debug, Clone)]
 pub enum FaultKind {
     /// Answers as usual, but only after this real time.
     Latency(Duration),
+    /// Does the work at once, and answers only after this real time: a caller that gives up before
+    /// has a result that it knows nothing of.
+    LatencyAfterWork(Duration),
     /// Answers this status without doing the work.
     Status {
         /// The status.
@@ -21,6 +26,13 @@ pub enum FaultKind {
         retry_after: Option<u64>,
         /// `x-should-retry`, which the official clients obey.
         x_should_retry: Option<bool>,
+    },
+    /// Answers this status without doing the work, with `Retry-After` in its other form: a date.
+    StatusUntil {
+        /// The status.
+        code: u16,
+        /// Real seconds from now.
+        seconds: u64,
     },
     /// Resets the connection without doing the work.
     ResetBeforeWork,
@@ -33,6 +45,12 @@ pub enum FaultKind {
     },
     /// Does the work, announces the whole answer, sends half of it and closes the connection.
     HalfAnswer,
+    /// Does the work, then answers 200 and these bytes as JSON, which they need not be.
+    BodyAfterWork(Bytes),
+    /// Does the work, and leaves this member out of the answer.
+    WithoutMember(String),
+    /// Answers as usual, but what is wrong with this page of a list.
+    OddPage(OddPage),
     /// Receives the request and never answers.
     Hang,
     /// 401, as if the token were bad.
@@ -172,10 +190,17 @@ enum KindForm {
     Latency {
         ms: u64,
     },
+    LatencyAfterWork {
+        ms: u64,
+    },
     Status {
         code: u16,
         retry_after: Option<u64>,
         x_should_retry: Option<bool>,
+    },
+    StatusUntil {
+        code: u16,
+        seconds: u64,
     },
     ResetBeforeWork,
     ResetAfterWork,
@@ -183,6 +208,15 @@ enum KindForm {
         code: u16,
     },
     HalfAnswer,
+    BodyAfterWork {
+        text: String,
+    },
+    WithoutMember {
+        name: String,
+    },
+    OddPage {
+        page: OddPage,
+    },
     Hang,
     RejectToken,
     SlowBody {
@@ -223,6 +257,11 @@ impl From<KindForm> for FaultKind {
     fn from(form: KindForm) -> Self {
         match form {
             KindForm::Latency { ms } => Self::Latency(Duration::from_millis(ms)),
+            KindForm::LatencyAfterWork { ms } => Self::LatencyAfterWork(Duration::from_millis(ms)),
+            KindForm::StatusUntil { code, seconds } => Self::StatusUntil { code, seconds },
+            KindForm::BodyAfterWork { text } => Self::BodyAfterWork(text.into()),
+            KindForm::WithoutMember { name } => Self::WithoutMember(name),
+            KindForm::OddPage { page } => Self::OddPage(page),
             KindForm::Status {
                 code,
                 retry_after,

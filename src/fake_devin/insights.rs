@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Reply};
 use super::call::Call;
 use super::clock::Moment;
-use super::life::Session;
+use super::life::{ACU, Session};
 use super::page::page_rendered;
 use super::sessions::{choose, shown_id, view};
 use super::state::World;
@@ -19,12 +19,12 @@ fn insight(world: &World, session: &Session, now: Moment) -> Value {
             .filter(|said| said.source == source)
             .count()
     };
-    let size = match session.spent(now) {
-        acus if acus < 1.0 => "xs",
-        acus if acus < 3.0 => "s",
-        acus if acus < 8.0 => "m",
-        acus if acus < 20.0 => "l",
-        _ => "xl",
+    let size = match session.spent(now) / ACU {
+        ..1 => "xs",
+        1..3 => "s",
+        3..8 => "m",
+        8..20 => "l",
+        20.. => "xl",
     };
     let analysis = session.analysed.then(|| {
         json!({
@@ -49,7 +49,7 @@ fn insight(world: &World, session: &Session, now: Moment) -> Value {
 /// `GET …/sessions/insights`, both scopes
 pub(super) fn list(world: &mut World, call: &Call) -> Reply {
     let chosen = choose(world, call)?.into_iter();
-    let entries = chosen.map(|session| (session.id.clone(), session));
+    let entries = chosen.map(|session| (session.id.as_str(), session));
     page_rendered(entries.collect(), &call.query, |session| {
         insight(world, session, call.now)
     })

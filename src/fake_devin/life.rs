@@ -4,8 +4,21 @@
 //! new → claimed → running/working → running/finished → suspended/inactivity. A message begins a
 //! new *wake*. `max_acu_limit` bounds each wake, not the whole life: that is what Devin's support
 //! describes, and what makes capping hard.
+//!
+//! Spending is counted in whole thousandths of an ACU, so that whoever keeps accounts beside the
+//! fake can be compared with it exactly.
 
 use super::clock::{DAY, Moment, day_of};
+use super::odd::Odd;
+
+/// Thousandths of an ACU.
+pub(super) type Milli = i64;
+
+/// One ACU.
+pub(super) const ACU: Milli = 1_000;
+
+#[cfg(test)]
+mod tests;
 
 /// How fast sessions move on, in fake seconds.
 #[derive(Debug, Clone, Copy)]
@@ -27,13 +40,24 @@ impl Pace {
         }
         self
     }
+
+    /// What so many seconds of work cost, in thousandths that are whole.
+    fn spends(&self, seconds: f64) -> Milli {
+        // The clock's floats are a little off: a minute is 59.9999998 seconds, and means a minute.
+        let milli = seconds * self.acus_per_second * ACU as f64 + 1e-3;
+        milli.max(0.0).floor() as Milli
+    }
 }
 
 /// What one wake may spend.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Allowance {
-    pub(super) cap: Option<f64>,
-    pub(super) organization: Option<f64>,
+    /// `max_acu_limit`, or the organization's limit for a session.
+    pub(super) cap: Option<Milli>,
+    /// What Devin lets the session use beyond its cap: nothing, unless a test wants it.
+    pub(super) overrun: Milli,
+    /// What the organization has left.
+    pub(super) organization: Option<Milli>,
 }
 
 /// How a wake begins.
@@ -61,7 +85,24 @@ pub(super) struct Wake {
     pub(super) at: Moment,
     begin: Begin,
     until: Option<Moment>,
-    allowance: Allowance,
+    pub(super) allowance: Allowance,
+    /// Begun without a call of the API.
+    pub(super) elsewhere: bool,
+}
+
+/// What a wake's work comes to if nothing interrupts it.
+struct Plan {
+    begin: Moment,
+    /// Seconds.
+    lasts: f64,
+    most: Milli,
+    end: End,
+}
+
+impl Plan {
+    fn stop(&self) -> Moment {
+        self.begin + self.lasts
+    }
 }
 
 /// What a session is doing.
@@ -85,10 +126,15 @@ pub(super) struct Said {
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     pub(super) title: Option<String>,
-    pub(super) cap: Option<f64>,
+    /// Whole ACUs.
+    pub(super) cap: Option<i64>,
     pub(super) mode: Option<String>,
     pub(super) parent: Option<String>,
     pub(super) user: Option<String>,
+    pub(super) service_user: Option<String>,
+    pub(super) origin: String,
+    /// Begun without a call of the API.
+    pub(super) elsewhere: bool,
     pub(super) playbook: Option<String>,
     pub(super) category: Option<String>,
     pub(super) repos: Vec<String>,
@@ -104,15 +150,16 @@ pub(super) struct Session {
     pub(super) org: String,
     pub(super) created: Moment,
     pub(super) touched: Moment,
-    pub(super) tags: Vec<String>,
     pub(super) wishes: Wishes,
     pub(super) archived: bool,
     pub(super) analysed: bool,
+    pub(super) odd: Odd,
+    tags: Vec<String>,
     pace: Pace,
     wakes: Vec<Wake>,
     said: Vec<Said>,
     slept: Option<Moment>,
-    ended: Option<Moment>,
+    ended: Option<(Moment, &'static str)>,
 }
 
 impl Session {
@@ -132,28 +179,41 @@ impl Session {
             org,
             created: now,
             touched: now,
-            tags: Vec::new(),
             wishes,
             archived: false,
             analysed: false,
+            odd: Odd::default(),
+            tags: Vec::new(),
             pace,
             wakes: Vec::new(),
             said: Vec::new(),
             slept: None,
             ended: None,
         };
-        session.wake(Begin::Created, allowance, now);
+        let elsewhere = session.wishes.elsewhere;
+        session.wake(Begin::Created, allowance, elsewhere, now);
         session.say(prompt, now);
         session
     }
 
-    fn wake(&mut self, begin: Begin, allowance: Allowance, now: Moment) {
+    fn wake(&mut self, begin: Begin, allowance: Allowance, elsewhere: bool, now: Moment) {
         self.wakes.push(Wake {
             at: now,
             begin,
             until: None,
             allowance,
+            elsewhere,
         });
+    }
+
+    /// Its tags.
+    pub(super) fn tags(&self) -> &[String] {
+        &self.tags
+    }
+
+    /// Other tags. For the registry alone, which has an index of them.
+    pub(super) fn retag(&mut self, tags: Vec<String>) {
+        self.tags = tags;
     }
 
     fn say(&mut self, text: String, now: Moment) {
@@ -175,9 +235,15 @@ impl Session {
     }
 
     /// A message: wakes the session and begins a new allowance. False when it has ended for good.
-    pub(super) fn message(&mut self, text: String, allowance: Allowance, now: Moment) -> bool {
+    pub(super) fn message(
+        &mut self,
+        text: String,
+        allowance: Allowance,
+        elsewhere: bool,
+        now: Moment,
+    ) -> bool {
         let begin = match self.state(now).status {
-            "exit" => return false,
+            "exit" | "error" => return false,
             "new" | "claimed" | "resuming" => None,
             "suspended" => Some(Begin::Resumed),
             _ => Some(Begin::Awake),
@@ -185,16 +251,28 @@ impl Session {
         if let Some(begin) = begin {
             self.interrupt(now);
             self.slept = None;
-            self.wake(begin, allowance, now);
+            self.wake(begin, allowance, elsewhere, now);
         }
         self.say(text, now);
         true
     }
 
-    /// Ends the session for good.
-    pub(super) fn terminate(&mut self, now: Moment) {
+    /// Ends the session for good: `exit`, or `error`.
+    pub(super) fn end(&mut self, how: &'static str, now: Moment) {
         self.interrupt(now);
-        self.ended.get_or_insert(now);
+        self.ended.get_or_insert((now, how));
+    }
+
+    /// Another cap for all wakes to come, and for the one at work as far as it has not passed it.
+    pub(super) fn recap(&mut self, acus: i64, now: Moment) {
+        self.wishes.cap = Some(acus);
+        let working = self.state(now).detail == Some("working");
+        let Some(spent) = self.wakes.last().map(|wake| self.spent_in(wake, now)) else {
+            return;
+        };
+        if let Some(wake) = self.wakes.last_mut().filter(|_| working) {
+            wake.allowance.cap = Some(acus.saturating_mul(ACU).max(spent));
+        }
     }
 
     /// Puts the session to sleep and out of sight.
@@ -204,51 +282,76 @@ impl Session {
         self.archived = true;
     }
 
-    /// When a wake's work begins, how many seconds it can last, and what stops it then.
-    fn plan(&self, wake: &Wake) -> (Moment, f64, End) {
+    fn plan(&self, wake: &Wake) -> Plan {
         let delay = match wake.begin {
             Begin::Created => self.pace.start,
             Begin::Resumed => self.pace.resume,
             Begin::Awake => 0.0,
         };
-        let mut plan = (self.pace.work, End::Finished);
+        let mut plan = Plan {
+            begin: wake.at + delay,
+            lasts: self.pace.work,
+            most: self.pace.spends(self.pace.work),
+            end: End::Finished,
+        };
+        let allowance = &wake.allowance;
+        let cap = allowance.cap;
         let limits = [
-            (wake.allowance.cap, End::Capped),
-            (wake.allowance.organization, End::OrganizationSpent),
+            (
+                cap.map(|cap| cap.saturating_add(allowance.overrun)),
+                End::Capped,
+            ),
+            (allowance.organization, End::OrganizationSpent),
         ];
         for (limit, end) in limits {
-            let seconds = limit.map(|acus| acus / self.pace.acus_per_second);
-            if let Some(seconds) = seconds.filter(|seconds| *seconds < plan.0) {
-                plan = (seconds, end);
+            if let Some(limit) = limit.filter(|limit| *limit < plan.most) {
+                plan.lasts = limit as f64 / ACU as f64 / self.pace.acus_per_second;
+                plan.most = limit;
+                plan.end = end;
             }
         }
-        (wake.at + delay, plan.0, plan.1)
+        plan
     }
 
-    /// Beginning of the work and seconds worked until now.
-    fn worked(&self, wake: &Wake, now: Moment) -> (Moment, f64) {
-        let (begin, lasts, _) = self.plan(wake);
-        let stop = wake.until.map_or(now, |until| until.min(now));
-        (begin, (stop - begin).clamp(0.0, lasts))
+    /// What a wake has spent until now.
+    pub(super) fn spent_in(&self, wake: &Wake, now: Moment) -> Milli {
+        let plan = self.plan(wake);
+        let seconds = wake.until.map_or(now, |until| until.min(now)) - plan.begin;
+        if seconds >= plan.lasts {
+            plan.most
+        } else {
+            self.pace.spends(seconds).min(plan.most)
+        }
     }
 
-    /// ACUs spent so far.
-    pub(super) fn spent(&self, now: Moment) -> f64 {
-        let seconds = self.wakes.iter().map(|wake| self.worked(wake, now).1);
-        round(seconds.sum::<f64>() * self.pace.acus_per_second)
+    /// Whose limits bound its wakes: its organization, and its own cap.
+    pub(super) fn billed_to(&self) -> (String, Option<i64>) {
+        (self.org.clone(), self.wishes.cap)
     }
 
-    /// ACUs spent so far, by billing day.
-    pub(super) fn spent_by_day(&self, now: Moment) -> Vec<(Moment, f64)> {
+    /// The wakes so far, the oldest first.
+    pub(super) fn wakes(&self) -> &[Wake] {
+        &self.wakes
+    }
+
+    /// Spent so far.
+    pub(super) fn spent(&self, now: Moment) -> Milli {
+        self.wakes.iter().map(|wake| self.spent_in(wake, now)).sum()
+    }
+
+    /// Spent so far, by billing day. The days of a wake add up to what it has spent.
+    pub(super) fn spent_by_day(&self, now: Moment) -> Vec<(Moment, Milli)> {
         let mut days = Vec::new();
         for wake in &self.wakes {
-            let (mut begin, mut left) = self.worked(wake, now);
-            while left > 0.0 {
-                let day = day_of(begin);
-                let here = (day + DAY - begin).min(left);
-                days.push((day, here * self.pace.acus_per_second));
-                begin = day + DAY;
-                left -= here;
+            let total = self.spent_in(wake, now);
+            let mut day = day_of(self.plan(wake).begin);
+            let mut before = 0;
+            while before < total {
+                let until = self.spent_in(wake, (day + DAY).min(now));
+                if until > before {
+                    days.push((day, until - before));
+                }
+                (day, before) = (day + DAY, until);
             }
         }
         days
@@ -262,7 +365,8 @@ impl Session {
             since,
         };
         if let Some(ended) = self.ended {
-            return state("exit", None, ended);
+            let (at, how) = ended;
+            return state(how, None, at);
         }
         if let Some(slept) = self.slept {
             return state("suspended", Some("user_request"), slept);
@@ -270,7 +374,8 @@ impl Session {
         let Some(wake) = self.wakes.last() else {
             return state("new", None, self.created);
         };
-        let (begin, lasts, end) = self.plan(wake);
+        let plan = self.plan(wake);
+        let (begin, stop) = (plan.begin, plan.stop());
         if now < begin {
             return match wake.begin {
                 Begin::Created if now < wake.at + self.pace.claim => state("new", None, wake.at),
@@ -278,11 +383,10 @@ impl Session {
                 Begin::Resumed | Begin::Awake => state("resuming", None, wake.at),
             };
         }
-        let stop = begin + lasts;
         if now < stop {
             return state("running", Some("working"), begin);
         }
-        match end {
+        match plan.end {
             End::Capped => state("suspended", Some("usage_limit_exceeded"), stop),
             End::OrganizationSpent => state("suspended", Some("org_usage_limit_exceeded"), stop),
             End::Finished if now < stop + self.pace.idle => {
@@ -290,6 +394,11 @@ impl Session {
             }
             End::Finished => state("suspended", Some("inactivity"), stop + self.pace.idle),
         }
+    }
+
+    /// When anything last happened to it: somebody's doing, or a change of its state.
+    pub(super) fn updated(&self, now: Moment) -> Moment {
+        self.touched.max(self.state(now).since)
     }
 
     /// Whether the work of any wake has come to its end.
@@ -300,10 +409,10 @@ impl Session {
     }
 
     fn finish(&self, wake: &Wake, now: Moment) -> Option<Moment> {
-        let (begin, lasts, end) = self.plan(wake);
-        let stop = begin + lasts;
+        let plan = self.plan(wake);
+        let stop = plan.stop();
         let interrupted = wake.until.is_some_and(|until| until < stop);
-        (end == End::Finished && !interrupted && stop <= now).then_some(stop)
+        (plan.end == End::Finished && !interrupted && stop <= now).then_some(stop)
     }
 
     /// The conversation so far: what the user said, and what Devin answered on starting and ending.
@@ -318,7 +427,7 @@ impl Session {
                     text: text.to_owned(),
                 });
             };
-            let (begin, _, _) = self.plan(wake);
+            let begin = self.plan(wake).begin;
             if begin <= now && wake.until.is_none_or(|until| begin < until) {
                 answer(begin, 'a', "I am on it.");
             }
@@ -331,91 +440,7 @@ impl Session {
     }
 }
 
-/// Six decimals: enough for a bill, and free of what floating point adds.
-pub(super) fn round(acus: f64) -> f64 {
-    (acus * 1e6).round() / 1e6
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn session(cap: Option<f64>, organization: Option<f64>) -> Session {
-        let pace = Pace {
-            claim: 2.0,
-            start: 5.0,
-            resume: 5.0,
-            work: 600.0,
-            idle: 60.0,
-            acus_per_second: 0.01,
-        };
-        let allowance = Allowance { cap, organization };
-        let wishes = Wishes::default();
-        Session::new(
-            "0".repeat(32),
-            "org-a".into(),
-            "go".into(),
-            wishes,
-            pace,
-            allowance,
-            0.0,
-        )
-    }
-
-    fn status(session: &Session, now: Moment) -> (&'static str, Option<&'static str>) {
-        let state = session.state(now);
-        (state.status, state.detail)
-    }
-
-    #[test]
-    fn walks_through_its_states() {
-        let session = session(None, None);
-        assert_eq!(status(&session, 1.0), ("new", None));
-        assert_eq!(status(&session, 3.0), ("claimed", None));
-        assert_eq!(status(&session, 5.0), ("running", Some("working")));
-        assert_eq!(status(&session, 605.0), ("running", Some("finished")));
-        assert_eq!(status(&session, 665.0), ("suspended", Some("inactivity")));
-        assert_eq!(session.spent(305.0), 3.0);
-        assert_eq!(session.spent(1e6), 6.0);
-        assert_eq!(session.conversation(1e6).len(), 3);
-    }
-
-    #[test]
-    fn the_cap_holds_for_each_wake_only() {
-        let allowance = Allowance {
-            cap: Some(2.0),
-            organization: None,
-        };
-        let mut session = session(Some(2.0), None);
-        assert_eq!(
-            status(&session, 205.0),
-            ("suspended", Some("usage_limit_exceeded"))
-        );
-        assert!(session.message("more".into(), allowance, 1_000.0));
-        assert_eq!(status(&session, 1_001.0), ("resuming", None));
-        assert_eq!(session.spent(1_105.0), 3.0);
-        assert_eq!(session.spent(1e6), 4.0);
-        session.terminate(2_000.0);
-        assert!(!session.message("too late".into(), allowance, 2_001.0));
-    }
-
-    #[test]
-    fn an_empty_organization_holds_a_session_at_once() {
-        let session = session(Some(2.0), Some(0.0));
-        assert_eq!(
-            status(&session, 5.0),
-            ("suspended", Some("org_usage_limit_exceeded"))
-        );
-        assert_eq!(session.spent(1e6), 0.0);
-    }
-
-    #[test]
-    fn spending_is_split_at_the_billing_day() {
-        let mut session = session(None, None);
-        session.wakes[0].at = 28_800.0 - 105.0;
-        let days = session.spent_by_day(1e6);
-        assert_eq!(days.len(), 2);
-        assert_eq!(round(days[0].1), 1.0);
-        assert_eq!(round(days[1].1), 5.0);
-    }
+/// As Devin writes it: a number of ACUs.
+pub(super) fn acus(milli: Milli) -> f64 {
+    milli as f64 / ACU as f64
 }

@@ -13,10 +13,20 @@
 //! | `POST /.fake/clock` | `{"advance_seconds": 60}` moves the clock |
 //! | `POST /.fake/faults` | queues a fault: `{"kind": "status", "code": 503, "times": 2}` |
 //! | `DELETE /.fake/faults` | drops all faults |
+//! | `GET /.fake/sessions` | every session as it really is, a list of [`SessionTruth`] |
+//! | `POST /.fake/sessions` | begins one without a call of the API, a child or in the web UI: [`Elsewhere`] |
+//! | `PATCH /.fake/sessions/{id}` | changes one, or how it is shown: [`Change`] |
+//! | `POST /.fake/wake` | `{"session": "…", "message": "go on"}` sends a message without a call of the API |
+//! | `POST /.fake/consumption` | adds use that belongs to no session: [`Unattributed`] |
+//! | `PATCH /.fake/options` | changes settings: [`Tuning`] |
 //!
 //! A fault's `kind` is the name of a [`FaultKind`] in snake case, with its fields beside it; times
 //! are `ms`, the headers of `extra_headers` are pairs, the bytes of `raw` are `text`. `times` is a
 //! number (1 when absent) or `"always"`, `only` is `{"method": "POST", "path": "/v3/"}`.
+//!
+//! ACUs are counted in whole thousandths, and a wake that is not interrupted stops exactly at its
+//! cap, or [`Options::overrun_milli_acus`] beyond it: accounts kept beside the fake can be compared
+//! with [`FakeDevin::truth`] to the last of them.
 //!
 //! Nothing here comes from the gateway, so that a mistake there is not repeated here.
 
@@ -29,22 +39,25 @@ mod consumption;
 mod control;
 mod conversation;
 mod documents;
+mod elsewhere;
 mod enterprise;
 mod exchange;
 mod faults;
 mod fields;
-
+mod filter;
 mod ids;
 mod insights;
 mod life;
 mod members;
 mod notes;
+mod odd;
 mod options;
 mod organizations;
 mod page;
 mod playbooks;
 mod problem;
 mod recording;
+mod registry;
 mod repositories;
 mod router;
 mod schedules;
@@ -53,6 +66,7 @@ mod server;
 mod service_users;
 mod sessions;
 mod state;
+mod truth;
 
 #[cfg(test)]
 mod tests;
@@ -65,9 +79,12 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
+pub use elsewhere::{Change, Elsewhere, Ending, Tuning, Unattributed};
 pub use faults::{Fault, FaultKind, FaultTimes};
+pub use odd::OddPage;
 pub use options::Options;
 pub use recording::Recorded;
+pub use truth::{SessionTruth, WakeTruth};
 
 use clock::Clock;
 use faults::Faults;

@@ -19,6 +19,12 @@ pub struct Options {
     pub work_minutes: f64,
     /// Fake minutes between the end of the work and falling asleep.
     pub idle_minutes: f64,
+    /// Thousandths of an ACU that each wake may use beyond its cap, as Devin never should.
+    pub overrun_milli_acus: i64,
+    /// The tags that sessions of an organization may have; one that is not named here allows all.
+    pub allowed_tags: Vec<(String, Vec<String>)>,
+    /// Whether the token has the right to read consumption; without it these calls answer 403.
+    pub may_read_consumption: bool,
     /// Name of the service user that the token belongs to.
     pub service_user_name: String,
     /// Its role, which only the early API shows.
@@ -48,6 +54,9 @@ impl Default for Options {
             acus_per_minute: 0.25,
             work_minutes: 8.0,
             idle_minutes: 10.0,
+            overrun_milli_acus: 0,
+            allowed_tags: Vec::new(),
+            may_read_consumption: true,
             service_user_name: "shared-automation".to_owned(),
             role: "admin".to_owned(),
             audit_entries: 250,

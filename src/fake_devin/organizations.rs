@@ -1,6 +1,7 @@
 //! Organizations and their allowed tags (Devin's API reference, organizations). Both spellings
 //! stand in the same objects: `org_id` and `id`, `max_cycle_acu_limit` and `acu_limit`.
 
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Reply};
@@ -27,7 +28,7 @@ pub(super) struct Organization {
 }
 
 impl Organization {
-    pub(super) fn new(id: &str, name: &str, now: Moment) -> Self {
+    pub(super) fn new(id: &str, name: &str, tags: &[String], now: Moment) -> Self {
         Self {
             id: id.to_owned(),
             name: name.to_owned(),
@@ -35,8 +36,20 @@ impl Organization {
             session_limit: None,
             created: now,
             updated: now,
-            tags: Vec::new(),
+            tags: tags.to_vec(),
             default_tag: None,
+        }
+    }
+
+    /// Refuses tags that a session here may not have. An organization that lists none allows all.
+    pub(super) fn check_tags(&self, tags: &[String]) -> Result<(), Problem> {
+        let mut unknown = tags.iter().filter(|tag| !self.tags.contains(tag));
+        match unknown.next() {
+            Some(tag) if !self.tags.is_empty() => {
+                let detail = format!("Tag '{tag}' is not among this organization's allowed tags");
+                Err(Problem::new(StatusCode::BAD_REQUEST, &detail))
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -69,7 +82,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Reply {
     let name = fields.required_name("name", 256);
     let limits = Limits::read(&mut fields);
     fields.finish()?;
-    let mut org = Organization::new(&ids::fresh("org-"), &name, call.now);
+    let mut org = Organization::new(&ids::fresh("org-"), &name, &[], call.now);
     limits.apply(&mut org);
     let (body, id) = (org.view(), org.id.clone());
     world.organizations.push(org);

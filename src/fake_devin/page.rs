@@ -28,16 +28,16 @@ pub(super) fn page_with_alias(entries: Entries, query: &Query, alias: &str) -> R
 }
 
 /// The same, rendering no more entries than the page holds.
-pub(super) fn page_rendered<T>(
-    entries: Vec<(String, T)>,
+pub(super) fn page_rendered<K: AsRef<str>, T>(
+    entries: Vec<(K, T)>,
     query: &Query,
     render: impl Fn(T) -> Value,
 ) -> Reply {
     answer(entries, query, None, render)
 }
 
-fn answer<T>(
-    entries: Vec<(String, T)>,
+fn answer<K: AsRef<str>, T>(
+    entries: Vec<(K, T)>,
     query: &Query,
     alias: Option<&str>,
     render: impl Fn(T) -> Value,
@@ -46,7 +46,11 @@ fn answer<T>(
     let begin = match query.one("after").filter(|cursor| !cursor.is_empty()) {
         None => 0,
         Some(cursor) => unhex(cursor)
-            .and_then(|id| entries.iter().position(|(known, _)| known.as_bytes() == id))
+            .and_then(|id| {
+                entries
+                    .iter()
+                    .position(|(known, _)| known.as_ref().as_bytes() == id)
+            })
             .map(|position| position + 1)
             .ok_or_else(|| Problem::invalid_query("after", "Invalid cursor", "value_error"))?,
     };
@@ -82,16 +86,16 @@ fn size(query: &Query, name: &str) -> Result<usize, Problem> {
     Ok(usize::try_from(size).unwrap_or(1))
 }
 
-fn cut<T>(
-    entries: Vec<(String, T)>,
+fn cut<K: AsRef<str>, T>(
+    entries: Vec<(K, T)>,
     begin: usize,
     size: usize,
     alias: Option<&str>,
     render: impl Fn(T) -> Value,
 ) -> Value {
     let total = entries.len();
-    let cut: Vec<(String, T)> = entries.into_iter().skip(begin).take(size).collect();
-    let end_cursor = cut.last().map(|(id, _)| hex(id.as_bytes()));
+    let cut: Vec<(K, T)> = entries.into_iter().skip(begin).take(size).collect();
+    let end_cursor = cut.last().map(|(id, _)| hex(id.as_ref().as_bytes()));
     let has_next_page = begin + cut.len() < total;
     let items: Vec<Value> = cut.into_iter().map(|(_, item)| render(item)).collect();
     let mut body = json!({

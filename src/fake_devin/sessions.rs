@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Reply};
-use super::call::{Call, Query};
+use super::call::Call;
 use super::clock::{Moment, epoch};
 use super::fields::Fields;
+use super::filter::Filter;
 use super::ids;
-use super::life::{Session, Wishes};
+use super::life::{Session, Wishes, acus};
 use super::page::page_rendered;
 use super::problem::Problem;
 use super::state::{World, bare};
@@ -27,8 +28,7 @@ pub(super) fn view(world: &World, session: &Session, now: Moment) -> Value {
     let finished = session.has_finished(now);
     let children: Vec<String> = world
         .sessions
-        .iter()
-        .filter(|other| other.wishes.parent.as_deref() == Some(&session.id))
+        .children(&session.id)
         .map(|child| shown_id(world, &child.id))
         .collect();
     let pull_requests: Vec<Value> = wishes
@@ -38,32 +38,33 @@ pub(super) fn view(world: &World, session: &Session, now: Moment) -> Value {
         .map(|repo| json!({ "pr_url": format!("https://github.com/{repo}/pull/1"), "pr_state": "open" }))
         .collect();
     let structured = (finished && wishes.structured).then(|| json!({ "result": "done" }));
-    json!({
+    let view = json!({
         "session_id": shown_id(world, &session.id),
         "url": format!("https://app.devin.ai/sessions/{}", session.id),
         "status": state.status,
         "status_detail": state.detail,
-        "tags": session.tags,
+        "tags": session.tags(),
         "org_id": session.org,
         "created_at": epoch(session.created),
-        "updated_at": epoch(session.touched.max(state.since)),
-        "acus_consumed": session.spent(now),
+        "updated_at": epoch(session.updated(now)),
+        "acus_consumed": acus(session.spent(now)),
         "pull_requests": pull_requests,
         "structured_output": structured,
         "title": wishes.title,
         "user_id": wishes.user,
-        "service_user_id": world.me,
+        "service_user_id": wishes.service_user,
         "playbook_id": wishes.playbook,
         "parent_session_id": wishes.parent.as_deref().map(|id| shown_id(world, id)),
         "child_session_ids": children,
         "is_archived": session.archived,
-        "origin": "api",
+        "origin": wishes.origin,
         "devin_mode": wishes.mode,
         "category": wishes.category,
         "subcategory": null,
         "automation_id": null,
         "is_advanced": false,
-    })
+    });
+    session.odd.distort(view)
 }
 
 /// The id in the form that the options ask for.
@@ -83,10 +84,13 @@ pub(super) fn create(world: &mut World, call: &Call) -> Reply {
     let tags = fields.texts("tags", MOST_TAGS).unwrap_or_default();
     let mut wishes = Wishes {
         title: fields.text("title"),
-        cap: fields.integer("max_acu_limit", 1).map(|cap| cap as f64),
+        cap: fields.integer("max_acu_limit", 1),
         mode: fields.choice("devin_mode", MODES),
         parent: call.query.one("devin_id").map(|id| bare(id).to_owned()),
         user: fields.text("create_as_user_id"),
+        service_user: Some(world.me.clone()),
+        origin: "api".to_owned(),
+        elsewhere: false,
         playbook: fields.text("playbook_id"),
         category: None,
         repos: fields.texts("repos", usize::MAX).unwrap_or_default(),
@@ -118,6 +122,8 @@ pub(super) fn create(world: &mut World, call: &Call) -> Reply {
         let detail = format!("Unknown platform; valid labels: {}", PLATFORMS.join(", "));
         return Err(Problem::new(http::StatusCode::BAD_REQUEST, &detail));
     }
+    let tags = deduplicated(tags);
+    world.organization(call)?.check_tags(&tags)?;
     if let Some(user) = &wishes.user
         && !world.people.iter().any(|person| &person.id == user)
     {
@@ -136,11 +142,19 @@ pub(super) fn create(world: &mut World, call: &Call) -> Reply {
     let (pace, now) = (world.pace(), call.now);
     let allowance = world.allowance(&org, wishes.cap, now);
     let id = ids::fresh("");
-    let mut session = Session::new(id, org.clone(), prompt, wishes, pace, allowance, now);
-    session.tags = deduplicated(tags);
-    let body = view(world, &session, now);
-    let data = json!({ "session_id": shown_id(world, &session.id) });
-    world.sessions.push(session);
+    let session = Session::new(
+        id.clone(),
+        org.clone(),
+        prompt,
+        wishes,
+        pace,
+        allowance,
+        now,
+    );
+    world.sessions.add(session, tags);
+    let created = world.sessions.get(&id).map(|it| view(world, it, now));
+    let body = created.unwrap_or_default();
+    let data = json!({ "session_id": shown_id(world, &id) });
     world.log(now, "create_session", Some(&org), data);
     Ok(Answer::ok(&body))
 }
@@ -148,7 +162,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Reply {
 /// `GET …/sessions`, both scopes
 pub(super) fn list(world: &mut World, call: &Call) -> Reply {
     let chosen = choose(world, call)?.into_iter();
-    let entries = chosen.map(|session| (session.id.clone(), session));
+    let entries = chosen.map(|session| (session.id.as_str(), session));
     page_rendered(entries.collect(), &call.query, |session| {
         view(world, session, call.now)
     })
@@ -158,89 +172,14 @@ pub(super) fn list(world: &mut World, call: &Call) -> Reply {
 pub(super) fn choose<'w>(world: &'w World, call: &Call) -> Result<Vec<&'w Session>, Problem> {
     let scope = world.scope(call)?;
     let filter = Filter::read(&call.query)?;
+    let (ids, tags) = (filter.ids.as_deref(), filter.tags.as_deref());
+    let candidates = world.sessions.newest_first(ids, filter.parent, tags);
     let within = |session: &&Session| scope.as_ref().is_none_or(|org| &session.org == org);
-    let all = world.sessions.iter().rev().filter(within);
-    Ok(all
-        .filter(|session| filter.keeps(world, session, call.now))
+    Ok(candidates
+        .filter(|session| !session.odd.vanished)
+        .filter(within)
+        .filter(|session| filter.keeps(session, call.now))
         .collect())
-}
-
-/// What a list call asks to be left out.
-struct Filter<'q> {
-    query: &'q Query,
-    ids: Option<HashSet<&'q str>>,
-    times: Vec<(&'static str, i64)>,
-    archived: Option<bool>,
-}
-
-impl<'q> Filter<'q> {
-    fn read(query: &'q Query) -> Result<Self, Problem> {
-        let ids = query.list("session_ids");
-        let mut times = Vec::new();
-        for name in [
-            "created_after",
-            "created_before",
-            "updated_after",
-            "updated_before",
-        ] {
-            if let Some(time) = query.integer(name)? {
-                times.push((name, time));
-            }
-        }
-        Ok(Self {
-            query,
-            ids: ids.map(|ids| ids.into_iter().map(bare).collect()),
-            times,
-            archived: query.flag("is_archived")?,
-        })
-    }
-
-    fn keeps(&self, world: &World, session: &Session, now: Moment) -> bool {
-        let wishes = &session.wishes;
-        let listed = |name: &str, value: Option<&str>| {
-            let wanted = self.query.list(name);
-            wanted.is_none_or(|wanted| value.is_some_and(|value| wanted.contains(&value)))
-        };
-        let equal = |name: &str, value: Option<&str>| {
-            let wanted = self.query.one(name);
-            wanted.is_none_or(|wanted| value == Some(wanted))
-        };
-        let parent = self.query.one("parent_session_id").map(bare);
-        let any_of = |name: &str, values: &[String]| {
-            let wanted = self.query.list(name);
-            wanted.is_none_or(|wanted| values.iter().any(|value| wanted.contains(&value.as_str())))
-        };
-        self.in_time(session, now)
-            && self
-                .ids
-                .as_ref()
-                .is_none_or(|ids| ids.contains(session.id.as_str()))
-            && self
-                .archived
-                .is_none_or(|archived| archived == session.archived)
-            && parent.is_none_or(|parent| wishes.parent.as_deref() == Some(parent))
-            && any_of("tags", &session.tags)
-            && any_of("repo_names", &wishes.repos)
-            && listed("org_ids", Some(&session.org))
-            && listed("service_user_ids", Some(&world.me))
-            && listed("user_ids", wishes.user.as_deref())
-            && listed("origins", Some("api"))
-            && listed("automation_ids", None)
-            && equal("playbook_id", wishes.playbook.as_deref())
-            && equal("schedule_id", None)
-            && equal("category", wishes.category.as_deref())
-    }
-
-    fn in_time(&self, session: &Session, now: Moment) -> bool {
-        let created = epoch(session.created);
-        let updated = epoch(session.touched.max(session.state(now).since));
-        self.times.iter().all(|(name, time)| match *name {
-            "created_after" => created >= *time,
-            "created_before" => created <= *time,
-            "updated_after" => updated >= *time,
-            _ => updated <= *time,
-        })
-    }
 }
 
 /// `GET …/sessions/{devin_id}`, both scopes
@@ -253,7 +192,7 @@ pub(super) fn get(world: &mut World, call: &Call) -> Reply {
 pub(super) fn terminate(world: &mut World, call: &Call) -> Reply {
     let archive = call.query.flag("archive")?.unwrap_or(false);
     change(world, call, "terminate_session", |session, now| {
-        session.terminate(now);
+        session.end("exit", now);
         session.archived |= archive;
     })
 }

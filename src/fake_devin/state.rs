@@ -7,14 +7,15 @@ use super::attachments::{Attachment, Link};
 use super::audit::{self, Entry};
 use super::call::Call;
 use super::clock::Moment;
-use super::consumption::{self, PastUse};
+use super::consumption::{self, OtherUse};
 use super::documents::Document;
 use super::ids;
-use super::life::{Allowance, Pace, Session};
+use super::life::{ACU, Allowance, Milli, Pace, Session};
 use super::members::{self, Person};
 use super::options::Options;
 use super::organizations::Organization;
 use super::problem::Problem;
+use super::registry::Sessions;
 use super::repositories::Indexed;
 use super::service_users::ServiceUser;
 
@@ -26,7 +27,7 @@ pub(super) struct World {
     /// Id of the service user that the token belongs to.
     pub(super) me: String,
     pub(super) organizations: Vec<Organization>,
-    pub(super) sessions: Vec<Session>,
+    pub(super) sessions: Sessions,
     pub(super) documents: Vec<Document>,
     pub(super) attachments: Vec<Attachment>,
     pub(super) links: Vec<Link>,
@@ -34,7 +35,7 @@ pub(super) struct World {
     pub(super) people: Vec<Person>,
     pub(super) audit: Vec<Entry>,
     pub(super) indexed: Vec<Indexed>,
-    pub(super) past_use: Vec<PastUse>,
+    pub(super) other_use: Vec<OtherUse>,
     rate: (Moment, u32),
 }
 
@@ -44,17 +45,21 @@ impl World {
         let organizations: Vec<Organization> = options
             .organizations
             .iter()
-            .map(|(id, name)| Organization::new(id, name, now))
+            .map(|(id, name)| {
+                let mut allowed = options.allowed_tags.iter();
+                let tags = allowed.find(|(org, _)| org == id).map(|(_, tags)| &**tags);
+                Organization::new(id, name, tags.unwrap_or_default(), now)
+            })
             .collect();
         let names: Vec<&str> = organizations.iter().map(|org| org.id.as_str()).collect();
         Self {
             began: now,
             audit: audit::seed(&options, &names, &me, now),
-            past_use: consumption::seed(&names),
+            other_use: consumption::seed(&names),
             people: members::seed(),
             service_users: vec![ServiceUser::owner(&me, &options, now)],
             organizations,
-            sessions: Vec::new(),
+            sessions: Sessions::default(),
             documents: Vec::new(),
             attachments: Vec::new(),
             links: Vec::new(),
@@ -89,10 +94,10 @@ impl World {
         }
     }
 
-    /// A session by either form of its id.
+    /// A session by either form of its id, unless it is to look as if there were none.
     pub(super) fn session(&self, id: &str) -> Option<&Session> {
-        let bare = bare(id);
-        self.sessions.iter().find(|session| session.id == bare)
+        let session = self.sessions.get(id)?;
+        (!session.odd.vanished).then_some(session)
     }
 
     /// The session that a call names, if it lies within the call's scope.
@@ -108,8 +113,7 @@ impl World {
     pub(super) fn session_for_mut(&mut self, call: &Call) -> Result<&mut Session, Problem> {
         let id = self.session_for(call)?.id.clone();
         self.sessions
-            .iter_mut()
-            .find(|session| session.id == id)
+            .get_mut(&id)
             .ok_or_else(|| Problem::not_found("Session"))
     }
 
@@ -126,21 +130,20 @@ impl World {
     }
 
     /// What a wake of a session in `org` may spend, beginning now.
-    pub(super) fn allowance(&self, org: &str, cap: Option<f64>, now: Moment) -> Allowance {
+    pub(super) fn allowance(&self, org: &str, cap: Option<i64>, now: Moment) -> Allowance {
         let organization = self.organizations.iter().find(|known| known.id == org);
         let session_limit = organization.and_then(|org| org.session_limit);
         let cycle_limit = organization.and_then(|org| org.cycle_limit);
-        let spent = || -> f64 {
+        let spent = || -> Milli {
             let sessions = self.sessions.iter().filter(|session| session.org == org);
             sessions.map(|session| session.spent(now)).sum()
         };
-        let cap = match (cap, session_limit.map(|limit| limit as f64)) {
-            (Some(own), Some(general)) => Some(own.min(general)),
-            (own, general) => own.or(general),
-        };
+        let milli = |acus: i64| acus.saturating_mul(ACU);
+        let left = |limit: i64| milli(limit).saturating_sub(spent()).max(0);
         Allowance {
-            cap,
-            organization: cycle_limit.map(|limit| (limit as f64 - spent()).max(0.0)),
+            cap: cap.into_iter().chain(session_limit).min().map(milli),
+            overrun: self.options.overrun_milli_acus,
+            organization: cycle_limit.map(left),
         }
     }
 

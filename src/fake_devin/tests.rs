@@ -1,8 +1,11 @@
 //! The fake driven over real sockets.
 
+mod elsewhere;
 mod faults;
 mod flows;
+mod odd;
 mod resources;
+mod scale;
 mod sessions;
 
 use std::net::SocketAddr;
