@@ -1,3 +1,5 @@
+//! Queries, pages and cursors of lists of sessions.
+
 use proptest::prelude::*;
 
 use super::*;
