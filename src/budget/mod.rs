@@ -6,13 +6,16 @@
 //! So an edit of a budget moves no money: under its new definition, the same
 //! entries count (L9).
 
+mod cap;
 mod window;
 mod zone;
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::acu::Acu;
 
+pub use cap::{NoFit, fit};
 pub use window::{Cycle, Every, Length, SLOT, Window};
 pub use zone::{NoZone, Zone};
 
@@ -110,5 +113,17 @@ impl Budget {
             Per::Caller => account.caller = Some(Arc::clone(&payer.caller)),
         }
         account
+    }
+}
+
+impl fmt::Display for Budget {
+    /// `web/month: 500 ACUs per team, each month in Asia/Tokyo`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, limit, per, every) = (&self.name, self.limit, self.per.as_str(), &self.every);
+        let of = match self.per {
+            Per::Everyone => "for",
+            Per::Organization | Per::Team | Per::Caller => "per",
+        };
+        write!(f, "{name}: {limit} ACUs {of} {per}, each {every}")
     }
 }

@@ -4,13 +4,32 @@
 //! can spend leaves; the reconciler settles it by what Devin says. Ownership and
 //! self-service read here too, so that there is one number (L10).
 
+pub mod book;
+mod cache;
+mod commands;
+mod handle;
+pub mod moment;
+mod motion;
+mod open;
+mod reads;
 mod session;
-
-pub use session::{Known, Position, SessionId};
+mod store;
+pub mod tag;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 use std::sync::Arc;
 
-use crate::budget::Account;
+pub use commands::{
+    Adjustment, Budgeted, Held, Holding, NoRoomIn, NotHeld, Remaining, Swept, Unsure, UnsureKind,
+    What,
+};
+pub use handle::Ledger;
+pub use motion::Motion;
+pub use open::{HAND_OVER, OpenError, Options};
+pub use session::{Known, Position, SessionId};
+pub use store::{Aliases, Balance, Verdict};
 
 /// The store cannot be used now.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -44,32 +63,4 @@ pub enum Resolution {
     Absent,
     /// It was carried out as far as anybody can tell, and no record of it can be given.
     Unresolvable,
-}
-
-/// The ledger, cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Ledger {}
-
-impl Ledger {
-    /// What is known of a session; `None` if the ledger does not know it. Answered from a bounded cache where it
-    /// can be, since whose a session is never changes.
-    ///
-    /// # Errors
-    /// The store does not answer, and the cache does not have it.
-    pub async fn session(&self, _: &SessionId) -> Result<Option<Arc<Known>>, StoreError> {
-        Err(StoreError("not built yet".into()))
-    }
-
-    /// The sessions of these payers (children of theirs included), newest first, beginning behind `after`.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn sessions(
-        &self,
-        _: &Account,
-        _after: Option<Position>,
-        _limit: usize,
-    ) -> Result<Vec<(Position, SessionId)>, StoreError> {
-        Err(StoreError("not built yet".into()))
-    }
 }

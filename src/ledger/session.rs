@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::HoldId;
 use crate::acu::Cap;
 use crate::budget::Payer;
 
@@ -32,14 +33,24 @@ impl fmt::Display for SessionId {
     }
 }
 
+/// What stands in the ledger about where a session comes from. It never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) position: Position,
+    /// Under the names of then.
+    pub(super) payer: Payer,
+    pub(super) hold: Option<HoldId>,
+    pub(super) cap: Option<Cap>,
+}
+
 /// What does not change about a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
     /// Where it stands among all sessions.
     pub position: Position,
-    /// Who created it, and pays for it. Of a child, its parent's.
+    /// Who created it, and pays for it; of a child, who created its parent. Under the names of today.
     pub payer: Payer,
-    /// What Devin was told as its cap; none of a session without one (a child, an adopted one).
+    /// What Devin was told as its cap; none of a session without one (a child).
     pub cap: Option<Cap>,
     /// Our tag on it, if it has one: a caller's tag replacement keeps it.
     pub tag: Option<Box<str>>,

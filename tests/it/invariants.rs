@@ -120,10 +120,7 @@ pub(crate) fn check_join(lines: &[&Value], upstream: &[Recorded]) {
             "enterprise.sessions.insights.list",
         ];
         let operation = line["operation"].as_str().unwrap_or_default();
-        assert!(
-            attempts <= 1 || lists.contains(&operation),
-            "G2: {line}"
-        );
+        assert!(attempts <= 1 || lists.contains(&operation), "G2: {line}");
     }
     assert!(
         seen.is_empty(),

@@ -226,7 +226,7 @@ impl Source {
             Self::Named(ids) => Ok(ids.take(count).collect()),
             Self::Ledger(account, after) => {
                 let found = ledger.sessions(account, *after, count).await;
-                let found = found.map_err(Rejection::StoreUnavailable)?;
+                let found = found.map_err(Rejection::Store)?;
                 *after = found.last().map(|(position, _)| *position).or(*after);
                 Ok(found.into_iter().map(|(_, id)| id).collect())
             }
@@ -241,7 +241,7 @@ async fn known(
     id: &SessionId,
 ) -> Result<Option<Arc<Known>>, Rejection> {
     let known = ledger.session(id).await;
-    let known = known.map_err(Rejection::StoreUnavailable)?;
+    let known = known.map_err(Rejection::Store)?;
     Ok(known.filter(|it| asker.may_touch(Some(it))))
 }
 

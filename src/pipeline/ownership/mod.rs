@@ -275,10 +275,7 @@ async fn may_touch_all(ledger: &Ledger, asker: &Asker<'_>, all: &[Named]) -> Res
 
 async fn known(ledger: &Ledger, id: Option<&SessionId>) -> Result<Option<Arc<Known>>, Rejection> {
     match id {
-        Some(id) => ledger
-            .session(id)
-            .await
-            .map_err(Rejection::StoreUnavailable),
+        Some(id) => ledger.session(id).await.map_err(Rejection::Store),
         None => Ok(None),
     }
 }

@@ -22,7 +22,10 @@ async fn walk(world: &World, caller: &str, path: &str, query: &str) -> Vec<Strin
         assert_eq!(answer.status, 200, "{:?}", answer.body);
         let page = answer.json();
         let has_next = page["has_next_page"].as_bool().unwrap();
-        assert!(!(has_next && ids(&page).is_empty()), "an empty page in between");
+        assert!(
+            !(has_next && ids(&page).is_empty()),
+            "an empty page in between"
+        );
         assert!(page["total"].is_null(), "{page}");
         found.extend(ids(&page));
         if !has_next {
@@ -173,9 +176,7 @@ async fn u10_what_devin_answers_unasked_is_not_shown() {
     let mut world = world().await;
     let own = create(&world, "one").await;
     let mates = create(&world, "mate").await;
-    let element = |id: &str, parent: &str, children: &[&str]| {
-        json!({ "session_id": id, "parent_session_id": parent, "child_session_ids": children })
-    };
+    let element = |id: &str, parent: &str, children: &[&str]| json!({ "session_id": id, "parent_session_id": parent, "child_session_ids": children });
     let body = json!({
         "items": [
             element(&mates, &own, &[]),
@@ -184,9 +185,7 @@ async fn u10_what_devin_answers_unasked_is_not_shown() {
         ],
         "end_cursor": null, "has_next_page": false, "total": 3, "seen": [mates],
     });
-    world
-        .fake
-        .inject(Fault::next(instead(&body.to_string())));
+    world.fake.inject(Fault::next(instead(&body.to_string())));
     let answer = world.get("one", CREATE).await;
     let list = answer.is_upstream(200).json();
     assert_eq!(

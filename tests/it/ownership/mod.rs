@@ -257,11 +257,7 @@ async fn p13_a_session_that_is_named_beside_the_path_is_held_to_the_same() {
             with(&[&own, &link(&mates)]),
             "session_links",
         ),
-        (
-            CREATE.to_owned(),
-            with(&["https://x/?a"]),
-            "session_links",
-        ),
+        (CREATE.to_owned(), with(&["https://x/?a"]), "session_links"),
         (
             format!("{CREATE}?parent_session_id={mates}"),
             String::new(),
@@ -306,18 +302,33 @@ async fn scratch(world: &World, caller: &str, id: &str, org: &str) {
     if world.ledger.session(&id).await.unwrap().is_some() {
         return;
     }
-    let moment = moment::Moment { at: jiff::Timestamp::now(), up: std::time::Duration::ZERO };
+    let moment = moment::Moment {
+        at: jiff::Timestamp::now(),
+        up: std::time::Duration::ZERO,
+    };
     let team = if caller == "three" { "u" } else { "t" };
     let hold = HoldId::new();
-    world.ledger.hold(Holding {
-        hold,
-        moment,
-        payer: tollgate::budget::Payer { organization: org.into(), team: team.into(), caller: caller.into() },
-        operation: "sessions.create",
-        what: What::Session { wanted: tollgate::acu::Cap::new(1).unwrap(), terms: Default::default(), alone: false },
-        budgets: Vec::new(),
-        deadline: std::time::Duration::from_secs(60),
-        fingerprint: [0; 32],
-    }).await.unwrap();
+    world
+        .ledger
+        .hold(Holding {
+            hold,
+            moment,
+            payer: tollgate::budget::Payer {
+                organization: org.into(),
+                team: team.into(),
+                caller: caller.into(),
+            },
+            operation: "sessions.create",
+            what: What::Session {
+                wanted: tollgate::acu::Cap::new(1).unwrap(),
+                terms: Default::default(),
+                alone: false,
+            },
+            budgets: Vec::new(),
+            deadline: std::time::Duration::from_secs(60),
+            fingerprint: [0; 32],
+        })
+        .await
+        .unwrap();
     world.ledger.created(moment, hold, id).await.unwrap();
 }

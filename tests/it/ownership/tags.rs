@@ -27,7 +27,10 @@ async fn b12_a_tag_that_imitates_ours_is_refused_wherever_tags_go() {
             (Method::PUT, &twin),
         ] {
             let answer = world.call("one", method, path, &body).await;
-            assert_eq!(answer.is_problem(403, "field-denied").json()["field"], "tags");
+            assert_eq!(
+                answer.is_problem(403, "field-denied").json()["field"],
+                "tags"
+            );
             let line = world.last_line().await;
             assert_eq!(line["decision"], "deny", "{line}");
             assert_eq!(line["fields"]["body.tags[]"], tag, "{line}");
@@ -40,12 +43,20 @@ async fn b12_a_tag_that_imitates_ours_is_refused_wherever_tags_go() {
 #[tokio::test]
 async fn b12_a_replacement_keeps_our_tag() {
     let world = world().await;
-    let own = create_with(&world, "one", CREATE, json!({ "prompt": "x", "tags": ["a"] })).await;
+    let own = create_with(
+        &world,
+        "one",
+        CREATE,
+        json!({ "prompt": "x", "tags": ["a"] }),
+    )
+    .await;
     let mut first: Option<String> = None;
     for base in [CREATE, ENTERPRISE] {
         let tags = format!("{base}/{own}/tags");
         for body in [json!({ "tags": ["b"] }), json!({ "tags": [] })] {
-            let answer = world.call("one", Method::PUT, &tags, &body.to_string()).await;
+            let answer = world
+                .call("one", Method::PUT, &tags, &body.to_string())
+                .await;
             let after = answer.is_upstream(200).json();
             let (ours, others): (Vec<&str>, Vec<&str>) = texts(&after["tags"])
                 .into_iter()
@@ -75,7 +86,10 @@ async fn b12_room_is_left_for_our_tag() {
     for (method, path) in [(Method::POST, CREATE), (Method::PUT, &tags)] {
         let answer = world.call("one", method, path, &full(50).to_string()).await;
         let body = answer.is_problem(403, "field-denied").json();
-        assert!(body["detail"].as_str().unwrap().contains("49 tags"), "{body}");
+        assert!(
+            body["detail"].as_str().unwrap().contains("49 tags"),
+            "{body}"
+        );
     }
     let answer = world
         .call("one", Method::PUT, &tags, &full(49).to_string())

@@ -1,0 +1,137 @@
+//! How budgets stand, and what people have changed about them: raises and corrections.
+
+use jiff::Timestamp;
+
+use super::super::StoreError;
+use super::super::store::{self, Balance, Line, instant, micros};
+use super::super::writer::Work;
+use crate::acu::Acu;
+use crate::budget::{Budget, Payer, Per, Window};
+
+/// A raise of a budget, or a correction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adjustment {
+    /// The budget's id.
+    pub budget: String,
+    /// One account of a budget that is split, by the caller's, team's or organization's name; else all of them.
+    pub scope: Option<String>,
+    /// How much more may be spent; less where it is negative.
+    pub acus: Acu,
+    /// When it was made.
+    pub at: Timestamp,
+    /// Until when it holds; none: as long as the window in which it was made.
+    pub until: Option<Timestamp>,
+    /// Who made it.
+    pub who: String,
+    /// Why.
+    pub why: String,
+}
+
+/// How a budget stands for somebody.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Budgeted {
+    /// What is spent and held.
+    pub balance: Balance,
+    /// How much may be, with what was adjusted.
+    pub limit: Acu,
+    /// From when until when.
+    pub window: Window,
+}
+
+impl Work<'_> {
+    /// What a budget has spent and holds for this payer now, how much it may, and in which window.
+    pub(in crate::ledger) fn budgeted(
+        &mut self,
+        budget: &Budget,
+        payer: &Payer,
+        now: Timestamp,
+    ) -> Result<(Balance, Acu, Window), StoreError> {
+        let window = budget.every.window(now);
+        let store = &mut *self.store;
+        let account = budget.account(payer);
+        let balance = store
+            .balances
+            .balance(&store.connection, &store.payers, &account, window)?;
+        let scope = match budget.per {
+            Per::Everyone => None,
+            Per::Organization => Some(&payer.organization),
+            Per::Team => Some(&payer.team),
+            Per::Caller => Some(&payer.caller),
+        };
+        let mut limit = budget.limit;
+        for it in self.adjustments(&budget.id)? {
+            let is_of = it.scope.is_none() || it.scope.as_deref() == scope.map(|it| &**it);
+            let holds = match it.until {
+                Some(until) => it.at <= now && now < until,
+                None => window.holds(it.at),
+            };
+            if is_of && holds {
+                limit = limit.checked_add(it.acus).ok_or_else(store::overflow)?;
+            }
+        }
+        Ok((balance, limit, window))
+    }
+
+    /// The adjustments of a budget, oldest first.
+    pub(in crate::ledger) fn adjustments(
+        &self,
+        budget: &str,
+    ) -> Result<Vec<Adjustment>, StoreError> {
+        let sql = "SELECT budget, scope, acus, at, until, who, why FROM adjustments WHERE budget = ?1 ORDER BY id";
+        let mut all = self.store.connection.prepare_cached(sql)?;
+        let rows = all.query_map([budget], |row| {
+            Ok(Adjustment {
+                budget: row.get(0)?,
+                scope: row.get(1)?,
+                acus: Acu::from_milli(row.get(2)?),
+                at: instant(row.get(3)?),
+                until: row.get::<_, Option<i64>>(4)?.map(instant),
+                who: row.get(5)?,
+                why: row.get(6)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Writes down an adjustment.
+    pub(in crate::ledger) fn adjust(&mut self, it: &Adjustment) -> Result<(), StoreError> {
+        let sql = "INSERT INTO adjustments (budget, scope, acus, at, until, who, why) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        self.store.connection.prepare_cached(sql)?.execute((
+            &it.budget,
+            &it.scope,
+            it.acus.milli(),
+            micros(it.at),
+            it.until.map(micros),
+            &it.who,
+            &it.why,
+        ))?;
+        let scope = it.scope.as_deref().unwrap_or("all");
+        let until = it
+            .until
+            .map_or_else(|| "its window's end".to_owned(), |it| it.to_string());
+        let (budget, acus, who, why) = (&it.budget, it.acus, &it.who, &it.why);
+        let note = format!("{budget} ({scope}): {acus} until {until}, by {who}: {why}");
+        self.note(it.at, "adjust", &note)
+    }
+
+    /// A line of the history that moves nothing.
+    pub(in crate::ledger) fn note(
+        &mut self,
+        at: Timestamp,
+        cause: &str,
+        note: &str,
+    ) -> Result<(), StoreError> {
+        let line = Line {
+            at,
+            cause,
+            hold: None,
+            session: None,
+            payer: None,
+            instant: None,
+            spent: Acu::ZERO,
+            held: Acu::ZERO,
+            note: Some(note),
+        };
+        self.store.chain.append(&self.store.connection, &line)
+    }
+}

@@ -1,0 +1,70 @@
+//! Sessions that the ledger learns of from Devin: children, and what a lost or older ledger has forgotten (L12, L13).
+
+use std::time::Duration;
+
+use super::super::book::Reading;
+use super::super::session::SessionId;
+use super::super::store::{self, NewSession};
+use super::super::writer::Work;
+use super::super::{HoldId, StoreError};
+use crate::acu::Cap;
+use crate::budget::Payer;
+
+impl Work<'_> {
+    /// A session without a hold whose parent is known: its parent's creator pays for it. Whether it is new.
+    pub(in crate::ledger) fn child(
+        &mut self,
+        session: &SessionId,
+        parent: &SessionId,
+        reading: &Reading,
+        quiet: Duration,
+    ) -> Result<bool, StoreError> {
+        if store::load(&self.store.connection, session)?.is_some() {
+            return Ok(false);
+        }
+        let Some(parent_loaded) = store::load(&self.store.connection, parent)? else {
+            return Ok(false);
+        };
+        let new = NewSession {
+            session,
+            payer: parent_loaded.payer,
+            hold: None,
+            cap: None,
+            parent: Some(parent),
+            origin: "child",
+        };
+        store::insert_session(&self.store.connection, &new)?;
+        self.read(session, reading, quiet)?;
+        Ok(true)
+    }
+
+    /// A session with a tag of ours that the ledger does not know: it is the tag's caller's, with the tag's cap, and
+    /// what it has used is charged without a hold. Whether it is new.
+    pub(in crate::ledger) fn adopt(
+        &mut self,
+        session: &SessionId,
+        payer: &Payer,
+        hold: HoldId,
+        cap: Cap,
+        reading: &Reading,
+        quiet: Duration,
+    ) -> Result<bool, StoreError> {
+        if store::load(&self.store.connection, session)?.is_some() {
+            return Ok(false);
+        }
+        let payer = self.store.payers.number(&self.store.connection, payer)?;
+        let new = NewSession {
+            session,
+            payer,
+            hold: Some(hold),
+            cap: Some(cap),
+            parent: None,
+            origin: "adopted",
+        };
+        store::insert_session(&self.store.connection, &new)?;
+        self.read(session, reading, quiet)?;
+        let note = format!("{session} was not known: its tag says {hold}, cap {cap}");
+        self.note(reading.moment.at, "adopt", &note)?;
+        Ok(true)
+    }
+}

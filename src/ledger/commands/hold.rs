@@ -1,0 +1,304 @@
+//! Taking a hold: in every budget that applies, or in none (L1, L2, L3).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::book::{Book, Cause, Entry, State, Wake};
+use super::super::moment::Moment;
+use super::super::session::SessionId;
+use super::super::store::{self, Balance, NewWake};
+use super::super::writer::Work;
+use super::super::{HoldId, StoreError};
+use crate::acu::{Acu, Cap};
+use crate::budget::{Budget, Payer, Per, fit};
+use crate::policy::bounds::CapTerms;
+
+/// What a hold is for.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A new session.
+    Session {
+        /// The cap that is wanted.
+        wanted: Cap,
+        /// Whether it may be lowered.
+        terms: CapTerms,
+        /// Whether it waits until no other create in its organization is without a known outcome (L5).
+        alone: bool,
+    },
+    /// A message to a session: a wake with the session's cap again.
+    Message {
+        /// The session.
+        session: SessionId,
+        /// The digest of its text, by which it is found again.
+        text: [u8; 32],
+    },
+    /// A spend without a cap: charged at once.
+    Uncapped(Acu),
+}
+
+/// A hold that is asked for.
+#[derive(Clone, Debug)]
+pub struct Holding {
+    /// What it will be known by.
+    pub hold: HoldId,
+    /// When.
+    pub moment: Moment,
+    /// Who pays; of a message, whoever pays for its session does.
+    pub payer: Payer,
+    /// The operation.
+    pub operation: &'static str,
+    /// What for.
+    pub what: What,
+    /// The budgets that apply, shadowed ones too.
+    pub budgets: Vec<Arc<Budget>>,
+    /// When its attempt will be given up, on the clock that does not jump.
+    pub deadline: Duration,
+    /// What makes a repeat of the attempt one.
+    pub fingerprint: [u8; 32],
+}
+
+/// What is left of a budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remaining {
+    /// The budget's name.
+    pub budget: Arc<str>,
+    /// Whether it is the caller's or its team's: then its numbers are theirs to see.
+    pub is_own: bool,
+    /// What may still be held in it.
+    pub acus: Acu,
+    /// When its window ends.
+    pub resets_at: Timestamp,
+}
+
+/// A hold that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// How much.
+    pub amount: Acu,
+    /// The cap that goes to Devin; none of a spend without one.
+    pub cap: Option<Cap>,
+    /// The tightest of the budgets that are the caller's own, after it; else of all.
+    pub remaining: Option<Remaining>,
+    /// A shadowed budget that would have refused it.
+    pub shadow: Option<Arc<str>>,
+}
+
+/// The budget that has no room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoRoomIn {
+    /// What it has.
+    pub remaining: Remaining,
+    /// What was wanted, at least.
+    pub least: Acu,
+}
+
+/// Why no hold was taken.
+#[derive(Clone, Debug)]
+pub enum NotHeld {
+    /// A budget has no room.
+    NoRoom(Box<NoRoomIn>),
+    /// The session of a message is not known, or has no cap: its wake can only be charged as `uncapped`.
+    NoCap,
+    /// Another create in the organization has no known outcome yet.
+    Busy,
+    /// The ledger cannot be used.
+    Store(StoreError),
+}
+
+impl From<StoreError> for NotHeld {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A budget for this hold, and how it stands.
+struct Standing<'b> {
+    budget: &'b Budget,
+    remaining: Acu,
+    resets_at: Timestamp,
+}
+
+impl Standing<'_> {
+    fn is_own(&self) -> bool {
+        match self.budget.per {
+            Per::Caller | Per::Team => true,
+            Per::Organization => self.budget.team.is_some(),
+            Per::Everyone => false,
+        }
+    }
+
+    fn shown(&self, taken: Acu) -> Remaining {
+        Remaining {
+            budget: Arc::clone(&self.budget.name),
+            is_own: self.is_own(),
+            acus: self.remaining.saturating_sub(taken),
+            resets_at: self.resets_at,
+        }
+    }
+}
+
+impl Work<'_> {
+    /// How each budget stands for this payer, at this instant.
+    fn standings<'b>(
+        &mut self,
+        budgets: &'b [Arc<Budget>],
+        payer: &Payer,
+        now: Timestamp,
+    ) -> Result<Vec<Standing<'b>>, StoreError> {
+        let mut all = Vec::with_capacity(budgets.len());
+        for budget in budgets {
+            let (balance, limit, window) = self.budgeted(budget, payer, now)?;
+            all.push(Standing {
+                budget,
+                remaining: limit.saturating_sub(Balance::taken(&balance)),
+                resets_at: window.end,
+            });
+        }
+        Ok(all)
+    }
+
+    /// Takes a hold, or says why not.
+    pub(in crate::ledger) fn hold(
+        &mut self,
+        asked: &Holding,
+    ) -> Result<Result<Held, NotHeld>, StoreError> {
+        let connection = &self.store.connection;
+        let session = match &asked.what {
+            What::Message { session, .. } => match store::load(connection, session)? {
+                Some(loaded) if loaded.cap.is_some() => Some(loaded),
+                Some(_) | None => return Ok(Err(NotHeld::NoCap)),
+            },
+            What::Session { alone: true, .. }
+                if self.has_unsure_create(&asked.payer.organization)? =>
+            {
+                return Ok(Err(NotHeld::Busy));
+            }
+            What::Session { .. } | What::Uncapped(_) => None,
+        };
+        let payer = match &session {
+            Some(loaded) => loaded.payer,
+            None => self
+                .store
+                .payers
+                .number(&self.store.connection, &asked.payer)?,
+        };
+        let today = self.store.payers.today(payer);
+        let today = today.unwrap_or_else(|| asked.payer.clone());
+        let standings = self.standings(&asked.budgets, &today, asked.moment.at)?;
+        let live = || standings.iter().filter(|it| !it.budget.shadow);
+        let tightest = live().min_by_key(|it| it.remaining);
+        let room = tightest.map_or(Acu::from_milli(i64::MAX), |it| it.remaining);
+        let (amount, cap) = match wanted(asked, session.as_ref().and_then(|it| it.cap), room) {
+            Ok(taken) => taken,
+            Err(least) => {
+                let Some(tightest) = tightest else {
+                    return Ok(Err(NotHeld::NoCap));
+                };
+                return Ok(Err(NotHeld::NoRoom(Box::new(NoRoomIn {
+                    remaining: tightest.shown(Acu::ZERO),
+                    least,
+                }))));
+            }
+        };
+        let mut shadowed = standings.iter().filter(|it| it.budget.shadow);
+        let shadow = shadowed
+            .find(|it| it.remaining < amount)
+            .map(|it| Arc::clone(&it.budget.name));
+        let own = live().filter(|it| it.is_own());
+        let shown = own.min_by_key(|it| it.remaining).or(tightest);
+        let remaining = shown.map(|it| it.shown(amount));
+        self.take(asked, session, payer, amount)?;
+        Ok(Ok(Held {
+            amount,
+            cap,
+            remaining,
+            shadow,
+        }))
+    }
+
+    fn take(
+        &mut self,
+        asked: &Holding,
+        session: Option<store::Loaded>,
+        payer: store::PayerIx,
+        amount: Acu,
+    ) -> Result<(), StoreError> {
+        let at = asked.moment.at;
+        let (kind, text) = match &asked.what {
+            What::Session { .. } => ("create", None),
+            What::Message { text, .. } => ("message", Some(text)),
+            What::Uncapped(_) => ("uncapped", None),
+        };
+        let mut new = NewWake {
+            session: None,
+            payer,
+            kind,
+            operation: asked.operation,
+            deadline: asked.deadline,
+            fingerprint: &asked.fingerprint,
+            text,
+        };
+        if let Some(before) = session {
+            let mut after = before.clone();
+            after.wakes += 1;
+            let entry = after.book.hold(asked.hold, after.wakes, at, amount);
+            new.session = Some(after.id);
+            if let Some(wake) = after.book.wakes.last() {
+                store::insert_wake(&self.store.connection, wake, &new)?;
+            }
+            return self.session(at, &before, &after, &[entry]);
+        }
+        let mut book = Book::default();
+        let entry = match asked.what {
+            What::Uncapped(_) => {
+                book.wakes.push(Wake {
+                    hold: asked.hold,
+                    number: 1,
+                    at,
+                    held: amount,
+                    used: amount,
+                    state: State::Out,
+                });
+                Entry {
+                    cause: Cause::Uncapped,
+                    hold: Some(asked.hold),
+                    instant: at,
+                    spent: amount,
+                    held: Acu::ZERO,
+                }
+            }
+            What::Session { .. } | What::Message { .. } => book.hold(asked.hold, 1, at, amount),
+        };
+        for wake in &book.wakes {
+            store::insert_wake(&self.store.connection, wake, &new)?;
+        }
+        self.entry(at, payer, None, &entry)
+    }
+
+    /// Whether a create in this organization is on its way, or its outcome unknown.
+    fn has_unsure_create(&self, organization: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM wakes w JOIN payers p ON p.id = w.payer \
+                   WHERE w.state IN ('out', 'unknown') AND w.kind = 'create' AND p.organization = ?1)";
+        let mut one = self.store.connection.prepare_cached(sql)?;
+        Ok(one.query_row([organization], |row| row.get(0))?)
+    }
+}
+
+/// The amount that is taken, and the cap that goes with it; or the least that there would have to be room for.
+fn wanted(asked: &Holding, stored: Option<Cap>, room: Acu) -> Result<(Acu, Option<Cap>), Acu> {
+    match &asked.what {
+        What::Session { wanted, terms, .. } => match fit(*wanted, *terms, room) {
+            Ok(cap) => Ok((cap.acu(), Some(cap))),
+            Err(no_fit) => Err(no_fit.least),
+        },
+        What::Message { .. } => match stored {
+            Some(cap) if cap.acu() <= room => Ok((cap.acu(), Some(cap))),
+            Some(cap) => Err(cap.acu()),
+            None => Err(Acu::ZERO),
+        },
+        What::Uncapped(acus) if *acus <= room => Ok((*acus, None)),
+        What::Uncapped(acus) => Err(*acus),
+    }
+}

@@ -1,0 +1,107 @@
+//! What is only looked up, over a connection of its own.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::super::session::{Origin, Position, SessionId};
+use super::super::store::Aliases;
+use super::super::{HoldId, Resolution, StoreError};
+use crate::acu::Cap;
+use crate::budget::{Account, Payer};
+
+/// Where a session comes from.
+pub(in crate::ledger) fn origin(
+    connection: &Connection,
+    session: &SessionId,
+) -> Result<Option<Origin>, StoreError> {
+    let sql = "SELECT p.organization, p.team, p.caller, s.hold, s.cap, s.id FROM sessions s \
+               JOIN payers p ON p.id = s.payer WHERE s.bare = ?1";
+    let mut one = connection.prepare_cached(sql)?;
+    let found = one.query_row([session.bare()], |row| {
+        let text = |column| row.get::<_, String>(column).map(Arc::from);
+        let hold: Option<[u8; 16]> = row.get(3)?;
+        let cap: Option<i64> = row.get(4)?;
+        Ok(Origin {
+            position: Position(row.get(5)?),
+            payer: Payer {
+                organization: text(0)?,
+                team: text(1)?,
+                caller: text(2)?,
+            },
+            hold: hold.map(|it| HoldId(uuid::Uuid::from_bytes(it))),
+            cap: cap.and_then(Cap::new),
+        })
+    });
+    Ok(found.optional()?)
+}
+
+/// Sessions of an account's payers, newest first.
+pub(in crate::ledger) fn sessions_of(
+    connection: &Connection,
+    account: &Account,
+    aliases: &Aliases,
+    after: Option<Position>,
+    limit: usize,
+) -> Result<Vec<(Position, SessionId)>, StoreError> {
+    let mut payers =
+        connection.prepare_cached("SELECT id, organization, team, caller FROM payers")?;
+    let mut rows = payers.query([])?;
+    let mut wanted = Vec::new();
+    while let Some(row) = rows.next()? {
+        let text = |column| row.get::<_, String>(column).map(Arc::from);
+        let payer = Payer {
+            organization: text(1)?,
+            team: text(2)?,
+            caller: text(3)?,
+        };
+        if account.counts(&aliases.today(&payer)) {
+            wanted.push(row.get::<_, i64>(0)?);
+        }
+    }
+    let before = after.map_or(i64::MAX, |Position(it)| it);
+    let most = i64::try_from(limit).unwrap_or(i64::MAX);
+    let sql =
+        "SELECT id, bare FROM sessions WHERE payer = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3";
+    let mut newest = connection.prepare_cached(sql)?;
+    let mut found = Vec::new();
+    for payer in wanted {
+        let rows = newest.query_map((payer, before, most), |row| {
+            Ok((Position(row.get(0)?), row.get::<_, String>(1)?))
+        })?;
+        for row in rows {
+            let (position, bare) = row?;
+            found.extend(SessionId::parse(&bare).map(|it| (position, it)));
+        }
+    }
+    found.sort_by_key(|(position, _)| std::cmp::Reverse(*position));
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// How a hold ended, if its outcome is known by now.
+pub(in crate::ledger) fn ended(
+    connection: &Connection,
+    hold: HoldId,
+) -> Result<Option<Resolution>, StoreError> {
+    let sql = "SELECT w.state, s.bare FROM wakes w LEFT JOIN sessions s ON s.id = w.session WHERE w.hold = ?1";
+    let mut one = connection.prepare_cached(sql)?;
+    let found = one.query_row([&hold.0.as_bytes()[..]], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?))
+    });
+    Ok(match found.optional()? {
+        // A hold that was never taken, or was given back: nothing came of it.
+        None => Some(Resolution::Absent),
+        Some((state, _)) if state == "released" => Some(Resolution::Absent),
+        Some((state, Some(bare))) if state == "open" || state == "closed" => {
+            let session = SessionId::parse(&bare);
+            Some(session.map_or(Resolution::Unresolvable, |session| {
+                // Devin's own record was seen by another process; what matters of it is which session it is.
+                let record = serde_json::json!({ "session_id": session.to_string() });
+                Resolution::Accepted(record.to_string().into())
+            }))
+        }
+        Some((state, None)) if state == "closed" => Some(Resolution::Unresolvable),
+        Some(_) => None,
+    })
+}

@@ -1,0 +1,14 @@
+//! What the ledger does, each in one transaction: the store's rows in, the pure core's answer, rows out.
+
+mod adjust;
+mod adopt;
+mod hold;
+mod look;
+mod settle;
+mod unsure;
+
+pub use adjust::{Adjustment, Budgeted};
+pub use hold::{Held, Holding, NoRoomIn, NotHeld, Remaining, What};
+pub(super) use look::{ended, origin, sessions_of};
+pub use unsure::{Swept, Unsure, UnsureKind};
+pub(super) use unsure::{open_sessions, organizations, swept, unsure};

@@ -1,0 +1,189 @@
+//! Holds without a known outcome, and how they get one (L5).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+use super::super::moment::Tick;
+use super::super::session::SessionId;
+use super::super::store::{self, instant};
+use super::super::writer::Work;
+use super::super::{HoldId, StoreError};
+use crate::acu::Acu;
+
+/// The most holds that are looked at at once: the oldest first.
+const MOST: usize = 1_000;
+
+/// What kind of wake a hold is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnsureKind {
+    /// A create: a session with its tag is looked for.
+    Create,
+    /// A message: it is looked for among its session's messages.
+    Message {
+        /// The session.
+        session: SessionId,
+        /// The digest of its text.
+        text: [u8; 32],
+    },
+}
+
+/// A hold without a known outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsure {
+    /// The hold.
+    pub hold: HoldId,
+    /// What for.
+    pub kind: UnsureKind,
+    /// In which organization.
+    pub organization: Box<str>,
+    /// By which caller.
+    pub caller: Box<str>,
+    /// When it was taken.
+    pub at: Timestamp,
+    /// How much it is.
+    pub held: Acu,
+    /// When its attempt was given up, on the clock that does not jump.
+    pub deadline: Duration,
+    /// When the first listing began that should have had it and had not.
+    pub absent: Option<Tick>,
+    /// What makes a repeat of its attempt one.
+    pub fingerprint: [u8; 32],
+}
+
+/// Every hold whose outcome is unknown, the oldest first. Not those whose request is on its way.
+pub(in crate::ledger) fn unsure(connection: &Connection) -> Result<Vec<Unsure>, StoreError> {
+    let sql = "SELECT w.hold, w.kind, p.organization, p.caller, w.at, w.held, w.deadline, w.absent, w.fingerprint, s.bare, w.text \
+               FROM wakes w JOIN payers p ON p.id = w.payer LEFT JOIN sessions s ON s.id = w.session \
+               WHERE w.state = 'unknown' ORDER BY w.hold LIMIT ?1";
+    let mut all = connection.prepare_cached(sql)?;
+    let mut rows = all.query([i64::try_from(MOST).unwrap_or(i64::MAX)])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let kind: String = row.get(1)?;
+        let session: Option<String> = row.get(9)?;
+        let text: Option<[u8; 32]> = row.get(10)?;
+        let kind = match (
+            kind.as_str(),
+            session.as_deref().and_then(SessionId::parse),
+            text,
+        ) {
+            ("message", Some(session), Some(text)) => UnsureKind::Message { session, text },
+            ("create", _, _) => UnsureKind::Create,
+            _ => continue,
+        };
+        let hold: [u8; 16] = row.get(0)?;
+        let text = |column| row.get::<_, String>(column).map(String::into_boxed_str);
+        let deadline: i64 = row.get(6)?;
+        found.push(Unsure {
+            hold: HoldId(uuid::Uuid::from_bytes(hold)),
+            kind,
+            organization: text(2)?,
+            caller: text(3)?,
+            at: instant(row.get(4)?),
+            held: Acu::from_milli(row.get(5)?),
+            deadline: Duration::from_millis(deadline.unsigned_abs()),
+            absent: row.get::<_, Option<i64>>(7)?.map(Tick),
+            fingerprint: row.get(8)?,
+        });
+    }
+    Ok(found)
+}
+
+impl Work<'_> {
+    /// What was on its way when the process ended is unknown (L5), and its attempt's time began to run at this start.
+    pub(in crate::ledger) fn begin(&mut self) -> Result<usize, StoreError> {
+        let connection = &self.store.connection;
+        // Of a spend without a cap nothing can be found out: it stays charged.
+        let sql = "UPDATE wakes SET state = 'closed' WHERE state IN ('out', 'unknown') AND kind = 'uncapped'";
+        connection.execute(sql, [])?;
+        let sql = "UPDATE wakes SET state = 'unknown' WHERE state = 'out'";
+        let found = connection.execute(sql, [])?;
+        connection.execute(
+            "UPDATE wakes SET deadline = 0, absent = NULL WHERE state = 'unknown'",
+            [],
+        )?;
+        // A rest was timed by a clock that has ended.
+        connection.execute("UPDATE sessions SET rest = NULL WHERE rest IS NOT NULL", [])?;
+        Ok(found)
+    }
+
+    /// A complete listing that began at this tick has not found it. Released at the second one; whether this was it.
+    pub(in crate::ledger) fn absent(
+        &mut self,
+        at: Timestamp,
+        hold: HoldId,
+        begun: Tick,
+    ) -> Result<bool, StoreError> {
+        let sql = "SELECT absent FROM wakes WHERE hold = ?1 AND state = 'unknown'";
+        let key = hold.0.as_bytes().to_vec();
+        let mut one = self.store.connection.prepare_cached(sql)?;
+        let first: Option<Option<i64>> = {
+            use rusqlite::OptionalExtension;
+            one.query_row([&key], |row| row.get(0)).optional()?
+        };
+        drop(one);
+        match first {
+            None => Ok(false),
+            Some(Some(first)) if first < begun.0 => self.released(at, hold),
+            Some(Some(_)) => Ok(false),
+            Some(None) => {
+                let sql = "UPDATE wakes SET absent = ?2 WHERE hold = ?1";
+                self.store.connection.execute(sql, (&key, begun.0))?;
+                let line = format!("{hold} was not found, once");
+                self.note(at, "absent", &line)?;
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// Sessions that hold something, with their organizations: what the reconciler asks Devin about.
+pub(in crate::ledger) fn open_sessions(
+    connection: &Connection,
+) -> Result<Vec<(Box<str>, SessionId)>, StoreError> {
+    let sql = "SELECT DISTINCT p.organization, s.bare FROM wakes w JOIN sessions s ON s.id = w.session \
+               JOIN payers p ON p.id = s.payer WHERE w.state IN ('out', 'unknown', 'open')";
+    let mut all = connection.prepare_cached(sql)?;
+    let mut rows = all.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (organization, bare): (String, String) = (row.get(0)?, row.get(1)?);
+        if let Some(session) = SessionId::parse(&bare) {
+            found.push((organization.into(), session));
+        }
+    }
+    Ok(found)
+}
+
+/// An organization, and until when it has been swept.
+pub type Swept = (Box<str>, Option<Timestamp>);
+
+/// Every organization that the ledger has entries of.
+pub(in crate::ledger) fn organizations(connection: &Connection) -> Result<Vec<Swept>, StoreError> {
+    let sql = "SELECT DISTINCT p.organization, s.until FROM payers p LEFT JOIN sweeps s ON s.organization = p.organization";
+    let mut all = connection.prepare_cached(sql)?;
+    let rows = all.query_map([], |row| {
+        let until: Option<i64> = row.get(1)?;
+        Ok((
+            row.get::<_, String>(0)?.into_boxed_str(),
+            until.map(instant),
+        ))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// How far an organization has been swept, from now on.
+pub(in crate::ledger) fn swept(
+    connection: &Connection,
+    organization: &str,
+    until: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO sweeps (organization, until) VALUES (?1, ?2) \
+               ON CONFLICT (organization) DO UPDATE SET until = max(until, ?2)";
+    connection
+        .prepare_cached(sql)?
+        .execute((organization, store::micros(until)))?;
+    Ok(())
+}

@@ -1,0 +1,341 @@
+//! The ledger's handle: what the rest of the gateway asks of it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::broadcast;
+
+use super::book::Reading;
+use super::cache::Cache;
+use super::commands::{self, Adjustment, Budgeted, Held, Holding, NotHeld};
+use super::moment::{Moment, Tick, Ticks};
+use super::reads::{Readers, Resolutions};
+use super::session::SessionId;
+use super::store::{self, Aliases};
+use super::tag::{Tag, TagKey};
+use super::writer::Writer;
+use super::{HoldId, Resolution, StoreError};
+use crate::budget::{Account, Budget, Payer};
+
+/// The ledger, cheap to clone. The file is let go when the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct Ledger(pub(super) Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) writer: Writer,
+    pub(super) readers: Readers,
+    pub(super) cache: Cache,
+    pub(super) ticks: Ticks,
+    pub(super) aliases: ArcSwap<Aliases>,
+    pub(super) tag_key: TagKey,
+    pub(super) quiet: Duration,
+    /// Why nothing may be spent, if so.
+    pub(super) stopped: ArcSwapOption<String>,
+    pub(super) resolutions: Mutex<Resolutions>,
+    pub(super) resolved: broadcast::Sender<HoldId>,
+    pub(super) path: PathBuf,
+    pub(super) thread: std::thread::JoinHandle<()>,
+    /// The folder of a ledger that lasts as long as its process.
+    pub(super) _folder: Option<tempfile::TempDir>,
+}
+
+impl Ledger {
+    /// Waits until all that was sent is on the disk; of the last clone, also until the file is let go.
+    pub async fn close(self) {
+        let _ = self.0.writer.write(|_| Ok(())).await;
+        if let Some(inner) = Arc::into_inner(self.0) {
+            // The writer's connection is the last: it empties the write-ahead log into the file.
+            drop(inner.readers);
+            drop(inner.writer);
+            let thread = inner.thread;
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// The next place in the order of events.
+    pub fn tick(&self) -> Tick {
+        self.0.ticks.next()
+    }
+
+    /// How many groups were committed.
+    pub fn groups(&self) -> u64 {
+        self.0.writer.groups()
+    }
+
+    /// The key of tags.
+    pub fn tag_key(&self) -> &TagKey {
+        &self.0.tag_key
+    }
+
+    /// Why nothing may be spent now, if so.
+    pub fn stopped(&self) -> Option<Arc<String>> {
+        self.0.stopped.load_full()
+    }
+
+    /// From now on nothing may be spent, for this reason; or it may again. It outlasts the process.
+    ///
+    /// # Errors
+    /// The store does not take it; for this process it holds all the same.
+    pub async fn stop_spending(
+        &self,
+        moment: Moment,
+        why: Option<String>,
+        who: String,
+    ) -> Result<(), StoreError> {
+        self.0.stopped.store(why.clone().map(Arc::new));
+        let write = move |work: &mut super::writer::Work<'_>| {
+            store::set_meta(&work.store.connection, "stopped", why.as_deref())?;
+            let note = match why {
+                Some(why) => format!("stopped by {who}: {why}"),
+                None => format!("resumed by {who}"),
+            };
+            work.note(moment.at, "stop", &note)
+        };
+        self.0.writer.write(write).await
+    }
+
+    /// What callers and teams were called before.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn rename(&self, aliases: Aliases) -> Result<(), StoreError> {
+        let aliases = Arc::new(aliases);
+        self.0.aliases.store(Arc::clone(&aliases));
+        let write = move |work: &mut super::writer::Work<'_>| {
+            work.store.payers.rename(aliases);
+            work.store.balances.clear();
+            Ok(())
+        };
+        self.0.writer.write(write).await
+    }
+
+    /// Takes a hold, durably, in every budget that applies; or in none.
+    ///
+    /// # Errors
+    /// Why it was not taken.
+    pub async fn hold(&self, asked: Holding) -> Result<Held, NotHeld> {
+        if let Some(why) = self.stopped() {
+            return Err(NotHeld::Store(StoreError(why.as_str().into())));
+        }
+        self.0.writer.write(move |work| work.hold(&asked)).await?
+    }
+
+    /// A create was carried out, and this is its session.
+    ///
+    /// # Errors
+    /// The store does not take it: then it has to be tried again.
+    pub async fn created(
+        &self,
+        moment: Moment,
+        hold: HoldId,
+        session: SessionId,
+    ) -> Result<(), StoreError> {
+        let tick = self.tick();
+        let write = move |work: &mut super::writer::Work<'_>| {
+            work.created(moment.at, hold, tick, &session)?;
+            Ok(())
+        };
+        self.0.writer.write(write).await
+    }
+
+    /// A message was carried out.
+    ///
+    /// # Errors
+    /// The store does not take it: then it has to be tried again.
+    pub async fn answered(&self, moment: Moment, hold: HoldId) -> Result<(), StoreError> {
+        let tick = self.tick();
+        let write = move |work: &mut super::writer::Work<'_>| work.answered(moment.at, hold, tick);
+        self.0.writer.write(write).await.map(|_| ())
+    }
+
+    /// A spend without a cap was carried out, or nobody knows: it stays charged.
+    ///
+    /// # Errors
+    /// The store does not take it: then it has to be tried again.
+    pub async fn charged(&self, moment: Moment, hold: HoldId) -> Result<(), StoreError> {
+        let write = move |work: &mut super::writer::Work<'_>| work.charged(moment.at, hold);
+        self.0.writer.write(write).await
+    }
+
+    /// Nobody knows whether it was carried out.
+    ///
+    /// # Errors
+    /// The store does not take it: then it has to be tried again.
+    pub async fn unknown(&self, moment: Moment, hold: HoldId) -> Result<(), StoreError> {
+        let write = move |work: &mut super::writer::Work<'_>| work.unknown(moment.at, hold);
+        self.0.writer.write(write).await
+    }
+
+    /// It was not carried out. Whether there was still a hold to give back.
+    ///
+    /// # Errors
+    /// The store does not take it: then it has to be tried again.
+    pub async fn released(&self, moment: Moment, hold: HoldId) -> Result<bool, StoreError> {
+        let write = move |work: &mut super::writer::Work<'_>| work.released(moment.at, hold);
+        self.0.writer.write(write).await
+    }
+
+    /// Nothing can be found out about it: it is charged in full.
+    ///
+    /// # Errors
+    /// The store does not take it.
+    pub async fn written_off(&self, moment: Moment, hold: HoldId) -> Result<(), StoreError> {
+        let write = move |work: &mut super::writer::Work<'_>| work.written_off(moment.at, hold);
+        self.0.writer.write(write).await?;
+        self.resolve(hold, Resolution::Unresolvable);
+        Ok(())
+    }
+
+    /// What Devin said of a session. Whether the ledger knows it.
+    ///
+    /// # Errors
+    /// The store does not take it: the next reading says the same.
+    pub async fn read(&self, session: SessionId, reading: Reading) -> Result<bool, StoreError> {
+        let quiet = self.0.quiet;
+        let write = move |work: &mut super::writer::Work<'_>| work.read(&session, &reading, quiet);
+        Ok(self.0.writer.write(write).await?.is_some())
+    }
+
+    /// A poll that succeeded, `after` the one before it, did not find the session.
+    ///
+    /// # Errors
+    /// The store does not take it.
+    pub async fn missed(
+        &self,
+        moment: Moment,
+        session: SessionId,
+        after: Duration,
+    ) -> Result<(), StoreError> {
+        let write =
+            move |work: &mut super::writer::Work<'_>| work.missed(moment.at, &session, after);
+        self.0.writer.write(write).await
+    }
+
+    /// A complete listing that began at this tick has not found it. Whether its hold was given back for it.
+    ///
+    /// # Errors
+    /// The store does not take it.
+    pub async fn absent(
+        &self,
+        moment: Moment,
+        hold: HoldId,
+        begun: Tick,
+    ) -> Result<bool, StoreError> {
+        let write = move |work: &mut super::writer::Work<'_>| work.absent(moment.at, hold, begun);
+        let released = self.0.writer.write(write).await?;
+        if released {
+            self.resolve(hold, Resolution::Absent);
+        }
+        Ok(released)
+    }
+
+    /// A session whose parent is known, and that has no hold. Whether it is new.
+    ///
+    /// # Errors
+    /// The store does not take it.
+    pub async fn child(
+        &self,
+        session: SessionId,
+        parent: SessionId,
+        reading: Reading,
+    ) -> Result<bool, StoreError> {
+        let quiet = self.0.quiet;
+        let write = move |work: &mut super::writer::Work<'_>| {
+            work.child(&session, &parent, &reading, quiet)
+        };
+        self.0.writer.write(write).await
+    }
+
+    /// A session with a tag of ours that the ledger does not know. Whether it is new.
+    ///
+    /// # Errors
+    /// The store does not take it.
+    pub async fn adopt(
+        &self,
+        session: SessionId,
+        payer: Payer,
+        tag: Tag,
+        reading: Reading,
+    ) -> Result<bool, StoreError> {
+        let quiet = self.0.quiet;
+        let write = move |work: &mut super::writer::Work<'_>| {
+            work.adopt(&session, &payer, tag.hold, tag.cap, &reading, quiet)
+        };
+        self.0.writer.write(write).await
+    }
+
+    /// How budgets stand, each for a payer.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn budgeted(
+        &self,
+        moment: Moment,
+        asked: Vec<(Arc<Budget>, Payer)>,
+    ) -> Result<Vec<Budgeted>, StoreError> {
+        let write = move |work: &mut super::writer::Work<'_>| {
+            let mut all = Vec::with_capacity(asked.len());
+            for (budget, payer) in &asked {
+                let (balance, limit, window) = work.budgeted(budget, payer, moment.at)?;
+                all.push(Budgeted {
+                    balance,
+                    limit,
+                    window,
+                });
+            }
+            Ok(all)
+        };
+        self.0.writer.write(write).await
+    }
+
+    /// Everybody that the ledger has entries of, under the names of today.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn payers(&self) -> Result<Vec<Payer>, StoreError> {
+        let write = move |work: &mut super::writer::Work<'_>| {
+            let payers = &work.store.payers;
+            let mut all: Vec<Payer> = payers
+                .of(&Account::default())
+                .into_iter()
+                .filter_map(|ix| payers.today(ix))
+                .collect();
+            all.sort();
+            all.dedup();
+            Ok(all)
+        };
+        self.0.writer.write(write).await
+    }
+
+    /// Writes down an adjustment.
+    ///
+    /// # Errors
+    /// The store does not take it.
+    pub async fn adjust(&self, adjustment: Adjustment) -> Result<(), StoreError> {
+        let write = move |work: &mut super::writer::Work<'_>| work.adjust(&adjustment);
+        self.0.writer.write(write).await
+    }
+
+    /// An organization has been swept until this instant.
+    ///
+    /// # Errors
+    /// The store does not take it.
+    pub async fn swept(
+        &self,
+        organization: Box<str>,
+        until: jiff::Timestamp,
+    ) -> Result<(), StoreError> {
+        let write = move |work: &mut super::writer::Work<'_>| {
+            commands::swept(&work.store.connection, &organization, until)
+        };
+        self.0.writer.write(write).await
+    }
+}

@@ -1,0 +1,171 @@
+//! Opening the ledger: the lock, the file, and what the last process left.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::broadcast;
+
+use super::StoreError;
+use super::cache::Cache;
+use super::handle::{Inner, Ledger};
+use super::moment::Ticks;
+use super::reads::Readers;
+use super::store::{self, Lock, Store, verify};
+use super::tag::TagKey;
+use super::writer::Writer;
+
+/// How long a second process usually waits for the first to let the ledger go.
+pub const HAND_OVER: Duration = Duration::from_secs(10);
+/// How many lines of the history are followed at each start.
+const TAIL: i64 = 10_000;
+
+/// How a ledger is opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The database file.
+    pub path: PathBuf,
+    /// What tags are signed with.
+    pub tag_key: TagKey,
+    /// How far apart two readings of a session at rest have to be (L6).
+    pub quiet: Duration,
+    /// How long is waited for another process to let it go; usually [`HAND_OVER`].
+    pub hand_over: Duration,
+}
+
+/// Why a ledger is not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error(
+        "another process has the ledger {0}: stop it first, or give this one a `store:` of its own"
+    )]
+    Locked(PathBuf),
+    /// It cannot be used.
+    #[error("the ledger {path} cannot be opened: {source}")]
+    Store {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
+    /// The system gave no thread.
+    #[error("the ledger has no thread of its own: {0}")]
+    Thread(std::io::Error),
+}
+
+impl Ledger {
+    /// Opens the ledger, waiting a little for a process that is about to let it go. What was on its way when the last
+    /// one ended is unknown from now on.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(options: Options) -> Result<Self, OpenError> {
+        Self::open_in(options, None).await
+    }
+
+    /// A ledger that lasts as long as its process: for demos and tests.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`]; or there is no folder for it.
+    pub async fn temporary(quiet: Duration) -> Result<Self, OpenError> {
+        let folder = tempfile::tempdir().map_err(|error| OpenError::Store {
+            path: std::env::temp_dir(),
+            source: StoreError(error.to_string().into()),
+        })?;
+        let mut key = [0; 32];
+        let random = aws_lc_rs::rand::fill(&mut key).ok();
+        let tag_key = random.and_then(|()| TagKey::new(&key));
+        let path = folder.path().join("tollgate.db");
+        let tag_key = tag_key.ok_or_else(|| OpenError::Store {
+            path: path.clone(),
+            source: StoreError("the system gives no random bytes".into()),
+        })?;
+        let options = Options {
+            path,
+            tag_key,
+            quiet,
+            hand_over: HAND_OVER,
+        };
+        Self::open_in(options, Some(folder)).await
+    }
+
+    async fn open_in(
+        options: Options,
+        folder: Option<tempfile::TempDir>,
+    ) -> Result<Self, OpenError> {
+        let path = options.path;
+        let failed = |source| OpenError::Store {
+            path: path.clone(),
+            source,
+        };
+        let lock = lock(&path, options.hand_over).await?;
+        let opening = path.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            let store = Store::open(&opening)?;
+            let verdict = verify(&store.connection, Some(TAIL))?;
+            let stopped = store::meta(&store.connection, "stopped")?;
+            let last = store.last_tick()?;
+            Ok((store, verdict, stopped, last))
+        });
+        let opened = opened
+            .await
+            .map_err(|error| failed(StoreError(error.to_string().into())))?;
+        let (store, verdict, stopped, last) = opened.map_err(failed)?;
+        let damage = verdict.differences.first().map(|it| {
+            format!(
+                "the ledger is damaged ({it}): restore it, or `tollgate budget adjust --resume`"
+            )
+        });
+        if let Some(damage) = &damage {
+            tracing::error!(alarm = "damage", damage, "nothing is spent");
+        }
+        let (writer, thread) = Writer::start(store, lock).map_err(OpenError::Thread)?;
+        let ledger = Self(Arc::new(Inner {
+            writer,
+            readers: Readers::of(path.clone()),
+            cache: Cache::default(),
+            ticks: Ticks::after(last),
+            aliases: ArcSwap::default(),
+            tag_key: options.tag_key,
+            quiet: options.quiet,
+            stopped: ArcSwapOption::from_pointee(damage.or(stopped)),
+            resolutions: Mutex::default(),
+            resolved: broadcast::channel(64).0,
+            path: path.clone(),
+            thread,
+            _folder: folder,
+        }));
+        let unknown = ledger
+            .0
+            .writer
+            .write(|work| work.begin())
+            .await
+            .map_err(failed)?;
+        if unknown > 0 {
+            tracing::warn!(
+                unknown,
+                "spends were on their way when the last process ended: they keep their holds until they are found"
+            );
+        }
+        Ok(ledger)
+    }
+}
+
+async fn lock(path: &Path, within: Duration) -> Result<Lock, OpenError> {
+    let begun = tokio::time::Instant::now();
+    loop {
+        let taken = Lock::try_take(path).map_err(|source| OpenError::Store {
+            path: path.to_owned(),
+            source,
+        })?;
+        match taken {
+            Some(lock) => return Ok(lock),
+            None if begun.elapsed() >= within => {
+                return Err(OpenError::Locked(path.to_owned()));
+            }
+            None => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}

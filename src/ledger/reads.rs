@@ -1,0 +1,207 @@
+//! What is read beside the writer: over connections of their own, which wait for nobody's commit.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+
+use super::commands::{self, Swept, Unsure};
+use super::handle::Ledger;
+use super::session::{Known, Origin, Position, SessionId};
+use super::store::{self, Verdict, verify};
+use super::tag::Tag;
+use super::{HoldId, Resolution, StoreError};
+use crate::budget::Account;
+
+/// How many connections are kept.
+const READERS: usize = 2;
+/// How many resolutions are remembered for those who ask later.
+const RESOLUTIONS: usize = 1_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Resolutions {
+    by_hold: HashMap<HoldId, Resolution>,
+    order: VecDeque<HoldId>,
+}
+
+/// Connections that read, shared by threads that may block.
+#[derive(Debug)]
+pub(super) struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(super) fn of(path: PathBuf) -> Self {
+        Self {
+            path,
+            idle: Mutex::default(),
+        }
+    }
+
+    fn with<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = idle().pop();
+        let connection = match taken {
+            Some(connection) => connection,
+            None => store::reader(&self.path)?,
+        };
+        let outcome = read(&connection);
+        let mut idle = idle();
+        if outcome.is_ok() && idle.len() < READERS {
+            idle.push(connection);
+        }
+        outcome
+    }
+}
+
+impl Ledger {
+    /// Follows the whole history, and adds up every sum anew.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn verify(&self) -> Result<Verdict, StoreError> {
+        self.reading(|connection| verify(connection, None)).await
+    }
+
+    /// Holds without a known outcome, the oldest first.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn unsure(&self) -> Result<Vec<Unsure>, StoreError> {
+        self.reading(commands::unsure).await
+    }
+
+    /// Sessions that hold something, with their organizations.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn open_sessions(&self) -> Result<Vec<(Box<str>, SessionId)>, StoreError> {
+        self.reading(commands::open_sessions).await
+    }
+
+    /// The organizations that the ledger has entries of, and until when each has been swept.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn organizations(&self) -> Result<Vec<Swept>, StoreError> {
+        self.reading(commands::organizations).await
+    }
+
+    /// What is known of a session; `None` if the ledger does not know it. Answered from a bounded cache where it
+    /// can be, since whose a session is never changes.
+    ///
+    /// # Errors
+    /// The store does not answer, and the cache does not have it.
+    pub async fn session(&self, session: &SessionId) -> Result<Option<Arc<Known>>, StoreError> {
+        let origin = match self.0.cache.get(session) {
+            Some(origin) => origin,
+            None => {
+                let wanted = session.clone();
+                let found = self
+                    .reading(move |connection| commands::origin(connection, &wanted))
+                    .await?;
+                let Some(origin) = found.map(Arc::new) else {
+                    return Ok(None);
+                };
+                self.0.cache.put(session.clone(), Arc::clone(&origin));
+                origin
+            }
+        };
+        Ok(Some(Arc::new(self.known(&origin))))
+    }
+
+    fn known(&self, origin: &Origin) -> Known {
+        let tag = match (origin.hold, origin.cap) {
+            (Some(hold), Some(cap)) => Some(Tag {
+                hold,
+                caller: origin.payer.caller.as_ref().into(),
+                cap,
+            }),
+            _ => None,
+        };
+        Known {
+            position: origin.position,
+            payer: self.0.aliases.load().today(&origin.payer),
+            cap: origin.cap,
+            tag: tag.map(|it| {
+                let tag = self.0.tag_key.tag(&it, &origin.payer.organization);
+                tag.into_boxed_str()
+            }),
+        }
+    }
+
+    /// The sessions of these payers (children of theirs included), newest first, beginning behind `after`.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn sessions(
+        &self,
+        account: &Account,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<(Position, SessionId)>, StoreError> {
+        let (account, aliases) = (account.clone(), self.0.aliases.load_full());
+        self.reading(move |connection| {
+            commands::sessions_of(connection, &account, &aliases, after, limit)
+        })
+        .await
+    }
+
+    /// How a hold without a known outcome was resolved; waits until it is.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn resolved(&self, hold: HoldId) -> Result<Resolution, StoreError> {
+        let mut news = self.0.resolved.subscribe();
+        loop {
+            let known = {
+                let all = self.0.resolutions.lock();
+                let all = all.unwrap_or_else(PoisonError::into_inner);
+                all.by_hold.get(&hold).cloned()
+            };
+            if let Some(known) = known {
+                return Ok(known);
+            }
+            let ended = self
+                .reading(move |connection| commands::ended(connection, hold))
+                .await?;
+            if let Some(resolution) = ended {
+                return Ok(resolution);
+            }
+            // Any news is a reason to look again; so is having missed some.
+            let _ = news.recv().await;
+        }
+    }
+
+    /// Tells those who wait for a hold's outcome, and remembers it for those who ask later.
+    pub fn resolve(&self, hold: HoldId, resolution: Resolution) {
+        {
+            let all = self.0.resolutions.lock();
+            let mut all = all.unwrap_or_else(PoisonError::into_inner);
+            if all.by_hold.insert(hold, resolution).is_none() {
+                all.order.push_back(hold);
+            }
+            if all.order.len() > RESOLUTIONS
+                && let Some(oldest) = all.order.pop_front()
+            {
+                all.by_hold.remove(&oldest);
+            }
+        }
+        let _ = self.0.resolved.send(hold);
+    }
+
+    async fn reading<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let inner = Arc::clone(&self.0);
+        let read = tokio::task::spawn_blocking(move || inner.readers.with(read));
+        read.await
+            .unwrap_or_else(|error| Err(StoreError(error.to_string().into())))
+    }
+}

@@ -1,0 +1,244 @@
+//! The writer: one thread that has the store, and writes in groups.
+//!
+//! Whoever wants something written sends a piece of work and waits. What has gathered while the last group went to the
+//! disk is the next group: one transaction, one sync. Each piece has a savepoint of its own, so one that fails takes
+//! nothing of the others' with it; and nobody is told "done" before it is on the disk.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+
+use super::StoreError;
+use super::book::{Cause, Entry};
+use super::store::{Line, Loaded, Lock, PayerIx, Posted, Store, posted, tally};
+
+/// How many pieces of work may wait.
+const QUEUE: usize = 8_192;
+/// The largest group.
+const GROUP: usize = 1_024;
+/// How long a piece of work is waited for: a disk that takes longer is as good as none.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A piece of work, and what tells its sender how it went.
+type Job = Box<dyn FnOnce(Result<&mut Work<'_>, StoreError>) -> Told + Send>;
+/// Tells the sender, once it is known whether the group was committed. Whether the piece itself went well.
+struct Told {
+    went_well: bool,
+    tell: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+}
+
+/// The store inside a transaction.
+pub(super) struct Work<'s> {
+    pub(super) store: &'s mut Store,
+    posted: Vec<Posted>,
+}
+
+impl Work<'_> {
+    /// Writes an entry: a line of the history, and the payer's sums.
+    pub(super) fn entry(
+        &mut self,
+        at: Timestamp,
+        payer: PayerIx,
+        session: Option<&str>,
+        entry: &Entry,
+    ) -> Result<(), StoreError> {
+        let line = Line {
+            at,
+            cause: entry.cause.as_str(),
+            hold: entry.hold,
+            session,
+            payer: Some(payer.0),
+            instant: Some(entry.instant),
+            spent: entry.spent,
+            held: entry.held,
+            note: None,
+        };
+        self.store.chain.append(&self.store.connection, &line)?;
+        let posted = posted(payer, entry);
+        tally(&self.store.connection, &posted)?;
+        self.posted.push(posted);
+        match entry.cause {
+            Cause::Overrun | Cause::Written => {
+                let amount = entry.spent;
+                tracing::error!(
+                    alarm = entry.cause.as_str(),
+                    session,
+                    %amount,
+                    "ACUs were charged beyond what was seen to be within a hold"
+                );
+            }
+            Cause::Hold
+            | Cause::Release
+            | Cause::Use
+            | Cause::Unheld
+            | Cause::Uncapped
+            | Cause::Rest => {}
+        }
+        Ok(())
+    }
+
+    /// Writes what an event has changed about a session, and its entries.
+    pub(super) fn session(
+        &mut self,
+        at: Timestamp,
+        before: &Loaded,
+        after: &Loaded,
+        entries: &[Entry],
+    ) -> Result<(), StoreError> {
+        super::store::update(&self.store.connection, before, after)?;
+        let bare = after.session.bare();
+        for entry in entries {
+            self.entry(at, after.payer, Some(bare), entry)?;
+        }
+        Ok(())
+    }
+}
+
+/// The way to the writer's thread.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Job>,
+    /// How many groups were committed: for tests and metrics.
+    groups: Arc<AtomicU64>,
+}
+
+impl Writer {
+    /// Starts the thread. It ends when the last `Writer` is dropped, after what was sent until then.
+    ///
+    /// # Errors
+    /// The system has no thread.
+    pub(super) fn start(
+        mut store: Store,
+        lock: Lock,
+    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+        let (jobs, mut waiting) = mpsc::channel(QUEUE);
+        let groups = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&groups);
+        let thread = std::thread::Builder::new().name("ledger".to_owned());
+        let thread = thread.spawn(move || {
+            let mut group = Vec::with_capacity(GROUP);
+            while waiting.blocking_recv_many(&mut group, GROUP) > 0 {
+                write(&mut store, &mut group);
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+            // Nobody else may open the file before this connection is closed.
+            drop(store);
+            drop(lock);
+        })?;
+        Ok((Self { jobs, groups }, thread))
+    }
+
+    /// How many groups were committed.
+    pub(super) fn groups(&self) -> u64 {
+        self.groups.load(Ordering::Relaxed)
+    }
+
+    /// Does a piece of work in a transaction, and waits until it is on the disk.
+    ///
+    /// Who stops waiting must not rely on it: a piece that nobody waits for is not begun, but it can have been.
+    ///
+    /// # Errors
+    /// The work's own, or the store did not take it (in time).
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Work<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (done, wait) = oneshot::channel();
+        let job: Job = Box::new(move |begun| {
+            let outcome = match begun {
+                Ok(_) if done.is_closed() => {
+                    return Told {
+                        went_well: true,
+                        tell: Box::new(|_| {}),
+                    };
+                }
+                Ok(begun) => work(begun),
+                Err(error) => Err(error),
+            };
+            Told {
+                went_well: outcome.is_ok(),
+                tell: Box::new(move |committed| {
+                    let _ = done.send(committed.and(outcome));
+                }),
+            }
+        });
+        let sent_and_done = async {
+            let gone = || StoreError("its writer has stopped".into());
+            self.jobs.send(job).await.map_err(|_| gone())?;
+            wait.await.map_err(|_| gone())?
+        };
+        match tokio::time::timeout(PATIENCE, sent_and_done).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(StoreError("the disk takes too long".into())),
+        }
+    }
+}
+
+/// Writes a group.
+fn write(store: &mut Store, group: &mut Vec<Job>) {
+    let mut told = Vec::with_capacity(group.len());
+    let begun = store.connection.execute_batch("BEGIN IMMEDIATE");
+    if let Err(error) = begun {
+        let error = StoreError::from(error);
+        for job in group.drain(..) {
+            told.push(job(Err(error.clone())));
+        }
+        return tell(told, &Err(error));
+    }
+    for job in group.drain(..) {
+        told.push(one(store, job));
+    }
+    let committed = store.connection.execute_batch("COMMIT");
+    let committed = committed.map_err(StoreError::from);
+    if let Err(error) = &committed {
+        // Nothing of the group holds, and what is kept in memory may say that it did.
+        tracing::error!(%error, "the ledger could not be written");
+        let _ = store.connection.execute_batch("ROLLBACK");
+        if let Err(error) = store.recall() {
+            tracing::error!(%error, "the ledger could not be read either");
+        }
+    }
+    tell(told, &committed);
+}
+
+fn tell(told: Vec<Told>, committed: &Result<(), StoreError>) {
+    for it in told {
+        (it.tell)(committed.clone());
+    }
+}
+
+/// One piece of work, in a savepoint.
+fn one(store: &mut Store, job: Job) -> Told {
+    let kept = store.chain.clone();
+    if let Err(error) = store.connection.execute_batch("SAVEPOINT piece") {
+        return job(Err(error.into()));
+    }
+    let mut work = Work {
+        store,
+        posted: Vec::new(),
+    };
+    let told = job(Ok(&mut work));
+    let posted = work.posted;
+    let noted = told.went_well && store.balances.note(&store.payers, &posted).is_ok();
+    if noted && store.connection.execute_batch("RELEASE piece").is_ok() {
+        return told;
+    }
+    let _ = store
+        .connection
+        .execute_batch("ROLLBACK TO piece; RELEASE piece");
+    store.chain = kept;
+    store.balances.clear();
+    let _ = store.payers.reload(&store.connection);
+    if told.went_well {
+        // It went well, and could not be kept.
+        let tell = told.tell;
+        return Told {
+            went_well: false,
+            tell: Box::new(move |_| tell(Err(StoreError("it could not be added up".into())))),
+        };
+    }
+    told
+}
