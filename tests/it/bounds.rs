@@ -14,6 +14,8 @@ allow:
   - name: run
     operations: [sessions.create, sessions.list]
     organizations: [org-ds]
+    sessions: any
+    uncapped: { acus: 1, per: run }
     body:
       max_acu_limit: { default: 5, max: 20, above: clamp }
       tags: { add: [etl], max_items: 4 }
@@ -22,7 +24,7 @@ allow:
       prompt: { max_length: 1000 }
     query:
       first: { max: 50, above: clamp }
-  - { name: tags, operations: ["sessions.tags.*"], organizations: [org-ds] }
+  - { name: tags, operations: ["org_tags.*"], organizations: [org-ds] }
   - { name: members, operations: [service_users.provision], organizations: [org-ds] }
   - { name: people, operations: [members.service_users.create], organizations: [org-ds], secrets: reveal }
 "#;
@@ -154,9 +156,9 @@ async fn b7_b8_what_cannot_be_judged_is_refused_and_what_need_not_be_streams() {
             .is_problem(415, "body-unsupported");
     }
     assert!(world.upstream().is_empty());
-    let tags = format!("{SESSIONS}/devin-1/tags");
+    let tags = "/v3/enterprise/organizations/org-ds/tags";
     for (name, value) in [("content-type", "text/plain"), ("content-encoding", "gzip")] {
-        send(&tags, name, value).await;
+        send(tags, name, value).await;
         let last = world.upstream().pop().unwrap();
         assert_eq!(last.header(name), Some(value));
         assert_eq!(&last.body[..], br#"{"prompt":"x","tags":["a"]}"#);
@@ -296,7 +298,7 @@ async fn shadowed_rules_are_logged_and_never_enforced() {
 team: t
 callers: { one: {} }
 allow:
-  - { name: run, operations: ["sessions.*"], organizations: [org-ds], body: { max_acu_limit: { max: 20 } } }
+  - { name: run, operations: ["sessions.*"], organizations: [org-ds], sessions: any, uncapped: { acus: 1, per: run }, body: { max_acu_limit: { max: 20 } } }
   - { name: tighter, shadow: true, operations: [sessions.create], organizations: [org-ds], body: { max_acu_limit: { max: 10 } } }
   - { name: wider, shadow: true, operations: [playbooks.list], organizations: any }
 deny:
@@ -346,7 +348,7 @@ async fn a_shadowed_limit_is_logged_and_lets_through() {
     let policy = r#"
 team: t
 callers: { one: {} }
-allow: [{ name: look, operations: [sessions.list], organizations: [org-ds] }]
+allow: [{ name: look, operations: [sessions.list], organizations: [org-ds], sessions: any }]
 limits: [{ name: trickle, shadow: true, per: caller, rate: 1/h, burst: 1 }]
 "#;
     let world = World::with(Setup {

@@ -26,6 +26,7 @@ use tollgate::document::Report;
 use tollgate::exchange::Exchange;
 use tollgate::fake_devin::{self, FakeDevin, Recorded};
 
+use tollgate::ledger::Ledger;
 use tollgate::metrics::Metrics;
 use tollgate::pipeline::access_log::{MemoryLog, Output, Sink};
 use tollgate::pipeline::attempts::{MemoryRecords, Records};
@@ -42,13 +43,13 @@ use tower::Service;
 
 use crate::invariants;
 
-/// Two teams; `one` may do what tests need in `org-ds`, `other` next to nothing.
+/// `one` may do what tests need in `org-ds`, with sessions that nobody created too; `other` next to nothing.
 pub(crate) const POLICY: &str = r#"
 team: t
 owner: t@acme.example
 callers: { one: {}, other: {}, slow: {} }
 allow:
-  - { name: sessions, operations: ["sessions.**", "attachments.*"], organizations: [org-ds] }
+  - { name: sessions, operations: ["sessions.**", "attachments.*"], organizations: [org-ds], sessions: any, uncapped: { acus: 1, per: run } }
   - { name: self, callers: [one, slow], operations: [enterprise.self.get, self.get, organizations.list], organizations: any }
 deny:
   - { name: no end, operations: [sessions.terminate] }
@@ -138,6 +139,7 @@ pub(crate) struct World {
     pub(crate) sink: Sink,
     pub(crate) policies: Current,
     pub(crate) metrics: Metrics,
+    pub(crate) ledger: Ledger,
     running: Option<Running>,
     stopping: Option<JoinHandle<Result<(), BoxError>>>,
     stop_fake: CancellationToken,
@@ -279,9 +281,7 @@ impl World {
             pinned: setup.pinned.unwrap_or_else(|| at(fake_address)),
             body_time: setup.body_time,
             upstream_total: setup.timeouts.total,
-            ledger: tollgate::ledger::Ledger::temporary(Duration::from_secs(60))
-                .await
-                .unwrap(),
+            ledger: Ledger::temporary(Duration::from_secs(60)).await.unwrap(),
             records: setup.records,
             tasks: TaskTracker::new(),
             log: sink.clone(),
@@ -308,6 +308,7 @@ impl World {
             sink,
             policies,
             metrics,
+            ledger: parts.ledger,
             running: Some(running),
             stopping: None,
             stop_fake,

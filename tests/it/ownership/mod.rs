@@ -3,9 +3,16 @@
 mod lists;
 mod tags;
 
+use std::time::Duration;
+
 use http::Method;
 use serde_json::{Value, json};
+use tollgate::acu::Cap;
+use tollgate::budget::Payer;
 use tollgate::fake_devin::Elsewhere;
+use tollgate::ledger::moment::Moment;
+use tollgate::ledger::{HoldId, Holding, SessionId, What};
+use tollgate::policy::bounds::CapTerms;
 
 use crate::world::{Answer, Setup, World};
 
@@ -65,9 +72,8 @@ async fn create(world: &World, caller: &str) -> String {
 async fn create_with(world: &World, caller: &str, path: &str, body: Value) -> String {
     let answer = world.post(caller, path, &body.to_string()).await;
     let session = answer.is_upstream(200).json();
-    let id = session["session_id"].as_str().unwrap().to_owned();
-    scratch(world, caller, &id, session["org_id"].as_str().unwrap()).await;
-    id
+    record(world, caller, &session).await;
+    session["session_id"].as_str().unwrap().to_owned()
 }
 
 /// Sessions that nobody created through the gateway.
@@ -295,40 +301,35 @@ async fn p13_a_session_that_is_named_beside_the_path_is_held_to_the_same() {
     world.finish().await;
 }
 
-// SCRATCH
-async fn scratch(world: &World, caller: &str, id: &str, org: &str) {
-    use tollgate::ledger::*;
-    let id = SessionId::parse(id).unwrap();
+/// Makes the ledger know whose a session is, where nothing has told it yet.
+async fn record(world: &World, caller: &str, session: &Value) {
+    let id = SessionId::parse(session["session_id"].as_str().unwrap()).unwrap();
     if world.ledger.session(&id).await.unwrap().is_some() {
         return;
     }
-    let moment = moment::Moment {
-        at: jiff::Timestamp::now(),
-        up: std::time::Duration::ZERO,
+    let moment = Moment {
+        at: jiff::Timestamp::UNIX_EPOCH,
+        up: Duration::ZERO,
     };
-    let team = if caller == "three" { "u" } else { "t" };
     let hold = HoldId::new();
-    world
-        .ledger
-        .hold(Holding {
-            hold,
-            moment,
-            payer: tollgate::budget::Payer {
-                organization: org.into(),
-                team: team.into(),
-                caller: caller.into(),
-            },
-            operation: "sessions.create",
-            what: What::Session {
-                wanted: tollgate::acu::Cap::new(1).unwrap(),
-                terms: Default::default(),
-                alone: false,
-            },
-            budgets: Vec::new(),
-            deadline: std::time::Duration::from_secs(60),
-            fingerprint: [0; 32],
-        })
-        .await
-        .unwrap();
+    let holding = Holding {
+        hold,
+        moment,
+        payer: Payer {
+            organization: session["org_id"].as_str().unwrap().into(),
+            team: if caller == "three" { "u" } else { "t" }.into(),
+            caller: caller.into(),
+        },
+        operation: "sessions.create",
+        what: What::Session {
+            wanted: Cap::new(1).unwrap(),
+            terms: CapTerms::default(),
+            alone: false,
+        },
+        budgets: Vec::new(),
+        deadline: Duration::from_secs(60),
+        fingerprint: [0; 32],
+    };
+    world.ledger.hold(holding).await.unwrap();
     world.ledger.created(moment, hold, id).await.unwrap();
 }
