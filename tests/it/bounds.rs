@@ -12,16 +12,18 @@ owner: t@acme.example
 callers: { one: {} }
 allow:
   - name: run
-    operations: [sessions.create, sessions.list]
+    operations: [sessions.create]
     organizations: [org-ds]
-    sessions: any
-    uncapped: { acus: 1, per: run }
     body:
       max_acu_limit: { default: 5, max: 20, above: clamp }
       tags: { add: [etl], max_items: 4 }
       devin_mode: { one_of: [normal, lite] }
       "session_secrets[].key": { matches: "ETL_*" }
       prompt: { max_length: 1000 }
+  - name: look
+    operations: [sessions.list]
+    organizations: [org-ds]
+    sessions: any
     query:
       first: { max: 50, above: clamp }
   - { name: tags, operations: ["org_tags.*"], organizations: [org-ds] }
@@ -298,7 +300,8 @@ async fn shadowed_rules_are_logged_and_never_enforced() {
 team: t
 callers: { one: {} }
 allow:
-  - { name: run, operations: ["sessions.*"], organizations: [org-ds], sessions: any, uncapped: { acus: 1, per: run }, body: { max_acu_limit: { max: 20 } } }
+  - { name: run, operations: [sessions.create], organizations: [org-ds], body: { max_acu_limit: { max: 20 } } }
+  - { name: look, operations: [sessions.list], organizations: [org-ds], sessions: any }
   - { name: tighter, shadow: true, operations: [sessions.create], organizations: [org-ds], body: { max_acu_limit: { max: 10 } } }
   - { name: wider, shadow: true, operations: [playbooks.list], organizations: any }
 deny:

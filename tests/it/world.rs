@@ -49,7 +49,7 @@ team: t
 owner: t@acme.example
 callers: { one: {}, other: {}, slow: {} }
 allow:
-  - { name: sessions, operations: ["sessions.**", "attachments.*"], organizations: [org-ds], sessions: any, uncapped: { acus: 1, per: run } }
+  - { name: sessions, operations: ["sessions.**", "attachments.*", "org_tags.*"], organizations: [org-ds], sessions: any, uncapped: { acus: 1, per: run } }
   - { name: self, callers: [one, slow], operations: [enterprise.self.get, self.get, organizations.list], organizations: any }
 deny:
   - { name: no end, operations: [sessions.terminate] }

@@ -53,7 +53,7 @@ async fn g11_one_own_session_among_500_is_found() {
         for query in ["", "first=1", "first=200"] {
             assert_eq!(
                 walk(&world, "one", path, query).await,
-                [own.clone()],
+                std::slice::from_ref(&own),
                 "{path} {query}"
             );
         }

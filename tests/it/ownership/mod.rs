@@ -134,7 +134,7 @@ async fn g11_a_session_of_others_is_as_one_that_is_not_there() {
             &foreign,
             &nobodys,
             "devin-00000000000000000000000000000000",
-            "no~id",
+            "no-id",
         ] {
             let path = format!("{CREATE}/{id}{tail}");
             let answer = world.call("one", method.clone(), &path, body).await;
