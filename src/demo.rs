@@ -181,6 +181,7 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
         body_time: BODY_TIME,
         upstream_total: timeouts.total,
         ledger: Ledger::temporary(std::time::Duration::from_secs(60)).await?,
+        untagged: Arc::default(),
         records: Arc::new(MemoryRecords::default()),
         tasks: TaskTracker::new(),
         log: Sink::open(output)?,

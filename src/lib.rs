@@ -86,6 +86,7 @@ pub mod body;
 pub mod clock;
 pub mod reload;
 pub mod ruleset;
+pub mod settle;
 pub mod token;
 // How the process is configured and watched.
 pub mod admin;
@@ -100,6 +101,7 @@ pub mod demo;
 pub mod fake_devin;
 pub mod rehearsal;
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -155,6 +157,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// What is held and spent, and whose each session is.
     pub ledger: Ledger,
+    /// Organizations whose allowed tags leave out ours: sessions there are created one at a time (L5).
+    pub untagged: Arc<HashSet<String>>,
     /// What is known of earlier attempts to spend.
     pub records: Arc<dyn Records>,
     /// The requests that run on without their clients.
@@ -208,7 +212,7 @@ where
         // One intent, one session: a repeat becomes the client of the attempt that is under way.
         .layer(AttemptsLayer::new(parts))
         // What can spend is held before it leaves, or it does not leave.
-        .layer(FundLayer::new(parts.ledger.clone()))
+        .layer(FundLayer::new(parts))
         // What they may see of a list. Behind the limit: all pages of a list are one request.
         .layer(FilterLayer::new(parts.upstream_total, parts.ledger.clone()))
         // Only what is permitted gets the token, and nothing below decides any more.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::body::BoxError;
 use crate::catalogue::{OperationIx, Verb};
-use crate::ledger::StoreError;
+use crate::ledger::{NoRoomIn, StoreError};
 use crate::policy::bounds::Place;
 use crate::policy::{CallerIx, Policy, Stop};
 use crate::target::TargetError;
@@ -110,12 +110,36 @@ pub enum Rejection {
     Overloaded(&'static str),
     /// The ledger's store cannot be used.
     Store(StoreError),
+    /// A budget has no room for it.
+    NoRoom(Box<NoRoom>),
+    /// It can spend without a cap, and its grant does not say what it is charged as.
+    SpendUncapped(Box<SpendUncapped>),
     /// What the request that this one has joined was told.
     Shared(Arc<Rejection>),
     /// Devin refused the shared token.
     UpstreamCredentialRejected,
     /// A bug of ours.
     Internal,
+}
+
+/// A budget without room for a request.
+#[derive(Debug)]
+pub struct NoRoom {
+    /// Which, and how it stands.
+    pub no_room: NoRoomIn,
+    /// Whom to ask about it.
+    pub owner: Option<String>,
+}
+
+/// A spend without a cap that no grant allows.
+#[derive(Debug)]
+pub struct SpendUncapped {
+    /// The operation.
+    pub operation: OperationIx,
+    /// The grant that lets it through so far.
+    pub rule: Arc<str>,
+    /// Whom to ask about it.
+    pub owner: Option<String>,
 }
 
 /// What the policy has against a request.
@@ -177,6 +201,8 @@ impl Rejection {
             | Self::AnswerWithheld { .. }
             | Self::Overloaded(_)
             | Self::Store(_)
+            | Self::NoRoom(_)
+            | Self::SpendUncapped(_)
             | Self::UpstreamCredentialRejected => false,
         }
     }

@@ -6,6 +6,7 @@
 //! have made of it. A new operation is a new line in `operations.rs`; what may
 //! stand in its body and query is named in `fields.rs`.
 
+mod charge;
 mod fields;
 mod operations;
 mod router;
@@ -14,6 +15,7 @@ mod slashed;
 
 use std::fmt;
 
+pub use charge::Charge;
 pub use fields::{Field, Meaning, Shown};
 pub use router::{Catalogue, Found, Missed, Parameters};
 pub use sessions::SESSION_PARAMETERS;

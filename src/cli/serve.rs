@@ -76,6 +76,7 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         body_time: BODY_TIME,
         upstream_total: settings.timeouts.total,
         ledger: Ledger::temporary(std::time::Duration::from_secs(60)).await?,
+        untagged: Arc::default(),
         records: Arc::new(MemoryRecords::default()),
         tasks: TaskTracker::new(),
         log,

@@ -96,6 +96,12 @@ async fn sound(ledger: &Ledger) {
     assert!(verdict.is_sound(), "{verdict:?}");
 }
 
+async fn opened(options: Options) -> Ledger {
+    let ledger = Ledger::open(options).await.unwrap();
+    ledger.admit();
+    ledger
+}
+
 async fn ledger() -> Ledger {
     Ledger::temporary(QUIET).await.unwrap()
 }
@@ -214,10 +220,10 @@ async fn l5_m20_a_hold_outlives_its_process_and_is_freed_by_two_listings_only() 
     let month = budget("t/month", Some("t"), Per::Team, 7);
     let asked = create("one", 5, &[&month]);
     let hold = asked.hold;
-    let ledger = Ledger::open(options.clone()).await.unwrap();
+    let ledger = opened(options.clone()).await;
     ledger.hold(asked).await.unwrap();
     ledger.close().await;
-    let ledger = Ledger::open(options).await.unwrap();
+    let ledger = opened(options).await;
     assert_eq!(stands(&ledger, &month, "one").await, (0, 5_000));
     let unsure = ledger.unsure().await.unwrap();
     assert_eq!(
@@ -530,7 +536,7 @@ async fn m21_a_change_behind_the_ledgers_back_is_found_and_stops_spending() {
         hand_over: Duration::from_millis(200),
     };
     let month = budget("t/month", Some("t"), Per::Team, 70);
-    let ledger = Ledger::open(options.clone()).await.unwrap();
+    let ledger = opened(options.clone()).await;
     for _ in 0..3 {
         ledger.hold(create("one", 5, &[&month])).await.unwrap();
     }
@@ -553,7 +559,7 @@ async fn m21_a_change_behind_the_ledgers_back_is_found_and_stops_spending() {
             path: copy,
             ..options.clone()
         };
-        let ledger = Ledger::open(damaged).await.unwrap();
+        let ledger = opened(damaged).await;
         assert!(ledger.stopped().unwrap().contains(found));
         assert!(matches!(
             ledger.hold(create("one", 5, &[&month])).await,
@@ -566,7 +572,7 @@ async fn m21_a_change_behind_the_ledgers_back_is_found_and_stops_spending() {
         ledger.hold(create("one", 5, &[&month])).await.unwrap();
     }
     // Sums are compared when it is asked for.
-    let ledger = Ledger::open(options.clone()).await.unwrap();
+    let ledger = opened(options.clone()).await;
     let change = "UPDATE tallies SET held = held - 1000; UPDATE wakes SET used = 1";
     rusqlite::Connection::open(&options.path)
         .unwrap()
@@ -595,7 +601,7 @@ async fn m19_two_processes_never_share_a_ledger() {
         quiet: QUIET,
         hand_over: Duration::from_millis(200),
     };
-    let first = Ledger::open(options.clone()).await.unwrap();
+    let first = opened(options.clone()).await;
     let second = Ledger::open(options.clone()).await.unwrap_err();
     assert!(matches!(second, OpenError::Locked(_)), "{second}");
     first.close().await;

@@ -282,6 +282,7 @@ impl World {
             body_time: setup.body_time,
             upstream_total: setup.timeouts.total,
             ledger: Ledger::temporary(Duration::from_secs(60)).await.unwrap(),
+            untagged: Arc::default(),
             records: setup.records,
             tasks: TaskTracker::new(),
             log: sink.clone(),

@@ -79,6 +79,16 @@ pub(in crate::ledger) fn sessions_of(
     Ok(found)
 }
 
+/// Whether a hold was ever taken.
+pub(in crate::ledger) fn has_hold(
+    connection: &Connection,
+    hold: HoldId,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM wakes WHERE hold = ?1)";
+    let mut one = connection.prepare_cached(sql)?;
+    Ok(one.query_row([&hold.0.as_bytes()[..]], |row| row.get(0))?)
+}
+
 /// How a hold ended, if its outcome is known by now.
 pub(in crate::ledger) fn ended(
     connection: &Connection,
