@@ -58,7 +58,7 @@ limits:
 "#;
 
 /// The response headers that a caller may ever see.
-const ANSWER_HEADERS: [&str; 20] = [
+const ANSWER_HEADERS: [&str; 22] = [
     "allow",
     "cache-control",
     "content-disposition",
@@ -71,6 +71,8 @@ const ANSWER_HEADERS: [&str; 20] = [
     "etag",
     "location",
     "retry-after",
+    "tollgate-acu-cap",
+    "tollgate-acu-remaining",
     "tollgate-answered-by",
     "transfer-encoding",
     "vary",

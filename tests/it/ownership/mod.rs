@@ -3,16 +3,9 @@
 mod lists;
 mod tags;
 
-use std::time::Duration;
-
 use http::Method;
 use serde_json::{Value, json};
-use tollgate::acu::Cap;
-use tollgate::budget::Payer;
 use tollgate::fake_devin::Elsewhere;
-use tollgate::ledger::moment::Moment;
-use tollgate::ledger::{HoldId, Holding, SessionId, What};
-use tollgate::policy::bounds::CapTerms;
 
 use crate::world::{Answer, Setup, World};
 
@@ -72,7 +65,6 @@ async fn create(world: &World, caller: &str) -> String {
 async fn create_with(world: &World, caller: &str, path: &str, body: Value) -> String {
     let answer = world.post(caller, path, &body.to_string()).await;
     let session = answer.is_upstream(200).json();
-    record(world, caller, &session).await;
     session["session_id"].as_str().unwrap().to_owned()
 }
 
@@ -299,37 +291,4 @@ async fn p13_a_session_that_is_named_beside_the_path_is_held_to_the_same() {
         .await
         .is_upstream(200);
     world.finish().await;
-}
-
-/// Makes the ledger know whose a session is, where nothing has told it yet.
-async fn record(world: &World, caller: &str, session: &Value) {
-    let id = SessionId::parse(session["session_id"].as_str().unwrap()).unwrap();
-    if world.ledger.session(&id).await.unwrap().is_some() {
-        return;
-    }
-    let moment = Moment {
-        at: jiff::Timestamp::UNIX_EPOCH,
-        up: Duration::ZERO,
-    };
-    let hold = HoldId::new();
-    let holding = Holding {
-        hold,
-        moment,
-        payer: Payer {
-            organization: session["org_id"].as_str().unwrap().into(),
-            team: if caller == "three" { "u" } else { "t" }.into(),
-            caller: caller.into(),
-        },
-        operation: "sessions.create",
-        what: What::Session {
-            wanted: Cap::new(1).unwrap(),
-            terms: CapTerms::default(),
-            alone: false,
-        },
-        budgets: Vec::new(),
-        deadline: Duration::from_secs(60),
-        fingerprint: [0; 32],
-    };
-    world.ledger.hold(holding).await.unwrap();
-    world.ledger.created(moment, hold, id).await.unwrap();
 }
