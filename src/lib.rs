@@ -134,6 +134,7 @@ use pipeline::target::Classify;
 use pipeline::trace::TraceLayer;
 use rejection::Rejection;
 use ruleset::Current;
+use settle::Times;
 use token::ServiceToken;
 
 /// What a gateway is made of.
@@ -159,6 +160,8 @@ pub struct Parts {
     pub ledger: Ledger,
     /// Organizations whose allowed tags leave out ours: sessions there are created one at a time (L5).
     pub untagged: Arc<HashSet<String>>,
+    /// When the reconciler does what.
+    pub times: Times,
     /// What is known of earlier attempts to spend.
     pub records: Arc<dyn Records>,
     /// The requests that run on without their clients.

@@ -218,7 +218,7 @@ impl Ledger {
         let _ = self.0.resolved.send(hold);
     }
 
-    async fn reading<T: Send + 'static>(
+    pub(super) async fn reading<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {

@@ -29,7 +29,7 @@ use tollgate::fake_devin::{self, FakeDevin, Recorded};
 use tollgate::ledger::Ledger;
 use tollgate::metrics::Metrics;
 use tollgate::pipeline::access_log::{MemoryLog, Output, Sink};
-use tollgate::pipeline::attempts::{MemoryRecords, Records};
+use tollgate::pipeline::attempts::Records;
 use tollgate::pipeline::authenticate::Issuer;
 use tollgate::pipeline::credential::{Outbound, Pinned};
 use tollgate::pipeline::upstream::{Timeouts, Upstream};
@@ -37,6 +37,7 @@ use tollgate::policy::{PolicyFiles, compile};
 use tollgate::rejection::Rejection;
 use tollgate::ruleset::Current;
 use tollgate::serve::{Bound, Running, start};
+use tollgate::settle::Times;
 use tollgate::telemetry;
 use tollgate::token::ServiceToken;
 use tower::Service;
@@ -97,8 +98,12 @@ pub(crate) struct Setup {
     pub(crate) body_time: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) roots: Vec<rustls::pki_types::CertificateDer<'static>>,
-    /// What is known of earlier attempts to spend.
-    pub(crate) records: Arc<dyn Records>,
+    /// What is known of earlier attempts to spend, if not what the ledger knows.
+    /// Organizations whose allowed tags leave out ours.
+    pub(crate) untagged: Arc<std::collections::HashSet<String>>,
+    /// When the reconciler does what.
+    pub(crate) times: Times,
+    pub(crate) records: Option<Arc<dyn Records>>,
     /// Where Devin is, if not at the fake's own address.
     pub(crate) pinned: Option<Pinned>,
 }
@@ -119,7 +124,13 @@ impl Default for Setup {
             body_time: Duration::from_secs(20),
             clock: Arc::new(SystemClock),
             roots: Vec::new(),
-            records: Arc::new(MemoryRecords::default()),
+            records: None,
+            untagged: Arc::default(),
+            times: Times {
+                every: Duration::from_secs(3_600),
+                pace: Duration::ZERO,
+                ..Times::default()
+            },
             pinned: None,
         }
     }
@@ -234,6 +245,7 @@ impl World {
         U: Service<Exchange<Outbound>, Response = Response<Body>, Error = Rejection>
             + Clone
             + Send
+            + Sync
             + 'static,
         U::Future: Send + 'static,
     {
@@ -275,6 +287,9 @@ impl World {
         let sink = Sink::open(Output::Memory(log.clone())).unwrap();
         let policies = Current::new(policy, setup.clock.now());
         let metrics = Metrics::new(policies.clone());
+        let ledger = tollgate::ledger::Ledger::temporary(Duration::from_secs(60))
+            .await
+            .unwrap();
         let parts = Parts {
             metrics: metrics.clone(),
             policies: policies.clone(),
@@ -283,9 +298,10 @@ impl World {
             pinned: setup.pinned.unwrap_or_else(|| at(fake_address)),
             body_time: setup.body_time,
             upstream_total: setup.timeouts.total,
-            ledger: Ledger::temporary(Duration::from_secs(60)).await.unwrap(),
-            untagged: Arc::default(),
-            records: setup.records,
+            untagged: setup.untagged,
+            times: setup.times,
+            records: setup.records.unwrap_or_else(|| Arc::new(ledger.clone())),
+            ledger,
             tasks: TaskTracker::new(),
             log: sink.clone(),
             clock: setup.clock,
