@@ -216,8 +216,8 @@ where
         .layer(AttemptsLayer::new(parts))
         // What can spend is held before it leaves, or it does not leave.
         .layer(FundLayer::new(parts))
-        // What they may see of a list of organizations. Behind the limit: all pages of a list are one request.
-        .layer(FilterLayer::new(parts.upstream_total))
+        // What they may see of a list. Behind the limit: all pages of a list are one request.
+        .layer(FilterLayer::new(parts.upstream_total, parts.ledger.clone()))
         // Only what is permitted gets the token, and nothing below decides any more.
         .layer(StageLayer::new(Credential::new(
             parts.token.clone(),

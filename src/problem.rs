@@ -18,7 +18,7 @@ use crate::acu::Acu;
 use crate::body::{Body, chain, full};
 use crate::policy::bounds::Place;
 use crate::policy::{Denied, Stop};
-use crate::rejection::{NoRoom, Rejection, Stopped, UnknownBecause};
+use crate::rejection::{NoRoom, Rejection, SessionDenied, Stopped, UnknownBecause};
 use crate::target::TargetError;
 use crate::trail::Trail;
 
@@ -232,6 +232,7 @@ impl Rejection {
                 }
             }
             Self::Stopped(it) => stopped(it),
+            Self::SessionDenied(it) => session_denied(it),
             Self::BodyUnsupported(said) => Facts::of(Code::BodyUnsupported).says((*said).to_owned()),
             Self::BodyTooLarge { said } => Facts::of(Code::BodyTooLarge).says(sentence(said)),
             Self::RequestTimeout => Facts {
@@ -435,6 +436,35 @@ fn stopped(
             ..Members::default()
         },
         ..Facts::of(stop.code()).says(said)
+    }
+}
+
+/// That a session is not the caller's. Of one that is not there, the same is said.
+fn session_denied(
+    SessionDenied {
+        operation,
+        named,
+        rule,
+        owner,
+    }: &SessionDenied,
+) -> Facts<'_> {
+    let id = operation.row().id;
+    let what = match named {
+        None => "The session".to_owned(),
+        Some((Place::Query, key)) => format!("What the key `{key}` of the query names"),
+        Some((Place::Body, field)) => format!("What the field `{field}` of the body names"),
+    };
+    Facts {
+        members: Members {
+            operation: Some(id),
+            rule: Some(rule),
+            field: named.map(|(_, field)| field),
+            owner: owner.as_deref(),
+            ..Members::default()
+        },
+        ..Facts::of(Code::SessionDenied).says(format!(
+            "{what} is no session that the rule `{rule}` lets you touch with `{id}`"
+        ))
     }
 }
 

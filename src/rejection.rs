@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::body::BoxError;
 use crate::catalogue::{OperationIx, Verb};
 use crate::ledger::{NoRoomIn, StoreError};
+use crate::policy::bounds::Place;
 use crate::policy::{CallerIx, Policy, Stop};
 use crate::target::TargetError;
 
@@ -55,6 +56,8 @@ pub enum Rejection {
     },
     /// The policy says no.
     Stopped(Box<Stopped>),
+    /// A session that the request names is not one that the caller may touch, or there is none.
+    SessionDenied(Box<SessionDenied>),
     /// A body that has to be judged is of another kind than JSON.
     BodyUnsupported(&'static str),
     /// A body that has to be judged, or an upload, is too large.
@@ -152,6 +155,19 @@ pub struct Stopped {
     pub owner: Option<String>,
 }
 
+/// Where a session was named that the caller may not touch. Whether there is one is not said: it is not known.
+#[derive(Debug)]
+pub struct SessionDenied {
+    /// The operation.
+    pub operation: OperationIx,
+    /// The key of the query or the field of the body that named it; none where it was the path.
+    pub named: Option<(Place, &'static str)>,
+    /// The grant, whose reach it is beyond.
+    pub rule: Arc<str>,
+    /// Whom to ask about it.
+    pub owner: Option<Arc<str>>,
+}
+
 impl Rejection {
     /// Whether Devin may have carried the request out.
     pub fn may_have_acted(&self) -> bool {
@@ -174,6 +190,7 @@ impl Rejection {
             | Self::OperationUnknown(_)
             | Self::MethodUnknown { .. }
             | Self::Stopped(_)
+            | Self::SessionDenied(_)
             | Self::BodyUnsupported(_)
             | Self::BodyTooLarge { .. }
             | Self::RequestTimeout

@@ -148,6 +148,7 @@ impl Ledger {
             _ => None,
         };
         Known {
+            position: origin.position,
             payer: self.0.aliases.load().today(&origin.payer),
             cap: origin.cap,
             tag: tag.map(|it| {

@@ -35,6 +35,8 @@ pub enum Code {
     OrganizationDenied,
     /// `field-denied`
     FieldDenied,
+    /// `session-denied`
+    SessionDenied,
     /// `body-unsupported`
     BodyUnsupported,
     /// `body-too-large`
@@ -84,7 +86,7 @@ pub struct CodeRow {
 
 impl Code {
     /// All codes, in the order of the index page.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::TargetInvalid,
         Self::TargetTooLong,
         Self::HeadersTooLarge,
@@ -100,6 +102,7 @@ impl Code {
         Self::OperationDenied,
         Self::OrganizationDenied,
         Self::FieldDenied,
+        Self::SessionDenied,
         Self::BodyUnsupported,
         Self::BodyTooLarge,
         Self::RequestTimeout,
@@ -248,6 +251,17 @@ impl Code {
                 "The operation is granted to you, but not with this field of the body or this key of the query, or not \
                  with this value. Some fields are guarded: they are refused unless a grant names them.",
                 "Leave the field out or send a value that is allowed, or ask whom this answer names as owner.",
+            ),
+            Self::SessionDenied => row(
+                "session-denied",
+                StatusCode::FORBIDDEN,
+                "The session is not one of yours",
+                "A session belongs to the caller that created it through this gateway. The operation is granted to you \
+                 for your own sessions, or for those of your team, and this is none of them. Whether there is such a \
+                 session is not said: one of somebody else's and one that does not exist are refused alike, and Devin \
+                 is not asked.",
+                "Check the id of the session and the organization in the path. A session that was created elsewhere, \
+                 in Devin's own app for instance, is nobody's here: ask whom this answer names as owner.",
             ),
             Self::BodyUnsupported => row(
                 "body-unsupported",

@@ -26,6 +26,7 @@ use tollgate::document::Report;
 use tollgate::exchange::Exchange;
 use tollgate::fake_devin::{self, FakeDevin, Recorded};
 
+use tollgate::ledger::Ledger;
 use tollgate::metrics::Metrics;
 use tollgate::pipeline::access_log::{MemoryLog, Output, Sink};
 use tollgate::pipeline::attempts::Records;
@@ -43,13 +44,13 @@ use tower::Service;
 
 use crate::invariants;
 
-/// Two teams; `one` may do what tests need in `org-ds`, `other` next to nothing.
+/// `one` may do what tests need in `org-ds`, with sessions that nobody created too; `other` next to nothing.
 pub(crate) const POLICY: &str = r#"
 team: t
 owner: t@acme.example
 callers: { one: {}, other: {}, slow: {} }
 allow:
-  - { name: sessions, operations: ["sessions.**", "attachments.*"], organizations: [org-ds], body: { max_acu_limit: { default: 5 } } }
+  - { name: sessions, operations: ["sessions.**", "attachments.*", "org_tags.*"], organizations: [org-ds], sessions: any, uncapped: { acus: 1, per: run }, body: { max_acu_limit: { default: 5 } } }
   - { name: self, callers: [one, slow], operations: [enterprise.self.get, self.get, organizations.list], organizations: any }
 deny:
   - { name: no end, operations: [sessions.terminate] }
@@ -147,6 +148,7 @@ pub(crate) struct World {
     pub(crate) sink: Sink,
     pub(crate) policies: Current,
     pub(crate) metrics: Metrics,
+    pub(crate) ledger: Ledger,
     running: Option<Running>,
     stopping: Option<JoinHandle<Result<(), BoxError>>>,
     stop_fake: CancellationToken,
@@ -321,6 +323,7 @@ impl World {
             sink,
             policies,
             metrics,
+            ledger: parts.ledger,
             running: Some(running),
             stopping: None,
             stop_fake,

@@ -194,6 +194,11 @@ class Demo:
         """Orders a fault of the fake for the next request that it applies to."""
         self.http.post(f"{self.upstream_url}/.fake/faults", json=fault, timeout=HTTP_SECONDS).raise_for_status()
 
+    def begin_elsewhere(self, organization: str) -> None:
+        """A session that nobody creates through the gateway."""
+        form = {"org": organization}
+        self.http.post(f"{self.upstream_url}/.fake/sessions", json=form, timeout=HTTP_SECONDS).raise_for_status()
+
     def no_faults(self) -> None:
         self.http.delete(f"{self.upstream_url}/.fake/faults", timeout=HTTP_SECONDS).raise_for_status()
 

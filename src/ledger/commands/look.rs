@@ -15,7 +15,7 @@ pub(in crate::ledger) fn origin(
     connection: &Connection,
     session: &SessionId,
 ) -> Result<Option<Origin>, StoreError> {
-    let sql = "SELECT p.organization, p.team, p.caller, s.hold, s.cap FROM sessions s \
+    let sql = "SELECT p.organization, p.team, p.caller, s.hold, s.cap, s.id FROM sessions s \
                JOIN payers p ON p.id = s.payer WHERE s.bare = ?1";
     let mut one = connection.prepare_cached(sql)?;
     let found = one.query_row([session.bare()], |row| {
@@ -23,6 +23,7 @@ pub(in crate::ledger) fn origin(
         let hold: Option<[u8; 16]> = row.get(3)?;
         let cap: Option<i64> = row.get(4)?;
         Ok(Origin {
+            position: Position(row.get(5)?),
             payer: Payer {
                 organization: text(0)?,
                 team: text(1)?,
