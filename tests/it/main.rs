@@ -33,6 +33,7 @@ mod policies;
 mod refusals;
 mod reload;
 mod replay;
+mod spending;
 mod status;
 mod tidy;
 mod tools;

@@ -110,7 +110,7 @@ where
     }
     let mut answer = answer?;
     trail.upstream_answered.store(true, Ordering::Relaxed);
-    if matches!(outcome, Outcome::Done { .. }) {
+    if matches!(outcome, Outcome::Done { .. } | Outcome::Charged) {
         outbound::tell(answer.headers_mut(), &held);
     }
     Ok(answer)
