@@ -181,7 +181,7 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
         body_time: BODY_TIME,
         upstream_total: timeouts.total,
         untagged: Arc::default(),
-        times: crate::settle::Times::default(),
+        times: Some(crate::settle::Times::default()),
         records: Arc::new(ledger.clone()),
         ledger,
         tasks: TaskTracker::new(),

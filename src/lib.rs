@@ -160,8 +160,8 @@ pub struct Parts {
     pub ledger: Ledger,
     /// Organizations whose allowed tags leave out ours: sessions there are created one at a time (L5).
     pub untagged: Arc<HashSet<String>>,
-    /// When the reconciler does what.
-    pub times: Times,
+    /// When the reconciler does what; none where nothing is settled here.
+    pub times: Option<Times>,
     /// What is known of earlier attempts to spend.
     pub records: Arc<dyn Records>,
     /// The requests that run on without their clients.

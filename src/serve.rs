@@ -105,7 +105,7 @@ pub struct Running {
     admin_task: JoinHandle<()>,
     /// Requests that run on without their clients.
     attempts: TaskTracker,
-    settling: JoinHandle<()>,
+    settling: Option<JoinHandle<()>>,
     ledger: Ledger,
     log: Sink,
 }
@@ -130,7 +130,9 @@ impl Running {
                 "requests that spend had no answer at the end of the drain, and are given up"
             );
         }
-        let _ = self.settling.await;
+        if let Some(settling) = self.settling {
+            let _ = settling.await;
+        }
         // What was told to the ledger until now is on the disk.
         self.ledger.close().await;
         // Until here a probe is told that the process stops, and not that it is gone.
@@ -162,8 +164,10 @@ where
     let admin_address = bound.admin.local_addr()?;
     let mut callers = Vec::new();
     let mut tasks = Vec::new();
-    let reconciler = Reconciler::new(parts, upstream.clone(), parts.times);
-    let settling = tokio::spawn(reconciler.follow(stop.clone()));
+    let settling = parts.times.map(|times| {
+        let reconciler = Reconciler::new(parts, upstream.clone(), times);
+        tokio::spawn(reconciler.follow(stop.clone()))
+    });
     let gateway = gateway(parts, upstream);
     for listener in bound.callers {
         callers.push(listener.local_addr()?);

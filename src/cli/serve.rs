@@ -77,7 +77,7 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         body_time: BODY_TIME,
         upstream_total: settings.timeouts.total,
         untagged: settings.ledger.restricted_tags,
-        times: settings.ledger.times,
+        times: Some(settings.ledger.times),
         records: Arc::new(ledger.clone()),
         ledger,
         tasks: TaskTracker::new(),

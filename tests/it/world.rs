@@ -50,7 +50,7 @@ team: t
 owner: t@acme.example
 callers: { one: {}, other: {}, slow: {} }
 allow:
-  - { name: sessions, operations: ["sessions.**", "attachments.*", "org_tags.*"], organizations: [org-ds], sessions: any, uncapped: { acus: 1, per: run } }
+  - { name: sessions, operations: ["sessions.**", "attachments.*", "org_tags.*"], organizations: [org-ds], sessions: any, uncapped: { acus: 1, per: run }, body: { max_acu_limit: { default: 5 } } }
   - { name: self, callers: [one, slow], operations: [enterprise.self.get, self.get, organizations.list], organizations: any }
 deny:
   - { name: no end, operations: [sessions.terminate] }
@@ -102,7 +102,7 @@ pub(crate) struct Setup {
     /// Organizations whose allowed tags leave out ours.
     pub(crate) untagged: Arc<std::collections::HashSet<String>>,
     /// When the reconciler does what.
-    pub(crate) times: Times,
+    pub(crate) times: Option<Times>,
     pub(crate) records: Option<Arc<dyn Records>>,
     /// Where Devin is, if not at the fake's own address.
     pub(crate) pinned: Option<Pinned>,
@@ -126,11 +126,7 @@ impl Default for Setup {
             roots: Vec::new(),
             records: None,
             untagged: Arc::default(),
-            times: Times {
-                every: Duration::from_secs(3_600),
-                pace: Duration::ZERO,
-                ..Times::default()
-            },
+            times: None,
             pinned: None,
         }
     }
