@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{Setup, World};
+use crate::world::{Setup, World, without_our_tag};
 
 const SESSIONS: &str = "/v3/organizations/org-ds/sessions";
 
@@ -40,7 +40,7 @@ async fn world() -> World {
 }
 
 fn sent(world: &World) -> Value {
-    serde_json::from_slice(&world.upstream().last().unwrap().body).unwrap()
+    serde_json::from_str(&without_our_tag(&world.upstream().last().unwrap().body)).unwrap()
 }
 
 #[tokio::test]

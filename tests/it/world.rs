@@ -551,3 +551,20 @@ pub(crate) fn at(address: SocketAddr) -> Pinned {
         authority: address.to_string().parse().unwrap(),
     }
 }
+
+/// A create's body as Devin got it, without the tag that the gateway puts on each session.
+#[track_caller]
+pub(crate) fn without_our_tag(body: &[u8]) -> String {
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    let at = text.find("\"tollgate.").expect("each create has our tag");
+    let end = at + 1 + text[at + 1..].find('"').unwrap() + 1;
+    let (before, after) = (&text[..at], &text[end..]);
+    match before.strip_suffix(',') {
+        Some(before) => format!("{before}{after}"),
+        // It is the only one: the list is ours as well.
+        None => {
+            let before = before.strip_suffix(",\"tags\":[").unwrap();
+            format!("{before}{}", after.strip_prefix(']').unwrap())
+        }
+    }
+}
