@@ -101,9 +101,18 @@ struct Month {
 
 /// A request of a caller's, and what it is for.
 enum Ask {
-    Create { organization: &'static str, cap: Option<u32> },
-    Message { session: String, organization: String },
-    Terminate { session: String, organization: String },
+    Create {
+        organization: &'static str,
+        cap: Option<u32>,
+    },
+    Message {
+        session: String,
+        organization: String,
+    },
+    Terminate {
+        session: String,
+        organization: String,
+    },
 }
 
 impl Month {
@@ -113,7 +122,9 @@ impl Month {
             token: "cog_month".to_owned(),
             speed: 0.0,
             start: Some(begin.as_second()),
-            organizations: ORGANIZATIONS.map(|id| (id.to_owned(), id.to_owned())).into(),
+            organizations: ORGANIZATIONS
+                .map(|id| (id.to_owned(), id.to_owned()))
+                .into(),
             audit_entries: 0,
             keep_requests: 1,
             ..fake_devin::Options::default()
@@ -122,7 +133,9 @@ impl Month {
         let fake_address = listener.local_addr().unwrap();
         let serving = fake.clone();
         tokio::spawn(async move {
-            serving.serve(listener, CancellationToken::new().cancelled_owned()).await;
+            serving
+                .serve(listener, CancellationToken::new().cancelled_owned())
+                .await;
         });
         let folder = tempfile::tempdir().unwrap();
         let mut month = Self {
@@ -150,7 +163,9 @@ impl Month {
     fn policy(&self) -> Policy {
         let files = files(self.edits, self.scale);
         let mut report = Report::default();
-        let texts = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        let texts = files
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.as_str()));
         let files = PolicyFiles::from_texts(texts.collect::<Vec<_>>(), &mut report);
         let policy = compile(&files, &[], &mut report);
         let mut policy = policy.unwrap_or_else(|| panic!("{}", report.plain()));
@@ -234,7 +249,8 @@ impl Month {
 
     async fn round(&mut self) {
         assert!(self.boot().reconciler.round().await);
-        self.truth.settled(&self.fake, self.clock.now(), self.clock.up());
+        self.truth
+            .settled(&self.fake, self.clock.now(), self.clock.up());
     }
 
     fn payer(&self, caller: usize, organization: &str) -> Payer {
@@ -263,12 +279,18 @@ impl Month {
                 format!("/v3/organizations/{organization}/sessions"),
                 json!({ "prompt": format!("task {number}"), "max_acu_limit": cap }),
             ),
-            Ask::Message { session, organization } => (
+            Ask::Message {
+                session,
+                organization,
+            } => (
                 Method::POST,
                 format!("/v3/organizations/{organization}/sessions/{session}/messages"),
                 json!({ "message": format!("go on {number}") }),
             ),
-            Ask::Terminate { session, organization } => (
+            Ask::Terminate {
+                session,
+                organization,
+            } => (
                 Method::DELETE,
                 format!("/v3/organizations/{organization}/sessions/{session}"),
                 Value::Null,
@@ -280,11 +302,18 @@ impl Month {
         {
             body.remove("max_acu_limit");
         }
-        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
         let request = Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.boot().address))
-            .header("authorization", format!("Bearer {}", self.keys[caller].expose()))
+            .header(
+                "authorization",
+                format!("Bearer {}", self.keys[caller].expose()),
+            )
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)));
         let answer = self.client.request(request.unwrap()).await.unwrap();
@@ -324,7 +353,11 @@ impl Month {
         for _ in 0..creates {
             // Mostly what was begun not long ago.
             let newest = living.len().saturating_sub(creates * 20);
-            let from = if self.dice.roll(4) == 0 { &living[..] } else { &living[newest..] };
+            let from = if self.dice.roll(4) == 0 {
+                &living[..]
+            } else {
+                &living[newest..]
+            };
             let Some(it) = self.dice.one(from) else {
                 continue;
             };
@@ -333,8 +366,14 @@ impl Month {
             }
             let (session, organization) = (it.id.clone(), it.org.clone());
             let ask = match self.dice.roll(6) {
-                0 => Ask::Terminate { session, organization },
-                _ => Ask::Message { session, organization },
+                0 => Ask::Terminate {
+                    session,
+                    organization,
+                },
+                _ => Ask::Message {
+                    session,
+                    organization,
+                },
             };
             asks.push((self.mate(&it.id), ask));
         }
@@ -354,17 +393,31 @@ impl Month {
     /// A create or a message whose answer never comes; Devin has carried it out, or has never had it.
     async fn unlucky(&mut self) {
         let was_done = self.dice.roll(2) == 0;
-        let kind = if was_done { FaultKind::ResetAfterWork } else { FaultKind::ResetBeforeWork };
+        let kind = if was_done {
+            FaultKind::ResetAfterWork
+        } else {
+            FaultKind::ResetBeforeWork
+        };
         let living = self.truth.living(&self.fake);
-        let message = self.dice.one(&living).filter(|it| !self.truth.is_open(&it.id)).cloned();
+        let message = self
+            .dice
+            .one(&living)
+            .filter(|it| !self.truth.is_open(&it.id))
+            .cloned();
         let (caller, ask) = match message.filter(|_| self.dice.roll(2) == 0) {
             Some(it) => (
                 self.mate(&it.id),
-                Ask::Message { session: it.id, organization: it.org },
+                Ask::Message {
+                    session: it.id,
+                    organization: it.org,
+                },
             ),
             None => (
                 self.dice.roll(callers() as u64) as usize,
-                Ask::Create { organization: "org-ds", cap: Some(1) },
+                Ask::Create {
+                    organization: "org-ds",
+                    cap: Some(1),
+                },
             ),
         };
         let before = self.fake.truth().len();
@@ -411,11 +464,15 @@ impl Month {
             work_minutes: Some(8.0),
             ..Elsewhere::default()
         };
+        let living = self.truth.living(&self.fake);
+        let mut chosen = std::collections::HashSet::new();
         for _ in 0..count {
-            let living = self.truth.living(&self.fake);
             let Some(it) = self.dice.one(&living).cloned() else {
                 return;
             };
+            if !chosen.insert(it.id.clone()) {
+                continue;
+            }
             match self.dice.roll(4) {
                 // Only what sleeps, is settled, and works no longer than until then.
                 0 => {
@@ -434,12 +491,20 @@ impl Month {
                 }
                 // Nobody's.
                 2 => {
-                    self.fake.begin_elsewhere(short(None, Some(it.org))).unwrap();
+                    self.fake
+                        .begin_elsewhere(short(None, Some(it.org)))
+                        .unwrap();
                 }
                 _ => {
                     if self.dice.roll(3) == 0 {
                         let ends = Some(Ending::Error);
-                        self.fake.change(&it.id, Change { ends, ..Change::default() });
+                        self.fake.change(
+                            &it.id,
+                            Change {
+                                ends,
+                                ..Change::default()
+                            },
+                        );
                     }
                 }
             }
@@ -448,14 +513,18 @@ impl Month {
 
     /// Time goes by, on all clocks. What is created at an even second works briefly, at an odd one long.
     fn wait(&mut self) {
-        let minutes = 25 + self.dice.roll(200) as i64;
+        let minutes = 25 + self.dice.roll(350) as i64;
         let second = self.clock.now().as_second() + minutes * 60;
         let works_briefly = self.dice.roll(2) == 0;
         let odd = i64::from(!works_briefly);
         let by = minutes * 60 + (odd - second.rem_euclid(2));
         self.clock.advance(SignedDuration::from_secs(by));
         self.fake.advance(Duration::from_secs(by as u64));
-        let (acus, minutes) = if works_briefly { (0.237, 8.0) } else { (0.019, 240.0) };
+        let (acus, minutes) = if works_briefly {
+            (0.237, 8.0)
+        } else {
+            (0.019, 240.0)
+        };
         self.fake.tune(&Tuning {
             acus_per_minute: Some(acus),
             work_minutes: Some(minutes),
@@ -471,7 +540,10 @@ impl Month {
         let mut count = 0;
         for budget in policy.budgets() {
             for (payer, window, wanted) in self.truth.of(&self.fake, budget, &aliases) {
-                let moment = Moment { at: window.start, up: self.clock.up() };
+                let moment = Moment {
+                    at: window.start,
+                    up: self.clock.up(),
+                };
                 let asked = vec![(Arc::clone(budget), payer.clone())];
                 let found = self.boot().ledger.budgeted(moment, asked).await.unwrap();
                 let (name, found) = (&budget.name, &found[0]);
@@ -489,7 +561,7 @@ impl Month {
     /// Goes through the month with about so many sessions.
     async fn go(&mut self, sessions: usize) {
         let begin: Timestamp = BEGIN.parse().unwrap();
-        let creates = (sessions / 300).max(1);
+        let creates = (sessions / 200).max(1);
         let mut day = 0;
         loop {
             let today = self.clock.now().duration_since(begin).as_hours() / 24;
@@ -530,7 +602,7 @@ fn bare(id: &str) -> &str {
 }
 
 async fn month(seed: u64, sessions: usize) {
-    let mut month = Month::begin(seed, (sessions / 300).max(1)).await;
+    let mut month = Month::begin(seed, (sessions / 200).max(1)).await;
     month.go(sessions).await;
     // What is still at work is held for; compared as it stands, and again when all has come to rest.
     let count = month.compare().await;
@@ -545,13 +617,17 @@ async fn month(seed: u64, sessions: usize) {
         assert!(!month.truth.is_open(&it.id), "{} is still held for", it.id);
     }
     assert!(month.refused > 0, "no budget ever had no room");
-    assert!(month.truth.count() > sessions / 4, "{}", month.truth.count());
+    assert!(
+        month.truth.count() > sessions / 4,
+        "{}",
+        month.truth.count()
+    );
     month.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l10_a_month_of_spending_is_what_devin_says_it_is() {
-    month(1, 300).await;
+    month(1, 600).await;
 }
 
 /// The whole of it: `cargo nextest run --run-ignored only -E 'test(l10_a_long_month)'`.

@@ -14,12 +14,16 @@ pub(super) fn files(edits: usize, scale: usize) -> Vec<(String, String)> {
         .map(|team| (format!("{team}.yaml"), self::team(team, edits, scale)))
         .collect();
     // The second edit sets a limit below what may be spent already; the fourth moves where days turn.
-    let all = if edits >= 2 { 22 } else { 30 } * scale;
-    let zone = if edits >= 4 { "America/New_York" } else { "Europe/Berlin" };
+    let all = if edits >= 2 { 40 } else { 55 } * scale;
+    let zone = if edits >= 4 {
+        "America/New_York"
+    } else {
+        "Europe/Berlin"
+    };
     let rails = format!(
         "budgets:\n  - {{ name: all, per: everyone, acus: {all}, every: day }}\n  \
          - {{ name: organizations, per: organization, acus: {}, every: week, timezone: {zone} }}\n",
-        90 * scale
+        260 * scale
     );
     files.push(("rails.yaml".to_owned(), rails));
     files
@@ -65,7 +69,7 @@ fn team(team: &str, edits: usize, scale: usize) -> String {
         writeln!(text, "  {caller}: {{{renamed}}}").unwrap();
     }
     // The first edit makes a caller's day a week; the last, the team's month a cycle.
-    let (every, acus) = if edits >= 1 { ("week", 12) } else { ("day", 5) };
+    let (every, acus) = if edits >= 1 { ("week", 20) } else { ("day", 6) };
     let month = match edits >= 6 {
         true => "every: cycle, cycle: { starts: 2026-11-03, days: 10 }",
         false => "every: month, timezone: Asia/Tokyo",
@@ -85,7 +89,7 @@ budgets:
   - {{ name: callers, per: caller, acus: {}, every: {every}, timezone: devin }}
   - {{ name: team, id: {team}/team, per: team, acus: {}, {month} }}"#,
         acus * scale,
-        120 * scale,
+        200 * scale,
     )
     .unwrap();
     text
