@@ -8,6 +8,7 @@ mod answers;
 pub mod book;
 mod cache;
 mod commands;
+mod consumption;
 mod handle;
 pub mod moment;
 mod motion;
@@ -26,6 +27,7 @@ pub use commands::{
     Adjustment, Budgeted, Held, Holding, NoRoomIn, NotHeld, Remaining, Swept, Unsure, UnsureKind,
     What,
 };
+pub use consumption::{ComparedDay, Unattributed, Unreadable};
 pub use handle::Ledger;
 pub use motion::Motion;
 pub use open::{HAND_OVER, OpenError, Options};

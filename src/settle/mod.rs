@@ -4,6 +4,7 @@
 //! and not answered, and sweeps each organization for children, wakes from elsewhere and sessions that the ledger has
 //! forgotten. All that it learns it tells the ledger; it decides nothing about money itself.
 
+mod consumption;
 mod devin;
 mod reconciler;
 mod record;

@@ -72,6 +72,8 @@ pub struct Reconciler<U> {
     pub(super) times: Times,
     /// When the last poll of each organization's sessions succeeded.
     polled: Mutex<HashMap<Box<str>, Duration>>,
+    /// When consumption was looked at last.
+    pub(super) compared: Mutex<Option<Duration>>,
     /// The service user that the shared token is of, once it is known.
     pub(super) ourselves: Mutex<Option<String>>,
 }
@@ -102,6 +104,7 @@ where
             untagged: Arc::clone(&parts.untagged),
             times,
             polled: Mutex::default(),
+            compared: Mutex::default(),
             ourselves: Mutex::default(),
         }
     }
@@ -136,6 +139,7 @@ where
             self.ledger.admit();
         }
         note("sweeping organizations", swept);
+        note("comparing consumption", self.consumption().await);
         went_well
     }
 

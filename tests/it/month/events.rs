@@ -237,7 +237,7 @@ impl Month {
                 self.truth.unsettled(&session);
                 self.truth.lost(payer, now, acus, deadline);
             }
-            Ask::Terminate { .. } => unreachable!("it is not asked for"),
+            Ask::Terminate { .. } => panic!("it is not asked for"),
         }
     }
 
