@@ -14,6 +14,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod answer;
 mod invariants;
 mod process;
 mod world;
@@ -22,18 +23,21 @@ mod attempts;
 mod bounds;
 mod cli;
 mod connection;
+mod consumption;
 mod corpora;
 mod filter;
 mod forward;
 mod jwt;
 mod keys;
 mod large;
+mod money;
 mod month;
 mod ownership;
 mod policies;
 mod refusals;
 mod reload;
 mod replay;
+mod settling;
 mod spending;
 mod status;
 mod tidy;

@@ -14,7 +14,8 @@ use tollgate::ledger::moment::Moment;
 use tollgate::pipeline::upstream::Timeouts;
 use tollgate::settle::Record;
 
-use crate::world::{Answer, Setup, World};
+use crate::answer::Answer;
+use crate::world::{Setup, World};
 
 /// `one` may spend within bounds; `loose` may use the same operations, and no rule says what they cost.
 const POLICY: &str = r#"
