@@ -56,6 +56,8 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let policies = Current::new(policy, clock.now());
     let metrics = Metrics::new(policies.clone());
+    let ledger = Ledger::open(settings.ledger.options()?).await?;
+    ledger.rename(Aliases::of(policies.load().policy())).await?;
     let reload = Reload::new(
         settings.policies.folder,
         settings.policies.budget,
@@ -63,11 +65,10 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         policies.clone(),
         metrics.clone(),
         Arc::clone(&clock),
-    );
+    )
+    .telling(ledger.clone());
     tokio::spawn(reload.follow(hangups()?));
     let hash = policies.loaded().hash;
-    let ledger = Ledger::open(settings.ledger.options()?).await?;
-    ledger.rename(Aliases::of(policies.load().policy())).await?;
     let parts = Parts {
         metrics,
         policies,

@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::document::{Budget, Report, Span};
+use crate::ledger::{Aliases, Ledger};
 use crate::metrics::Metrics;
 use crate::policy::{Fingerprint, Policy, PolicyFiles, compile};
 use crate::ruleset::{Change, Current, Refused};
@@ -62,6 +63,8 @@ pub struct Reload {
     policies: Current,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
+    /// Who is told of former names, before a set that has them runs.
+    ledger: Option<Ledger>,
     watch: Watch,
     /// What was refused last, to know it again.
     refused: Option<(PolicyFiles, String)>,
@@ -127,9 +130,17 @@ impl Reload {
             policies,
             metrics,
             clock,
+            ledger: None,
             watch: Watch::default(),
             refused: None,
         }
+    }
+
+    /// With the ledger that counts what is spent under these policies.
+    #[must_use]
+    pub fn telling(mut self, ledger: Ledger) -> Self {
+        self.ledger = Some(ledger);
+        self
     }
 
     /// Looks at the folder until the end of the process, and reads it whenever `asked` says so. Requests to do so
@@ -159,7 +170,7 @@ impl Reload {
         if !reading.is_whole || !reading.is_steady {
             self.watch.forget();
         }
-        Some(self.take(reading, false))
+        Some(self.take(reading, false).await)
     }
 
     /// Reads the files at once, whether they seem to have changed or not.
@@ -168,7 +179,7 @@ impl Reload {
         self.watch.forget();
         for _ in 0..TRIES {
             let reading = self.read().await;
-            let outcome = self.take(reading, true);
+            let outcome = self.take(reading, true).await;
             if outcome != Outcome::Restless {
                 return outcome;
             }
@@ -205,7 +216,7 @@ impl Reload {
     }
 
     /// Makes what was read the set that runs, or says why not.
-    fn take(&mut self, reading: Reading, is_asked: bool) -> Outcome {
+    async fn take(&mut self, reading: Reading, is_asked: bool) -> Outcome {
         if !reading.is_steady {
             return Outcome::Restless;
         }
@@ -222,6 +233,14 @@ impl Reload {
                 tracing::info!(policy = old, "the policies have not changed");
             }
             return Outcome::Unchanged;
+        }
+        // What was spent under a former name counts from the first request under the new one.
+        if let Some(ledger) = &self.ledger
+            && let Err(error) = ledger.rename(Aliases::of(&policy)).await
+        {
+            tracing::error!(%error, "the policies are not replaced yet");
+            self.watch.forget();
+            return Outcome::Restless;
         }
         let (new, callers) = (policy.hash().to_owned(), policy.callers().count());
         let change = self.policies.replace(policy, self.clock.now());

@@ -48,7 +48,9 @@ impl Work<'_> {
     ) -> Result<(Balance, Acu, Window), StoreError> {
         let window = budget.every.window(now);
         let store = &mut *self.store;
-        let account = budget.account(payer);
+        // A request that began before a reload has the names of then, and its entries those of now.
+        let payer = &store.payers.now(payer);
+        let account = store.payers.account_now(budget.account(payer));
         let balance = store
             .balances
             .balance(&store.connection, &store.payers, &account, window)?;

@@ -113,6 +113,23 @@ impl Payers {
         self.payer(ix).map(|payer| self.aliases.today(payer))
     }
 
+    /// A payer under the names of today.
+    pub(crate) fn now(&self, payer: &Payer) -> Payer {
+        self.aliases.today(payer)
+    }
+
+    /// An account under the names of today.
+    pub(crate) fn account_now(&self, account: Account) -> Account {
+        let now = |names: &HashMap<Box<str>, Arc<str>>, name: Option<Arc<str>>| {
+            name.map(|name| names.get(&*name).map_or(name, Arc::clone))
+        };
+        Account {
+            organization: account.organization,
+            team: now(&self.aliases.teams, account.team),
+            caller: now(&self.aliases.callers, account.caller),
+        }
+    }
+
     /// Everybody whose entries count in this account.
     pub(crate) fn of(&self, account: &Account) -> Vec<PayerIx> {
         let counts = |payer: &Payer| account.counts(&self.aliases.today(payer));
