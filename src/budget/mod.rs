@@ -7,6 +7,7 @@
 //! entries count (L9).
 
 mod cap;
+mod due;
 mod window;
 mod zone;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use crate::acu::Acu;
 
 pub use cap::{NoFit, fit};
+pub use due::{MOST_DUE, due, shortest};
 pub use window::{Cycle, Every, Length, SLOT, Window};
 pub use zone::{NoZone, Zone};
 

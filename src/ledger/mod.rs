@@ -12,6 +12,7 @@ mod consumption;
 mod handle;
 pub mod moment;
 mod motion;
+mod objects;
 mod open;
 mod reads;
 mod session;
@@ -30,6 +31,7 @@ pub use commands::{
 pub use consumption::{ComparedDay, Unattributed, Unreadable};
 pub use handle::Ledger;
 pub use motion::Motion;
+pub use objects::{Costs, ObjectKey, Standing};
 pub use open::{HAND_OVER, OpenError, Options};
 pub use session::{Known, Position, SessionId};
 pub use store::{Aliases, Balance, Verdict};
