@@ -115,7 +115,8 @@ impl Ledger {
         .await
     }
 
-    /// Charges an object for these windows, room or not. The budget that had none, if one had.
+    /// Charges an object for these windows, room or not. The budget that had none, if one had, and whether the object
+    /// is to be disabled for it.
     ///
     /// # Errors
     /// The store does not take it: the next round tries again.
@@ -125,7 +126,7 @@ impl Ledger {
         key: ObjectKey,
         windows: Vec<Window>,
         budgets: Vec<Arc<Budget>>,
-    ) -> Result<Option<Arc<str>>, StoreError> {
+    ) -> Result<Option<(Arc<str>, bool)>, StoreError> {
         let write =
             move |work: &mut Work<'_>| work.charge_windows(moment, &key, &windows, &budgets);
         self.0.writer.write(write).await
@@ -186,7 +187,7 @@ impl Work<'_> {
         key: &ObjectKey,
         windows: &[Window],
         budgets: &[Arc<Budget>],
-    ) -> Result<Option<Arc<str>>, StoreError> {
+    ) -> Result<Option<(Arc<str>, bool)>, StoreError> {
         let sql = "SELECT payer, acus, disables, charged_until FROM objects \
                    WHERE kind = ?1 AND organization = ?2 AND object = ?3 AND gone = 0";
         let mut one = self.store.connection.prepare_cached(sql)?;
@@ -238,7 +239,7 @@ impl Work<'_> {
         let (kind, organization, object) = columns(key);
         let row = (kind, organization, object, micros(charged_until), disabling);
         self.store.connection.execute(sql, row)?;
-        Ok(full)
+        Ok(full.map(|budget| (budget, disables)))
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod consumption;
 mod devin;
+mod objects;
 mod reconciler;
 mod record;
 mod seek;

@@ -139,6 +139,7 @@ where
             self.ledger.admit();
         }
         note("sweeping organizations", swept);
+        note("charging what goes on spending", self.objects().await);
         note("comparing consumption", self.consumption().await);
         went_well
     }

@@ -7,6 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use tollgate::clock::FakeClock;
 use tollgate::fake_devin::{Elsewhere, Fault, FaultKind, Tuning, Unattributed};
 use tollgate::ledger::ComparedDay;
+use tollgate::pipeline::upstream::{Timeouts, Upstream};
+use tollgate::settle::Reconciler;
 
 use crate::settling::AT_ONCE;
 use crate::world::{Setup, World};
@@ -224,5 +226,23 @@ async fn l11_what_cannot_be_read_is_no_figure() {
     let before = days.asked();
     assert!(before > 0);
     assert_eq!(days.compared().await[0].unattributed.milli(), 7_000);
+    days.world.finish().await;
+}
+
+#[tokio::test]
+async fn l11_consumption_is_asked_for_once_an_hour() {
+    let days = Days::begin().await;
+    days.wait(3 * DAY);
+    let upstream = Upstream::new(&[], Timeouts::default()).unwrap();
+    let reconciler = Reconciler::new(&days.world.parts, upstream, AT_ONCE);
+    let mut asked = Vec::new();
+    for seconds in [0, 15, 3_500, 100] {
+        days.wait(seconds);
+        assert!(reconciler.round().await);
+        asked.push(days.asked());
+    }
+    let once = asked[0];
+    assert!(once > 0);
+    assert_eq!(asked, [once, once, once, 2 * once]);
     days.world.finish().await;
 }

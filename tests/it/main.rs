@@ -32,6 +32,7 @@ mod keys;
 mod large;
 mod money;
 mod month;
+mod objects;
 mod ownership;
 mod policies;
 mod refusals;
