@@ -6,7 +6,7 @@ use super::super::StoreError;
 use super::super::store::{self, Balance, Line, instant, micros};
 use super::super::writer::Work;
 use crate::acu::Acu;
-use crate::budget::{Budget, Payer, Per, Window};
+use crate::budget::{Budget, Payer, Window};
 
 /// A raise of a budget, or a correction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,19 +48,19 @@ impl Work<'_> {
     ) -> Result<(Balance, Acu, Window), StoreError> {
         let window = budget.every.window(now);
         let store = &mut *self.store;
-        let account = budget.account(payer);
+        // A request that is under way may still carry a team's former name.
+        let account = store.payers.account_today(&budget.account(payer));
         let balance = store
             .balances
             .balance(&store.connection, &store.payers, &account, window)?;
-        let scope = match budget.per {
-            Per::Everyone => None,
-            Per::Organization => Some(&payer.organization),
-            Per::Team => Some(&payer.team),
-            Per::Caller => Some(&payer.caller),
-        };
         let mut limit = budget.limit;
-        for it in self.adjustments(&budget.id)? {
-            let is_of = it.scope.is_none() || it.scope.as_deref() == scope.map(|it| &**it);
+        let adjustments = self.adjustments(&budget.id)?;
+        let payers = &self.store.payers;
+        let scope = budget.scope(payer);
+        let scope = scope.map(|it| payers.scope_today(budget.per, it));
+        for it in adjustments {
+            let of = it.scope.as_deref();
+            let is_of = of.is_none_or(|it| scope == Some(payers.scope_today(budget.per, it)));
             let holds = match it.until {
                 Some(until) => it.at <= now && now < until,
                 None => window.holds(it.at),
