@@ -89,7 +89,9 @@ pub mod ruleset;
 pub mod settle;
 pub mod token;
 // How the process is configured and watched.
+pub mod accounts;
 pub mod admin;
+pub mod alerts;
 pub mod document;
 pub mod metrics;
 pub mod schema;

@@ -8,7 +8,8 @@ mod settle;
 mod unsure;
 
 pub use adjust::{Adjustment, Budgeted};
+pub(super) use adjust::adjusted;
 pub use hold::{Held, Holding, NoRoomIn, NotHeld, Remaining, What};
-pub(super) use look::{ended, has_hold, origin, sessions_of};
+pub(super) use look::{ended, has_hold, origin, sessions_of, unknown_holds, usage};
 pub use unsure::{Swept, Unsure, UnsureKind};
 pub(super) use unsure::{carried_out, open_sessions, organizations, swept, unsure};
