@@ -2,6 +2,7 @@
 
 mod adjust;
 mod adopt;
+mod alerts;
 mod hold;
 mod look;
 mod settle;
@@ -9,6 +10,8 @@ mod unsure;
 
 pub use adjust::{Adjustment, Budgeted};
 pub(super) use adjust::adjusted;
+pub use alerts::Passed;
+pub(super) use alerts::{passed, told, untold};
 pub use hold::{Held, Holding, NoRoomIn, NotHeld, Remaining, What};
 pub(super) use look::{ended, has_hold, origin, sessions_of, unknown_holds, usage};
 pub use unsure::{Swept, Unsure, UnsureKind};
