@@ -76,11 +76,8 @@ impl Ledger {
             path: std::env::temp_dir(),
             source: StoreError(error.to_string().into()),
         })?;
-        let mut key = [0; 32];
-        let random = aws_lc_rs::rand::fill(&mut key).ok();
-        let tag_key = random.and_then(|()| TagKey::new(&key));
         let path = folder.path().join("tollgate.db");
-        let tag_key = tag_key.ok_or_else(|| OpenError::Store {
+        let tag_key = TagKey::random().ok_or_else(|| OpenError::Store {
             path: path.clone(),
             source: StoreError("the system gives no random bytes".into()),
         })?;
