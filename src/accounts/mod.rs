@@ -21,6 +21,7 @@ use crate::policy::Policy;
 
 use list::Listed;
 pub use list::Which;
+pub(crate) use orders::verdict;
 pub use orders::{Desk, MAX_REASON, Order, OrderError};
 pub use own::own;
 pub use usage::By;
