@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::settling::without_our_tag;
 use crate::world::{Setup, World};
 
 const SESSIONS: &str = "/v3/organizations/org-ds/sessions";
@@ -40,7 +41,7 @@ async fn world() -> World {
 }
 
 fn sent(world: &World) -> Value {
-    serde_json::from_slice(&world.upstream().last().unwrap().body).unwrap()
+    serde_json::from_str(&without_our_tag(&world.upstream().last().unwrap().body)).unwrap()
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod answer;
 mod invariants;
 mod process;
 mod world;
@@ -28,11 +29,13 @@ mod forward;
 mod jwt;
 mod keys;
 mod large;
+mod money;
 mod ownership;
 mod policies;
 mod refusals;
 mod reload;
 mod replay;
+mod settling;
 mod status;
 mod tidy;
 mod tools;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -42,6 +42,7 @@ use tollgate::telemetry;
 use tollgate::token::ServiceToken;
 use tower::Service;
 
+use crate::answer::Answer;
 use crate::invariants;
 
 /// `one` may do what tests need in `org-ds`, with sessions that nobody created too; `other` next to nothing.
@@ -149,62 +150,12 @@ pub(crate) struct World {
     pub(crate) policies: Current,
     pub(crate) metrics: Metrics,
     pub(crate) ledger: Ledger,
+    pub(crate) parts: Parts,
     running: Option<Running>,
     stopping: Option<JoinHandle<Result<(), BoxError>>>,
     stop_fake: CancellationToken,
     internal: usize,
     faulty: bool,
-}
-
-/// An answer, whole.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-}
-
-impl Answer {
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
-    }
-
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().unwrap())
-    }
-
-    /// Fails unless this is the gateway's own refusal with this status and code.
-    #[track_caller]
-    pub(crate) fn is_problem(&self, status: u16, code: &str) -> &Self {
-        assert_eq!(self.status.as_u16(), status, "{:?}", self.body);
-        let body = self.json();
-        assert_eq!(
-            body["type"],
-            format!("/.tollgate/problems/{code}"),
-            "{body}"
-        );
-        assert_eq!(body["status"], status);
-        assert!(
-            body["detail"].as_str().is_some_and(|it| it.len() > 20),
-            "{body}"
-        );
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json")
-        );
-        assert_eq!(self.header("tollgate-answered-by"), Some("gateway"));
-        let instance = format!("urn:uuid:{}", self.header("x-request-id").unwrap());
-        assert_eq!(body["instance"], instance);
-        self
-    }
-
-    #[track_caller]
-    pub(crate) fn is_upstream(&self, status: u16) -> &Self {
-        assert_eq!(self.status.as_u16(), status, "{:?}", self.body);
-        assert_eq!(self.header("tollgate-answered-by"), Some("upstream"));
-        self
-    }
 }
 
 /// Everything that the process logs at trace level, for all tests of this process.
@@ -283,7 +234,7 @@ impl World {
         let sink = Sink::open(Output::Memory(log.clone())).unwrap();
         let policies = Current::new(policy, setup.clock.now());
         let metrics = Metrics::new(policies.clone());
-        let ledger = tollgate::ledger::Ledger::temporary(Duration::from_secs(60))
+        let ledger = tollgate::ledger::Ledger::temporary(Duration::ZERO)
             .await
             .unwrap();
         let parts = Parts {
@@ -324,7 +275,8 @@ impl World {
             sink,
             policies,
             metrics,
-            ledger: parts.ledger,
+            ledger: parts.ledger.clone(),
+            parts,
             running: Some(running),
             stopping: None,
             stop_fake,
@@ -476,7 +428,8 @@ impl World {
                 .count()
                 >= wanted
             {
-                return lines;
+                // What the gateway asked by itself is nobody's request.
+                return lines.into_iter().filter(|it| it["kind"] != "own").collect();
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -503,7 +456,12 @@ impl World {
         self.stop();
         self.stopping.take().unwrap().await.unwrap().unwrap();
         let at_end = invariants::parse(&self.log.text());
-        assert_eq!(lines.len(), at_end.len(), "G4: lines after the end");
+        let own: Vec<&Value> = at_end.iter().filter(|it| it["kind"] == "own").collect();
+        assert_eq!(
+            lines.len() + own.len(),
+            at_end.len(),
+            "G4: lines after the end"
+        );
         let requests: Vec<&Value> = at_end
             .iter()
             .filter(|line| line["kind"] == "request")
@@ -516,7 +474,9 @@ impl World {
         let upstream = self.fake.requests();
         self.stop_fake.cancel();
         self.check_upstream(&upstream);
-        invariants::check_join(&requests, &upstream);
+        let asked: Vec<&Value> = requests.iter().chain(&own).copied().collect();
+        invariants::check_join(&asked, &upstream);
+        self.check_money().await;
         let internal = requests
             .iter()
             .filter(|line| line["code"] == "internal")

@@ -166,7 +166,8 @@ def test_sdk_over_the_limit(fresh_demo, client, tmp_path):
     )
     check_problem(seen, "RateLimitError", 429, "rate-limited")
     assert 1 <= int(seen["headers"]["retry-after"]) <= 31
-    assert len(demo.upstream()) == 2
+    # Who has no session yet is answered without Devin.
+    assert demo.upstream() == []
 
 
 @pytest.mark.skipif(
@@ -285,4 +286,5 @@ def test_cli_over_the_limit(fresh_demo, cli):
     result = devin.run("sessions", "list")
     assert result.returncode != 0
     assert "429" in result.stdout + result.stderr
-    assert len(demo.upstream()) == 2
+    # Who has no session yet is answered without Devin.
+    assert demo.upstream() == []

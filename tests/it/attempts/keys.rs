@@ -122,7 +122,7 @@ async fn i6_a_secret_is_answered_once_and_stored_nowhere() {
 team: t
 callers: { one: {} }
 allow:
-  - { name: automations, operations: [automations.create], organizations: [org-ds], secrets: reveal }
+  - { name: automations, operations: [automations.create], organizations: [org-ds], secrets: reveal, uncapped: { acus: 1, per: run } }
 "#
         .to_owned(),
         ..Setup::default()

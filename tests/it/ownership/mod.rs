@@ -6,8 +6,12 @@ mod tags;
 use http::Method;
 use serde_json::{Value, json};
 use tollgate::fake_devin::Elsewhere;
+use tollgate::ledger::SessionId;
+use tollgate::ledger::book::Reading;
+use tollgate::ledger::moment::Moment;
 
-use crate::world::{Answer, Setup, World};
+use crate::answer::Answer;
+use crate::world::{Setup, World};
 
 const CREATE: &str = "/v3/organizations/org-ds/sessions";
 const ENTERPRISE: &str = "/v3/enterprise/sessions";
@@ -290,5 +294,43 @@ async fn p13_a_session_that_is_named_beside_the_path_is_held_to_the_same() {
         .post("one", schedules, &schedule(&own))
         .await
         .is_upstream(200);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn l12_a_child_is_its_parents_creators() {
+    let world = world().await;
+    let own = create(&world, "one").await;
+    let child = world.fake.begin_elsewhere(Elsewhere {
+        parent: Some(own.clone()),
+        ..Elsewhere::default()
+    });
+    let child = child.unwrap();
+    let path = format!("{CREATE}/{child}");
+    let children = async || {
+        let list = world.get("one", CREATE).await.json();
+        let first = list["items"].as_array().unwrap().iter();
+        let parent = first.clone().find(|it| it["session_id"] == own).unwrap();
+        (first.count(), parent["child_session_ids"].clone())
+    };
+    // Until the ledger has heard of it, it is nobody's, and not shown.
+    refusal(&world.get("one", &path).await, &child);
+    assert_eq!(children().await, (1, json!([])));
+    let reading = Reading {
+        begun: world.ledger.tick(),
+        moment: Moment {
+            at: jiff::Timestamp::UNIX_EPOCH,
+            up: std::time::Duration::ZERO,
+        },
+        usage: None,
+        status: "running".into(),
+        detail: None,
+    };
+    let [session, parent] = [&child, &own].map(|id| SessionId::parse(id).unwrap());
+    assert!(world.ledger.child(session, parent, reading).await.unwrap());
+    let read = world.get("one", &path).await;
+    let shown = read.is_upstream(200).json()["session_id"].clone();
+    assert_eq!(children().await, (2, json!([shown])));
+    refusal(&world.get("mate", &path).await, &child);
     world.finish().await;
 }

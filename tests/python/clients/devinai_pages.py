@@ -10,7 +10,7 @@ from devin_sdk import DevinSDK
 organization = os.environ["DEVIN_ORG_ID"]
 sessions = DevinSDK().organizations.sessions
 created = [
-    sessions.create(organization, prompt=f"number {number}", max_acu_limit=1).session_id
+    sessions.create(organization, prompt=f"number {number}", max_acu_limit=5).session_id
     for number in range(int(os.environ["COUNT"]))
 ]
 listed, totals, more = [], [], {}
