@@ -113,11 +113,11 @@ mod tests {
     use crate::policy::{PolicyFiles, compile};
 
     const TEAM: &str = "team: t\ncallers: { one: {}, two: {} }\n\
-        allow: [{ name: x, operations: [self.get], organizations: [org-a] }]\n\
+        allow: [{ name: x, operations: [sessions.list], organizations: [org-a] }]\n\
         budgets:\n  - { name: mine, per: caller, acus: 1, every: day }\n  - { name: ours, per: team, acus: 1, every: day }\n\
         \x20 - { name: there, per: organization, acus: 1, every: day }\n";
     const OTHER: &str = "team: u\ncallers: { three: {} }\n\
-        allow: [{ name: x, operations: [self.get], organizations: [org-b] }]\n";
+        allow: [{ name: x, operations: [sessions.list], organizations: [org-b] }]\n";
     const RAILS: &str = "budgets:\n  - { name: all, per: everyone, acus: 1, every: day }\n\
         \x20 - { name: each, per: caller, acus: 1, every: day }\n  - { name: teams, per: team, acus: 1, every: day }\n\
         \x20 - { name: orgs, per: organization, acus: 1, every: day }\n";

@@ -107,3 +107,6 @@ async fn standing(
     }
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests;

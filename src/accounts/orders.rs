@@ -337,6 +337,3 @@ fn checked(reason: String) -> Result<String, OrderError> {
     }
     Ok(reason)
 }
-
-#[cfg(test)]
-mod tests;

@@ -132,9 +132,9 @@ mod tests {
         );
         assert_eq!(
             text(&COLUMNS, &rows[2..]),
-            "NAME           SPENT  WHY\n\
-             -2\\u{1b}[2J           two lines\n\
-             plain              3"
+            "NAME         SPENT  WHY\n\
+             -2\\u{1b}[2J         two lines\n\
+             plain            3"
         );
     }
 }

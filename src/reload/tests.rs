@@ -107,7 +107,7 @@ async fn a2_what_changed_while_it_was_read_is_not_taken() {
         let before = Fingerprint::of(bench.folder.path());
         bench.write("t.yaml", text);
         let reading = Reading::since(&before, bench.folder.path(), BUDGET, &[]);
-        assert_eq!(bench.reload.take(reading, true), Outcome::Restless);
+        assert_eq!(bench.reload.take(reading, true).await, Outcome::Restless);
         let loaded = bench.loaded();
         assert_eq!((loaded.callers, loaded.reloads, loaded.refused), (1, 0, 0));
     }

@@ -26,9 +26,6 @@ pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Se
         Some(node) => admin(node, folder, report),
         None => Some((ADMIN, None)),
     };
-    let alerts = table
-        .take("alerts")
-        .map(|node| alerts::alerts(node, folder, report));
     let upstream = table
         .require("upstream")
         .and_then(|node| upstream(node, folder, report));
@@ -45,6 +42,9 @@ pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Se
         None => Some(Output::Stdout),
     };
     let ledger = ledger::read_settings(&mut table, folder, report);
+    let alerts = table
+        .take("alerts")
+        .map(|node| alerts::alerts(node, folder, report));
     for field in ["limits_store", "mode", "trusted_proxies"] {
         table.not_yet(field, report);
     }
