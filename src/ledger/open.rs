@@ -110,8 +110,8 @@ impl Ledger {
             let store = Store::open(&opening)?;
             let believed = store::meta(&store.connection, "believed")?;
             let believed = believed.and_then(|it| it.parse().ok()).unwrap_or(0);
-            let tail = TAIL.min(store.chain.lines().saturating_sub(believed));
-            let verdict = verify(&store.connection, Some(tail))?;
+            let after = store.chain.lines().saturating_sub(TAIL).max(believed);
+            let verdict = verify(&store.connection, Some(after))?;
             let stopped = store::meta(&store.connection, "stopped")?;
             let last = store.last_tick()?;
             Ok((store, verdict, stopped, last))
