@@ -23,12 +23,12 @@ mod writer;
 use std::sync::Arc;
 
 pub use commands::{
-    Adjustment, Budgeted, Held, Holding, NoRoomIn, NotHeld, Remaining, Swept, Unsure, UnsureKind,
-    What,
+    Adjustment, Budgeted, Held, Holding, NoRoomIn, NotHeld, Passed, Remaining, Swept, Unsure,
+    UnsureKind, What,
 };
 pub use handle::Ledger;
 pub use motion::Motion;
-pub use open::{HAND_OVER, OpenError, Options};
+pub use open::{HAND_OVER, OpenError, Options, check};
 pub use session::{Known, Position, SessionId};
 pub use store::{Aliases, Balance, Verdict};
 
