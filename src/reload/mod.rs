@@ -50,7 +50,7 @@ pub enum Outcome {
     Unchanged,
     /// The files hold mistakes, and what ran runs on.
     Refused,
-    /// The files change too fast to be read.
+    /// The files change too fast to be read, or the ledger cannot be told of them now: it is tried again.
     Restless,
 }
 
@@ -63,7 +63,7 @@ pub struct Reload {
     policies: Current,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
-    /// Who is told of former names, before a set that has them runs.
+    /// Is told what callers and teams are called now.
     ledger: Option<Ledger>,
     watch: Watch,
     /// What was refused last, to know it again.
@@ -136,7 +136,7 @@ impl Reload {
         }
     }
 
-    /// With the ledger that counts what is spent under these policies.
+    /// Telling this ledger what callers and teams are called, before each set that is taken.
     #[must_use]
     pub fn telling(mut self, ledger: Ledger) -> Self {
         self.ledger = Some(ledger);
@@ -167,10 +167,14 @@ impl Reload {
             return None;
         }
         let reading = self.read().await;
-        if !reading.is_whole || !reading.is_steady {
+        if !reading.is_whole {
             self.watch.forget();
         }
-        Some(self.take(reading, false).await)
+        let outcome = self.take(reading, false).await;
+        if outcome == Outcome::Restless {
+            self.watch.forget();
+        }
+        Some(outcome)
     }
 
     /// Reads the files at once, whether they seem to have changed or not.
@@ -185,9 +189,7 @@ impl Reload {
             }
             tokio::time::sleep(STILL).await;
         }
-        tracing::warn!(
-            "the policies change too fast to be read; they are read when they stand still"
-        );
+        tracing::warn!("the policies could not be taken now; they are looked at again");
         Outcome::Restless
     }
 
@@ -234,12 +236,12 @@ impl Reload {
             }
             return Outcome::Unchanged;
         }
-        // What was spent under a former name counts from the first request under the new one.
+        // Before the first request is judged by the new names: under a name that the ledger does not know, nothing would
+        // have been spent yet.
         if let Some(ledger) = &self.ledger
             && let Err(error) = ledger.rename(Aliases::of(&policy)).await
         {
-            tracing::error!(%error, "the policies are not replaced yet");
-            self.watch.forget();
+            tracing::error!(%error, "the policies are not taken yet: the ledger cannot be told of their names");
             return Outcome::Restless;
         }
         let (new, callers) = (policy.hash().to_owned(), policy.callers().count());

@@ -74,6 +74,8 @@ pub struct Reconciler<U> {
     polled: Mutex<HashMap<Box<str>, Duration>>,
     /// When consumption was looked at last.
     pub(super) compared: Mutex<Option<Duration>>,
+    /// What failed in the last round.
+    told: Mutex<Vec<String>>,
     /// The service user that the shared token is of, once it is known.
     pub(super) ourselves: Mutex<Option<String>>,
 }
@@ -105,6 +107,7 @@ where
             times,
             polled: Mutex::default(),
             compared: Mutex::default(),
+            told: Mutex::default(),
             ourselves: Mutex::default(),
         }
     }
@@ -123,14 +126,11 @@ where
         }
     }
 
-    /// One round. What fails is told in the log, and tried again in the next one.
+    /// One round. What fails is told in the log (once, until it is something else), and tried again in the next one.
     pub async fn round(&self) -> bool {
-        let mut went_well = true;
+        let mut failures = Vec::new();
         let mut note = |what: &str, outcome: Result<(), RoundError>| {
-            if let Err(error) = outcome {
-                went_well = false;
-                tracing::warn!(%error, what, "not settled in this round");
-            }
+            failures.extend(outcome.err().map(|error| format!("{what}: {error}")));
         };
         note("polling open sessions", self.poll().await);
         note("seeking unknown outcomes", self.seek().await);
@@ -141,7 +141,17 @@ where
         note("sweeping organizations", swept);
         note("charging what goes on spending", self.objects().await);
         note("comparing consumption", self.consumption().await);
-        went_well
+        let mut told = self.told.lock().await;
+        if *told != failures {
+            match failures.as_slice() {
+                [] => tracing::info!("settling goes on"),
+                some => {
+                    tracing::warn!(failures = ?some, "not everything can be settled; it is tried again")
+                }
+            }
+        }
+        told.clone_from(&failures);
+        failures.is_empty()
     }
 
     /// Asks about every session that holds something (L6).

@@ -9,6 +9,7 @@ use tower::Service;
 use super::devin::AskError;
 use super::reconciler::{Reconciler, RoundError};
 use super::record::Record;
+use crate::alerts::Kind;
 use crate::body::Body;
 use crate::budget::Payer;
 use crate::exchange::Exchange;
@@ -149,9 +150,14 @@ where
                 "{} has a tag of ours for the caller `{}`, whom no policy knows: name who has it now in `renamed_from:`, then `tollgate budget adjust --resume`",
                 record.session, tag.caller
             );
-            tracing::error!(alarm = "unknown-caller", why, "nothing is spent");
-            let who = "the reconciler".to_owned();
-            self.ledger.stop_spending(moment, Some(why), who).await?;
+            // Each sweep finds it again until somebody has mended it.
+            if self.ledger.stopped().is_none_or(|it| *it != why) {
+                let text = format!("nothing is spent: {why}");
+                let bell = self.ledger.bell();
+                bell.tell(Kind::UnknownCaller, moment.at, &text);
+                let who = "the reconciler".to_owned();
+                self.ledger.stop_spending(moment, Some(why), who).await?;
+            }
             return Ok(true);
         };
         let payer = Payer {
@@ -162,7 +168,11 @@ where
         let reading = record.reading(begun, moment);
         let session = record.session.clone();
         if self.ledger.adopt(session, payer, tag, reading).await? {
-            tracing::error!(alarm = "adopted", session = %record.session, "the ledger did not know a session of its own: it was restored, or lost");
+            let session = &record.session;
+            let text = format!(
+                "the ledger did not know a session of its own, {session}: it was restored, or lost"
+            );
+            self.ledger.bell().tell(Kind::Adopted, moment.at, &text);
         }
         Ok(true)
     }

@@ -21,6 +21,7 @@ mod world;
 
 mod attempts;
 mod bounds;
+mod budgets;
 mod cli;
 mod connection;
 mod consumption;

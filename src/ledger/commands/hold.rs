@@ -13,7 +13,7 @@ use super::super::store::{self, Balance, NewWake};
 use super::super::writer::Work;
 use super::super::{HoldId, StoreError};
 use crate::acu::{Acu, Cap};
-use crate::budget::{Budget, Payer, Per, fit};
+use crate::budget::{Budget, Payer, fit};
 use crate::policy::bounds::CapTerms;
 
 /// What a hold is for.
@@ -129,18 +129,10 @@ struct Standing<'b> {
 }
 
 impl Standing<'_> {
-    fn is_own(&self) -> bool {
-        match self.budget.per {
-            Per::Caller | Per::Team => true,
-            Per::Organization => self.budget.team.is_some(),
-            Per::Everyone => false,
-        }
-    }
-
     fn shown(&self, taken: Acu) -> Remaining {
         Remaining {
             budget: Arc::clone(&self.budget.name),
-            is_own: self.is_own(),
+            is_own: self.budget.is_own(),
             acus: self.remaining.saturating_sub(taken),
             resets_at: self.resets_at,
         }
@@ -222,7 +214,7 @@ impl Work<'_> {
         let shadow = shadowed
             .find(|it| it.remaining < amount)
             .map(|it| Arc::clone(&it.budget.name));
-        let own = live().filter(|it| it.is_own());
+        let own = live().filter(|it| it.budget.is_own());
         let shown = own.min_by_key(|it| it.remaining).or(tightest);
         let remaining = shown.map(|it| it.shown(amount));
         self.take(asked, session, payer, amount)?;

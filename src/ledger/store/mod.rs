@@ -10,6 +10,8 @@ mod lock;
 mod payers;
 mod verify;
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 pub use balances::Balance;
-pub(super) use balances::{Balances, Posted, overflow, posted, tally};
+pub(super) use balances::{Balances, Posted, overflow, posted, slot_from, tally};
 pub(super) use books::{
     Loaded, NewSession, NewWake, assign, insert_session, insert_wake, load, update, update_wake,
     wake,
@@ -33,9 +35,10 @@ use super::StoreError;
 use super::moment::Tick;
 
 /// Each step from one form of the tables to the next; the number of steps taken is the file's `user_version`.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("schema.sql"),
     include_str!("answers.sql"),
+    include_str!("alerts.sql"),
     include_str!("consumption.sql"),
     include_str!("objects.sql"),
 ];
@@ -74,6 +77,14 @@ impl Store {
     /// # Errors
     /// The file cannot be used, is damaged, or is of a later version of this program.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        // Made here if need be: SQLite gives its other files the mode of this one, and they hold callers' answers.
+        let made = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path);
+        made.map_err(|error| StoreError(error.to_string().into()))?;
         let mut connection = Connection::open(path)?;
         prepare(&connection)?;
         migrate(&mut connection)?;

@@ -1,6 +1,7 @@
 //! The ledger's contract, over its real file: what a later store has to hold to as well.
 
 mod files;
+mod operating;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -84,6 +84,7 @@ impl Month {
         let bound = Bound {
             callers: vec![TcpListener::bind("127.0.0.1:0").await.unwrap()],
             admin: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            socket: None,
         };
         let timeouts = Timeouts {
             connect: TOTAL,
