@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tower::Service;
 
 use super::devin::{AskError, target};
 use super::reconciler::{Reconciler, RoundError};
 use crate::acu::Acu;
+use crate::alerts::{Alert, Kind};
 use crate::body::Body;
 use crate::budget::{Every, Window, Zone};
 use crate::exchange::Exchange;
@@ -127,15 +128,16 @@ where
             .ok_or_else(|| AskError::Unusable("consumption that cannot be read".into()))?;
         let news = self.ledger.consumed(now, organization.into(), days).await?;
         for it in news {
-            tracing::warn!(
-                alarm = "unattributed",
-                organization,
-                day = %it.day,
-                devin = %it.devin,
-                ledger = %it.ledger,
-                unattributed = %it.unattributed,
-                "Devin has billed ACUs that did not come through the gateway"
+            let (day, acus) = (it.day, it.unattributed);
+            let text = format!(
+                "{organization}: on the billing day from {day}, Devin has billed {acus} ACUs that the ledger knows nothing of"
             );
+            let details = match serde_json::to_value(&it) {
+                Ok(Value::Object(details)) => details,
+                Ok(_) | Err(_) => Map::new(),
+            };
+            let alert = Alert::new(Kind::Unattributed, now, &text, details);
+            self.ledger.bell().ring(alert);
         }
         Ok(())
     }

@@ -1,10 +1,12 @@
 //! What goes on spending without a cap: charged again at each window's start, while it is there (L3).
 
-use serde_json::Value;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
 use tower::Service;
 
 use super::devin::{AskError, target};
 use super::reconciler::{Reconciler, RoundError};
+use crate::alerts::{Alert, Kind};
 use crate::body::Body;
 use crate::budget::{due, shortest};
 use crate::exchange::Exchange;
@@ -68,15 +70,7 @@ where
                 .charge_windows(moment, key.clone(), windows, budgets)
                 .await?;
             if let Some((budget, disables)) = full {
-                let (kind, object) = (key.kind.as_str(), &key.object);
-                tracing::error!(
-                    alarm = "uncapped",
-                    kind,
-                    %object,
-                    %budget,
-                    caller = %standing.payer.caller,
-                    "what goes on spending was charged where there is no room for it"
-                );
+                self.tell(moment.at, standing, &budget);
                 disabling = disables;
             }
         }
@@ -84,6 +78,26 @@ where
             self.disable(key).await?;
         }
         Ok(())
+    }
+
+    fn tell(&self, at: Timestamp, standing: &Standing, budget: &str) {
+        let (key, caller) = (&standing.key, &standing.payer.caller);
+        let (kind, object) = (key.kind.as_str(), &key.object);
+        let text = format!(
+            "{caller}: the {kind} {object} was charged for a window in which {budget} has no room"
+        );
+        let mut details = Map::new();
+        for (name, value) in [
+            ("organization", &*key.organization),
+            ("object", kind),
+            ("object_id", object),
+            ("caller", caller),
+            ("budget", budget),
+        ] {
+            details.insert(name.to_owned(), value.into());
+        }
+        let alert = Alert::new(Kind::NoRoom, at, &text, details);
+        self.ledger.bell().ring(alert);
     }
 
     async fn look(&self, key: &ObjectKey) -> Result<Seen, AskError> {
@@ -111,7 +125,7 @@ where
         let (kind, object) = (key.kind.as_str(), &key.object);
         let now = self.clock.now();
         let Some(operation) = key.kind.disabled_by() else {
-            tracing::error!(alarm = "not-disabled", kind, %object, "there is no request that would switch it off: do it in Devin's own settings");
+            tracing::warn!(kind, %object, "no request is known that would switch it off: do it in Devin's own settings");
             self.ledger.sleeps(key.clone(), now).await?;
             return Ok(());
         };

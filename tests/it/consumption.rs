@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tollgate::alerts::Kind;
 use tollgate::clock::FakeClock;
 use tollgate::fake_devin::{Elsewhere, Fault, FaultKind, Tuning, Unattributed};
 use tollgate::ledger::ComparedDay;
@@ -123,6 +124,10 @@ async fn m25_what_is_spent_with_the_token_around_the_gateway_is_shown() {
     );
     let begins = day.day.to_string();
     assert!(begins.ends_with("T08:00:00Z"), "{begins}");
+    // It is told once, however often it is found.
+    days.wait(3_600);
+    days.compared().await;
+    assert_eq!(days.world.rung(Kind::Unattributed), 1);
     let shown = serde_json::to_value(days.world.ledger.unattributed().await.unwrap()).unwrap();
     let shown = shown["days"].as_array().unwrap();
     let shown = shown.iter().find(|it| it["day"] == begins);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use tollgate::alerts::Kind;
 use tollgate::clock::FakeClock;
 use tollgate::fake_devin::{Fault, FaultKind};
 
@@ -210,6 +211,7 @@ async fn l3_m9_what_finds_no_room_is_charged_all_the_same_and_disabled() {
     assert_eq!(it.after(0).await, (9, 3));
     assert_eq!(enabled().await, false);
     assert_eq!(it.asked(&Method::PATCH, &path), 2);
+    assert_eq!(it.world.rung(Kind::NoRoom), 1);
     // Disabled, it costs nothing.
     assert_eq!(it.after(24).await, (9, 0));
     assert_eq!(it.after(24).await, (9, 0));

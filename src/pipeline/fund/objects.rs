@@ -81,7 +81,6 @@ impl Plan {
         let told = answer.and_then(|answer| told(answer, self.kind));
         let Some(object) = self.named.clone().or(told) else {
             tracing::error!(
-                alarm = "object-unknown",
                 %hold,
                 kind = self.kind.as_str(),
                 "something was set up that goes on spending, and nobody knows its id: it is charged for this window alone"
@@ -91,7 +90,7 @@ impl Plan {
         let key = self.key(&object);
         if let Err(error) = purse.ledger.stands_up(hold, key, self.costs).await {
             let kind = self.kind.as_str();
-            tracing::error!(alarm = "object-unknown", %error, %object, kind, "what goes on spending is not written down");
+            tracing::error!(%error, %object, kind, "what goes on spending is not written down");
         }
     }
 }
@@ -102,7 +101,8 @@ fn named(permitted: &Permitted, operation: &Operation, kind: Object) -> Option<B
     let at = operation.path.split('/').position(|it| it == parameter)?;
     // The template has nothing before its first slash, and the target a version there.
     let segment = permitted.target().segments().nth(at)?;
-    Some(segment.decoded().into()).filter(|it: &Box<str>| it.len() <= MAX_ID)
+    let id = segment.decoded();
+    (id.len() <= MAX_ID).then(|| id.into())
 }
 
 /// The id that an answer tells.
