@@ -85,7 +85,10 @@ async fn l10_what_is_shown_is_what_a_hold_is_judged_by() {
     let desk = desk().await;
     assert!(desk.hold("one", 60).await);
     assert_eq!(desk.stands("t/month").await, ["one 100 40", "two 100 100"]);
-    assert_eq!(desk.stands("the-month").await, ["one 100 40", "two 100 100"]);
+    assert_eq!(
+        desk.stands("the-month").await,
+        ["one 100 40", "two 100 100"]
+    );
     assert!(!desk.hold("one", 41).await && desk.hold("one", 40).await);
     assert_eq!(desk.stands("t/month").await[0], "one 100 0");
     let said = desk.give(r#"{"show":{"name":null}}"#).await.unwrap();
@@ -93,7 +96,10 @@ async fn l10_what_is_shown_is_what_a_hold_is_judged_by() {
     assert_eq!(row["forecast"], "empty");
     assert_eq!(row["from"], "2026-11-01T00:00:00Z");
     assert_eq!(row["until"], "2026-12-01T00:00:00Z");
-    assert_eq!((&row["limit"], &row["held"], &row["spent"]), (&json!(100), &json!(100), &json!(0)));
+    assert_eq!(
+        (&row["limit"], &row["held"], &row["spent"]),
+        (&json!(100), &json!(100), &json!(0))
+    );
     assert_eq!(said["budgets"].as_array().unwrap().len(), 3);
     assert_eq!(said["budgets"][2]["budget"], "rails/all");
     assert_eq!(said["budgets"][2]["remaining"], 900);
@@ -114,9 +120,13 @@ async fn a_raise_holds_until_its_end_and_an_adjustment_until_its_windows() {
     );
     assert_eq!(desk.stands("t/month").await, ["one 105 5", "two 100 100"]);
     assert!(desk.hold("one", 5).await && !desk.hold("one", 1).await);
-    let adjust = r#"{"adjust":{"name":"the-month","acus":"-20.5","reason":"moved","account":null}}"#;
+    let adjust =
+        r#"{"adjust":{"name":"the-month","acus":"-20.5","reason":"moved","account":null}}"#;
     desk.give(adjust).await.unwrap();
-    assert_eq!(desk.stands("t/month").await, ["one 84.5 -20.5", "two 79.5 79.5"]);
+    assert_eq!(
+        desk.stands("t/month").await,
+        ["one 84.5 -20.5", "two 79.5 79.5"]
+    );
     desk.moment = at(71);
     assert_eq!(desk.stands("t/month").await[0], "one 84.5 -20.5");
     desk.moment = at(72);
@@ -127,8 +137,15 @@ async fn a_raise_holds_until_its_end_and_an_adjustment_until_its_windows() {
     let said = desk.give(r#"{"show":{"name":"t/month"}}"#).await.unwrap();
     let changes = said["adjustments"].as_array().unwrap();
     assert_eq!(changes.len(), 2);
-    assert_eq!((&changes[0]["acus"], &changes[0]["until"]), (&json!(-20.5), &Value::Null));
-    assert!(changes.iter().all(|it| it["who"] == WHO && it["why"].is_string()));
+    assert_eq!(
+        (&changes[0]["acus"], &changes[0]["until"]),
+        (&json!(-20.5), &Value::Null)
+    );
+    assert!(
+        changes
+            .iter()
+            .all(|it| it["who"] == WHO && it["why"].is_string())
+    );
     assert!(desk.ledger.verify().await.unwrap().is_sound());
 }
 
@@ -143,10 +160,22 @@ async fn an_order_that_makes_no_sense_says_what_would() {
         json!({ "raise": all }).to_string()
     };
     for (order, wanted) in [
-        (raise(r#"{"name":"t/moth"}"#), "no budget is named `t/moth`; did you mean `t/month`?"),
-        (raise(r#"{"name":"\u001b[2J"}"#), "no budget is named `\\u{1b}[2J`; there is t/month, rails/all"),
-        (raise(r#"{"account":"onr"}"#), "no caller is named `onr`; did you mean `one`?"),
-        (raise(r#"{"name":"rails/all","account":"one"}"#), "has one account for everyone"),
+        (
+            raise(r#"{"name":"t/moth"}"#),
+            "no budget is named `t/moth`; did you mean `t/month`?",
+        ),
+        (
+            raise(r#"{"name":"\u001b[2J"}"#),
+            "no budget is named `\\u{1b}[2J`; there is t/month, rails/all",
+        ),
+        (
+            raise(r#"{"account":"onr"}"#),
+            "no caller is named `onr`; did you mean `one`?",
+        ),
+        (
+            raise(r#"{"name":"rails/all","account":"one"}"#),
+            "has one account for everyone",
+        ),
         (raise(r#"{"acus":"-5"}"#), "more than nothing"),
         (raise(r#"{"acus":"0"}"#), "more than nothing"),
         (raise(r#"{"acus":"1e3"}"#), "`1e3`: an amount of ACUs is"),
@@ -155,11 +184,23 @@ async fn an_order_that_makes_no_sense_says_what_would() {
         (raise(r#"{"until":"-3d"}"#), "is over"),
         (raise(r#"{"until":"2026-11-15T12:00:00Z"}"#), "is over"),
         (raise(r#"{"reason":"  "}"#), "say why"),
-        (raise(&json!({ "reason": "x".repeat(501) }).to_string()), "at most 500 characters"),
-        (r#"{"adjust":{"name":"t/month","acus":"0","reason":"x","account":null}}"#.to_owned(), "changes nothing"),
+        (
+            raise(&json!({ "reason": "x".repeat(501) }).to_string()),
+            "at most 500 characters",
+        ),
+        (
+            r#"{"adjust":{"name":"t/month","acus":"0","reason":"x","account":null}}"#.to_owned(),
+            "changes nothing",
+        ),
         (r#"{"resume":{"reason":""}}"#.to_owned(), "say why"),
-        (r#"{"usage":{"by":"team","from":"2026-11-02","to":"2026-11-01"}}"#.to_owned(), "is before"),
-        (r#"{"usage":{"by":"team","from":"yesterday","to":null}}"#.to_owned(), "is no day"),
+        (
+            r#"{"usage":{"by":"team","from":"2026-11-02","to":"2026-11-01"}}"#.to_owned(),
+            "is before",
+        ),
+        (
+            r#"{"usage":{"by":"team","from":"yesterday","to":null}}"#.to_owned(),
+            "is no day",
+        ),
     ] {
         let error = desk.give(&order).await.unwrap_err();
         assert!(error.contains(wanted), "{order}: {error}");
@@ -185,7 +226,10 @@ async fn l13_spending_goes_on_when_somebody_says_why() {
     assert!(!desk.hold("one", 1).await);
     let said = desk.give(r#"{"show":{"name":null}}"#).await.unwrap();
     assert_eq!(said["stopped"], "the ledger is damaged");
-    let said = desk.give(r#"{"resume":{"reason":"looked at it"}}"#).await.unwrap();
+    let said = desk
+        .give(r#"{"resume":{"reason":"looked at it"}}"#)
+        .await
+        .unwrap();
     assert_eq!(said["was_stopped"], "the ledger is damaged");
     assert!(desk.hold("one", 1).await);
     let said = desk.give(r#"{"resume":{"reason":"again"}}"#).await.unwrap();
@@ -218,8 +262,13 @@ async fn usage_counts_days_in_utc_and_the_last_one_too() {
 async fn m24_a_caller_sees_the_numbers_of_its_own_budgets_only() {
     let desk = desk().await;
     assert!(desk.hold("one", 60).await && desk.hold("two", 5).await);
-    let caller = desk.policy.caller_ixs().find(|ix| &**desk.policy.caller(*ix).name() == "one");
-    let said = own(&desk.ledger, &desk.policy, caller.unwrap(), at(0)).await.unwrap();
+    let caller = desk
+        .policy
+        .caller_ixs()
+        .find(|ix| &**desk.policy.caller(*ix).name() == "one");
+    let said = own(&desk.ledger, &desk.policy, caller.unwrap(), at(0))
+        .await
+        .unwrap();
     assert_eq!(
         said,
         json!({

@@ -23,8 +23,8 @@ use crate::metrics::{self, Metrics};
 use crate::pipeline::BoxFuture;
 
 pub use health::Health;
-pub use money::ORDERS;
 use money::Money;
+pub use money::ORDERS;
 pub use socket::{AdminSocket, SocketError, Uid};
 
 /// How much is told.

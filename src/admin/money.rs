@@ -41,12 +41,18 @@ impl Money {
     pub(super) async fn order(&self, body: Incoming, uid: Uid) -> (StatusCode, Value) {
         let failed = |status, error: String| (status, json!({ "error": error }));
         let Ok(body) = Limited::new(body, MAX_ORDER).collect().await else {
-            return failed(StatusCode::BAD_REQUEST, "an order is no longer than that".into());
+            return failed(
+                StatusCode::BAD_REQUEST,
+                "an order is no longer than that".into(),
+            );
         };
         let order: Order = match serde_json::from_slice(&body.to_bytes()) {
             Ok(order) => order,
             Err(error) => {
-                return failed(StatusCode::BAD_REQUEST, format!("this is no order: {error}"));
+                return failed(
+                    StatusCode::BAD_REQUEST,
+                    format!("this is no order: {error}"),
+                );
             }
         };
         let desk = Desk {

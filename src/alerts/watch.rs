@@ -58,7 +58,9 @@ impl Watch {
                     self.ledger.bell().again(Alert { id, kind, body });
                 }
             }
-            Err(error) => tracing::warn!(%error, "what was not told before is told at another start"),
+            Err(error) => {
+                tracing::warn!(%error, "what was not told before is told at another start")
+            }
         }
         let looks = async {
             loop {

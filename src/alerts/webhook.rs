@@ -139,7 +139,13 @@ impl Webhook {
                 Ok(status) => format!("it answered {status}"),
                 Err(error) => chain(&*error),
             };
-            tracing::warn!(host, id = alert.id, attempt, why, "the webhook did not take an alert");
+            tracing::warn!(
+                host,
+                id = alert.id,
+                attempt,
+                why,
+                "the webhook did not take an alert"
+            );
             if attempt < ATTEMPTS {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST);
@@ -151,7 +157,12 @@ impl Webhook {
 }
 
 /// Sends what is rung, until told to stop.
-pub async fn send(webhook: Webhook, ledger: Ledger, clock: Arc<dyn Clock>, stop: CancellationToken) {
+pub async fn send(
+    webhook: Webhook,
+    ledger: Ledger,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
     let bell = ledger.bell().clone();
     let sending = async {
         loop {
@@ -182,7 +193,8 @@ mod tests {
         let key = WebhookKey::new(b"0123456789abcdef0123456789abcdef").unwrap();
         let at = Timestamp::from_second(1_790_000_000).unwrap();
         // printf '1790000000.{"a":1}' | openssl dgst -sha256 -hmac 0123456789abcdef0123456789abcdef
-        let wanted = "t=1790000000,v1=f4346a65c05b64dd6b51506d8bb57787fd3805be72b2212c4b3b6e27d36316eb";
+        let wanted =
+            "t=1790000000,v1=f4346a65c05b64dd6b51506d8bb57787fd3805be72b2212c4b3b6e27d36316eb";
         assert_eq!(key.signature(at, r#"{"a":1}"#), wanted);
         assert_eq!(format!("{key:?}"), "WebhookKey");
     }
@@ -193,6 +205,9 @@ mod tests {
         let uri = Uri::from_static("https://hooks.example/services/T0/secret");
         let webhook = Webhook::new(uri, key, &[], CONNECT).unwrap();
         let shown = format!("{webhook:?}");
-        assert!(shown.contains("hooks.example") && !shown.contains("secret"), "{shown}");
+        assert!(
+            shown.contains("hooks.example") && !shown.contains("secret"),
+            "{shown}"
+        );
     }
 }

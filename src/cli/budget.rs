@@ -179,7 +179,10 @@ pub(super) async fn run(command: Command, output: Output) -> Result<(), Failure>
             format.print(&said, || {
                 let who = visible(&field(&said, "who"));
                 match said.get("was_stopped").and_then(Value::as_str) {
-                    Some(why) => format!("Spending goes on, by {who}. It was stopped: {}", visible(why)),
+                    Some(why) => format!(
+                        "Spending goes on, by {who}. It was stopped: {}",
+                        visible(why)
+                    ),
                     None => "Spending was not stopped; your reason is written down.".to_owned(),
                 }
             })
@@ -270,7 +273,9 @@ fn verified(said: &Value) -> String {
     let lines = field(said, "lines");
     let differences = list(said, "differences");
     if differences.is_empty() {
-        return format!("The ledger is sound: {lines} lines of history, and every sum is what they add up to.");
+        return format!(
+            "The ledger is sound: {lines} lines of history, and every sum is what they add up to."
+        );
     }
     let mut text = "The ledger does not agree with its own history:".to_owned();
     for it in differences.iter().filter_map(Value::as_str) {
@@ -309,7 +314,10 @@ mod tests {
             lines[1],
             "t/month  one        500   12.5     5      482.5        0       0  2026-12-01T00:00:00Z  lasts the window"
         );
-        assert!(lines[2].ends_with("  empty at 2026-11-30T00:00:00Z, adjusted"), "{text}");
+        assert!(
+            lines[2].ends_with("  empty at 2026-11-30T00:00:00Z, adjusted"),
+            "{text}"
+        );
         assert!(lines[3].ends_with("  empty"), "{text}");
         assert_eq!(lines[4], "… and 2 more accounts");
     }

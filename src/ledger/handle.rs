@@ -363,8 +363,9 @@ impl Ledger {
     /// # Errors
     /// The store does not take it.
     pub async fn passed(&self, passed: Passed) -> Result<bool, StoreError> {
-        let write =
-            move |work: &mut super::writer::Work<'_>| commands::passed(&work.store.connection, &passed);
+        let write = move |work: &mut super::writer::Work<'_>| {
+            commands::passed(&work.store.connection, &passed)
+        };
         self.0.writer.write(write).await
     }
 
@@ -383,8 +384,9 @@ impl Ledger {
     /// # Errors
     /// The store does not take it.
     pub async fn told(&self, alert: String) -> Result<(), StoreError> {
-        let write =
-            move |work: &mut super::writer::Work<'_>| commands::told(&work.store.connection, &alert);
+        let write = move |work: &mut super::writer::Work<'_>| {
+            commands::told(&work.store.connection, &alert)
+        };
         self.0.writer.write(write).await
     }
 

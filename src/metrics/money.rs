@@ -42,9 +42,11 @@ pub(super) struct OfMoney(pub(super) Arc<ArcSwapOption<Counted>>);
 type Number = (&'static str, &'static str, fn(&Standing) -> Acu);
 
 const NUMBERS: [Number; 5] = [
-    ("budget_limit_acus", "How much may be spent and held", |it| {
-        it.now.limit
-    }),
+    (
+        "budget_limit_acus",
+        "How much may be spent and held",
+        |it| it.now.limit,
+    ),
     ("budget_spent_acus", "What is spent", |it| {
         it.now.balance.spent
     }),
@@ -66,7 +68,9 @@ impl Collector for OfMoney {
         let Some(counted) = self.0.load_full() else {
             return Ok(());
         };
-        let (own, rest) = counted.accounts.split_at(counted.accounts.len().min(SERIES));
+        let (own, rest) = counted
+            .accounts
+            .split_at(counted.accounts.len().min(SERIES));
         for (name, help, of) in NUMBERS {
             let mut gauges = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for it in own {

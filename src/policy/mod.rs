@@ -331,7 +331,11 @@ impl Policy {
 
     /// The organizations that the live grants of a team's file name.
     pub fn organizations_of_team(&self, team: &str) -> std::collections::BTreeSet<&str> {
-        named_by(self.rules.iter().filter(|it| it.team.as_deref() == Some(team)))
+        named_by(
+            self.rules
+                .iter()
+                .filter(|it| it.team.as_deref() == Some(team)),
+        )
     }
 
     /// The caller of this name.

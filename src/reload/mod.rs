@@ -189,9 +189,7 @@ impl Reload {
             }
             tokio::time::sleep(STILL).await;
         }
-        tracing::warn!(
-            "the policies could not be taken now; they are looked at again"
-        );
+        tracing::warn!("the policies could not be taken now; they are looked at again");
         Outcome::Restless
     }
 

@@ -97,7 +97,9 @@ pub(super) fn alerts(node: &Node, folder: &Path, report: &mut Report) -> Option<
     let webhook = table
         .require("webhook")
         .and_then(|node| webhook(node, report));
-    let key = table.require("key").and_then(|node| key(node, folder, report));
+    let key = table
+        .require("key")
+        .and_then(|node| key(node, folder, report));
     let ca = table
         .take("ca")
         .map(|node| certificates(node, folder, report));
@@ -137,7 +139,18 @@ fn key(node: &Node, folder: &Path, report: &mut Report) -> Option<KeySource> {
     table.finish(report);
     match (file, env) {
         (Some((path, _)), None) => Some(KeySource::File(folder.join(path))),
-        (None, Some((name, _))) => Some(KeySource::Env(name.to_owned())),
+        (None, Some((name, span))) => {
+            // In lower case it would be more like a key than like a name.
+            let is_name = |it: u8| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_';
+            if name.is_empty() || !name.bytes().all(is_name) {
+                report.error(
+                    span,
+                    "`env:` must be the name of a variable, in upper-case letters, digits and `_`",
+                );
+                return None;
+            }
+            Some(KeySource::Env(name.to_owned()))
+        }
         (None, None) | (Some(_), Some(_)) => {
             report
                 .error(node.span, "`key:` is one source, and never the key itself")
@@ -157,7 +170,8 @@ mod tests {
         let source = report.add_source("t.yaml", text);
         let root = parse(source, text, Budget::SETTINGS, &mut report).unwrap();
         let read = alerts(&root, Path::new("/etc/tollgate"), &mut report);
-        read.filter(|_| report.is_clean()).ok_or_else(|| report.plain())
+        read.filter(|_| report.is_clean())
+            .ok_or_else(|| report.plain())
     }
 
     #[test]
@@ -190,16 +204,23 @@ mod tests {
         let hook = "webhook: \"http://127.0.0.1:9\"";
         for (bad, wanted) in [
             ("", "needs `key:`"),
-            (", key: 0123456789abcdef0123456789abcdef", "must be a mapping"),
+            (
+                ", key: 0123456789abcdef0123456789abcdef",
+                "must be a mapping",
+            ),
             (", key: { file: a, env: B }", "is one source"),
             (", key: { env: B }, kez: x", "has no field `kez`"),
+            (", key: { env: b4d0 }", "must be the name of a variable"),
         ] {
             let error = alerts_of(&format!("{{ {hook}{bad} }}")).unwrap_err();
             assert!(error.contains(wanted), "{bad}: {error}");
         }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        let settings = alerts_of(&format!("{{ {hook}, key: {{ file: {} }} }}", path.display()));
+        let settings = alerts_of(&format!(
+            "{{ {hook}, key: {{ file: {} }} }}",
+            path.display()
+        ));
         let settings = settings.unwrap();
         assert!(matches!(settings.open(), Err(AlertsError::File { .. })));
         std::fs::write(&path, "short\n").unwrap();

@@ -96,11 +96,7 @@ fn listener(node: &Node, report: &mut Report) -> Option<SocketAddr> {
 }
 
 /// `{ tcp: "127.0.0.1:9090", unix: /run/tollgate-admin.sock }`
-fn admin(
-    node: &Node,
-    folder: &Path,
-    report: &mut Report,
-) -> Option<(SocketAddr, Option<PathBuf>)> {
+fn admin(node: &Node, folder: &Path, report: &mut Report) -> Option<(SocketAddr, Option<PathBuf>)> {
     let mut table = Table::new("`admin:`", node, report)?;
     table.not_yet("key", report);
     let tcp = match table.text("tcp", report) {

@@ -118,7 +118,9 @@ where
                 several => {
                     let (hold, count) = (it.hold, several.len());
                     let moment = Moment::now(&*self.clock);
-                    let text = format!("{count} sessions could be the one of a create without an answer: its hold {hold} is charged, and none of them is anybody's");
+                    let text = format!(
+                        "{count} sessions could be the one of a create without an answer: its hold {hold} is charged, and none of them is anybody's"
+                    );
                     let bell = self.ledger.bell();
                     bell.tell(Kind::Ambiguous, moment.at, &text);
                     self.ledger.written_off(moment, it.hold).await?;

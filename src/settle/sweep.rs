@@ -163,7 +163,9 @@ where
         let session = record.session.clone();
         if self.ledger.adopt(session, payer, tag, reading).await? {
             let session = &record.session;
-            let text = format!("the ledger did not know a session of its own, {session}: it was restored, or lost");
+            let text = format!(
+                "the ledger did not know a session of its own, {session}: it was restored, or lost"
+            );
             self.ledger.bell().tell(Kind::Adopted, moment.at, &text);
         }
         Ok(true)

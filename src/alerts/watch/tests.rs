@@ -98,7 +98,9 @@ async fn a_threshold_is_told_once_in_each_window() {
         ("until", json!("2026-11-16T00:00:00Z")),
         (
             "text",
-            json!("t/day (one): 50 of 100 ACUs are spent or held, 50% or more, until 2026-11-16T00:00:00Z"),
+            json!(
+                "t/day (one): 50 of 100 ACUs are spent or held, 50% or more, until 2026-11-16T00:00:00Z"
+            ),
         ),
     ] {
         assert_eq!(told[name], wanted, "{told}");
@@ -165,5 +167,8 @@ async fn a_restart_tells_nothing_twice_and_what_nobody_took_once_more() {
     // It is neither logged nor counted a second time.
     assert!(ledger.bell().rung().all(|(_, count)| count == 0));
     let later = "2026-12-01T00:00:00Z".parse().unwrap();
-    assert!(ledger.untold(later).await.unwrap().is_empty(), "g9: what is over is forgotten");
+    assert!(
+        ledger.untold(later).await.unwrap().is_empty(),
+        "g9: what is over is forgotten"
+    );
 }

@@ -155,6 +155,9 @@ pub(in crate::ledger) fn unknown_holds(connection: &Connection) -> Result<(u64, 
     let sql = "SELECT count(*), coalesce(sum(held - used), 0) FROM wakes WHERE state = 'unknown'";
     let mut one = connection.prepare_cached(sql)?;
     Ok(one.query_row([], |row| {
-        Ok((row.get::<_, i64>(0)?.unsigned_abs(), Acu::from_milli(row.get(1)?)))
+        Ok((
+            row.get::<_, i64>(0)?.unsigned_abs(),
+            Acu::from_milli(row.get(1)?),
+        ))
     })?)
 }

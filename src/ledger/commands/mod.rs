@@ -8,8 +8,8 @@ mod look;
 mod settle;
 mod unsure;
 
-pub use adjust::{Adjustment, Budgeted};
 pub(super) use adjust::adjusted;
+pub use adjust::{Adjustment, Budgeted};
 pub use alerts::Passed;
 pub(super) use alerts::{passed, told, untold};
 pub use hold::{Held, Holding, NoRoomIn, NotHeld, Remaining, What};

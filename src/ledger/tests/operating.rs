@@ -34,7 +34,10 @@ async fn l13_damage_that_was_looked_at_does_not_stop_the_next_start() {
     assert!(ledger.stopped().is_some());
     let rung = |ledger: &Ledger| {
         let all: Vec<(Kind, u64)> = ledger.bell().rung().collect();
-        all.into_iter().find(|(kind, _)| *kind == Kind::Damage).unwrap().1
+        all.into_iter()
+            .find(|(kind, _)| *kind == Kind::Damage)
+            .unwrap()
+            .1
     };
     assert_eq!(rung(&ledger), 1);
     ledger.close().await;
@@ -81,7 +84,10 @@ async fn a_check_needs_no_gateway_changes_nothing_and_takes_turns_with_one() {
     let verdict = check(&options.path).await.unwrap();
     assert_eq!(verdict.differences.len(), 1, "{verdict:?}");
     std::fs::write(&options.path, vec![7; 8_192]).unwrap();
-    assert!(matches!(check(&options.path).await, Err(OpenError::Store { .. })));
+    assert!(matches!(
+        check(&options.path).await,
+        Err(OpenError::Store { .. })
+    ));
 }
 
 #[tokio::test]
@@ -135,7 +141,10 @@ async fn l2_use_beyond_a_hold_rings_once_and_says_whose_it_was() {
     assert_eq!(told.kind, Kind::Overrun);
     let body: serde_json::Value = serde_json::from_str(&told.body).unwrap();
     assert_eq!(body["acus"], 2.5, "{body}");
-    assert_eq!((&body["caller"], &body["session"]), (&"one".into(), &session(1).to_string().into()));
+    assert_eq!(
+        (&body["caller"], &body["session"]),
+        (&"one".into(), &session(1).to_string().into())
+    );
     assert!(body["hold"].is_string() && body["text"].as_str().unwrap().starts_with("one: "));
     let rung: u64 = ledger.bell().rung().map(|(_, count)| count).sum();
     assert_eq!(rung, 1);

@@ -66,7 +66,13 @@ fn with_socket() -> String {
 
 #[track_caller]
 fn fine(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
     text(&output.stdout)
 }
 
@@ -88,7 +94,13 @@ fn shown(folder: &Path) -> Vec<(String, Value, Value)> {
 }
 
 fn stands(one: f64, two: f64) -> Vec<(String, Value, Value)> {
-    let number = |it: f64| if it.fract() == 0.0 { json!(it as i64) } else { json!(it) };
+    let number = |it: f64| {
+        if it.fract() == 0.0 {
+            json!(it as i64)
+        } else {
+            json!(it)
+        }
+    };
     vec![
         ("one".to_owned(), number(one), json!(7)),
         ("two".to_owned(), number(two), json!(0)),
@@ -100,12 +112,27 @@ fn commands(folder: &Path) {
     let table = fine(&run(&["budget", "show"], folder));
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines.len(), 3, "{table}");
-    assert!(lines[0].starts_with("BUDGET ") && lines[1].contains(" one "), "{table}");
-    let csv = fine(&run(&["budget", "show", "t/month", "--output", "csv"], folder));
+    assert!(
+        lines[0].starts_with("BUDGET ") && lines[1].contains(" one "),
+        "{table}"
+    );
+    let csv = fine(&run(
+        &["budget", "show", "t/month", "--output", "csv"],
+        folder,
+    ));
     let lines: Vec<&str> = csv.lines().collect();
-    assert!(lines[0].starts_with("budget,id,per,account,every,limit,adjusted_limit,spent,held,"), "{csv}");
-    assert!(lines[1].starts_with("t/month,t/month,caller,one,month,100,"), "{csv}");
-    assert!(lines[2].starts_with("t/month,t/month,caller,two,month,100,"), "{csv}");
+    assert!(
+        lines[0].starts_with("budget,id,per,account,every,limit,adjusted_limit,spent,held,"),
+        "{csv}"
+    );
+    assert!(
+        lines[1].starts_with("t/month,t/month,caller,one,month,100,"),
+        "{csv}"
+    );
+    assert!(
+        lines[2].starts_with("t/month,t/month,caller,two,month,100,"),
+        "{csv}"
+    );
 
     let usage = told(&run(&["usage", "--by", "team", "--output", "json"], folder));
     assert_eq!(usage["usage"][0]["name"], "t");
@@ -136,7 +163,9 @@ fn operators_ask_and_change_what_a_gateway_has_and_what_none_has() {
     let folder = scene(&with_socket(), 7);
     let path = folder.path();
     let socket = path.join("admin.sock");
-    let raise = ["budget", "raise", "t/month", "--acus", "20", "--until", "3d", "--for", "one"];
+    let raise = [
+        "budget", "raise", "t/month", "--acus", "20", "--until", "3d", "--for", "one",
+    ];
     let raise = [&raise[..], &["--reason", "release", "--output", "json"]].concat();
 
     let served = serve(path, &[]);
@@ -160,21 +189,37 @@ fn operators_ask_and_change_what_a_gateway_has_and_what_none_has() {
 
     commands(path);
     assert_eq!(shown(path), stands(120.0, 100.0));
-    let adjust = ["budget", "adjust", "t/month", "--acus", "-2.5", "--reason", "=moved"];
+    let adjust = [
+        "budget", "adjust", "t/month", "--acus", "-2.5", "--reason", "=moved",
+    ];
     let said = fine(&run(&adjust, path));
-    assert!(said.contains("t/month (all accounts): -2.5 ACUs until its present window ends"), "{said}");
+    assert!(
+        said.contains("t/month (all accounts): -2.5 ACUs until its present window ends"),
+        "{said}"
+    );
     assert_eq!(shown(path), stands(117.5, 97.5));
 
     // And back: what was changed is all there, and a socket that a killed process left is replaced.
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     let served = serve(path, &[]);
     assert_eq!(shown(path), stands(117.5, 97.5));
-    let said = told(&run(&["budget", "show", "t/month", "--output", "json"], path));
+    let said = told(&run(
+        &["budget", "show", "t/month", "--output", "json"],
+        path,
+    ));
     let changes = said["adjustments"].as_array().unwrap();
     let whys: Vec<&Value> = changes.iter().map(|it| &it["why"]).collect();
     assert_eq!(whys, ["=moved", "release"]);
-    assert!(changes.iter().all(|it| it["who"] == who.as_str()), "{changes:?}");
-    let said = told(&run(&["budget", "adjust", "--resume", "--reason", "x", "--output", "json"], path));
+    assert!(
+        changes.iter().all(|it| it["who"] == who.as_str()),
+        "{changes:?}"
+    );
+    let said = told(&run(
+        &[
+            "budget", "adjust", "--resume", "--reason", "x", "--output", "json",
+        ],
+        path,
+    ));
     assert_eq!(said["was_stopped"], Value::Null);
     served.stop();
 }
@@ -197,7 +242,10 @@ fn a7_nothing_is_changed_over_the_operators_port() {
         ("POST", "/nonsense", "404"),
     ] {
         let answer = over_socket(&folder.path().join("admin.sock"), method, path, "");
-        assert!(answer.starts_with(&format!("HTTP/1.1 {wanted}")), "{method} {path}: {answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {wanted}")),
+            "{method} {path}: {answer}"
+        );
     }
     let socket = folder.path().join("admin.sock");
     for (order, wanted) in [
@@ -207,7 +255,10 @@ fn a7_nothing_is_changed_over_the_operators_port() {
         (order, "200"),
     ] {
         let answer = over_socket(&socket, "POST", "/orders", order);
-        assert!(answer.starts_with(&format!("HTTP/1.1 {wanted}")), "{answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {wanted}")),
+            "{answer}"
+        );
     }
     served.stop();
 }
@@ -232,13 +283,21 @@ fn without_a_socket_or_a_ledger_it_is_said_what_to_do() {
     let served = serve(folder.path(), &[]);
     let refused = run(&["budget", "show"], folder.path());
     assert_eq!(refused.status.code(), Some(1));
-    assert!(text(&refused.stderr).contains("`admin.unix` socket"), "{}", text(&refused.stderr));
+    assert!(
+        text(&refused.stderr).contains("`admin.unix` socket"),
+        "{}",
+        text(&refused.stderr)
+    );
     served.stop();
     fine(&run(&["budget", "show"], folder.path()));
     let other = ["budget", "show", "--set", "store=sqlite:other.db"];
     let none = run(&other, folder.path());
     assert_eq!(none.status.code(), Some(1));
-    assert!(text(&none.stderr).contains("there is no ledger yet"), "{}", text(&none.stderr));
+    assert!(
+        text(&none.stderr).contains("there is no ledger yet"),
+        "{}",
+        text(&none.stderr)
+    );
     assert!(!folder.path().join("other.db").exists());
 }
 
@@ -261,11 +320,18 @@ fn m21_a_ledger_that_was_tampered_with_does_not_verify() {
     assert!(text(&status.stdout).contains("nothing is spent: the ledger is damaged"));
     let said = served.readiness();
     assert_eq!(said["ready"], true, "reads go on");
-    assert!(served.operator("/metrics").contains("tollgate_spending_stopped 1.0\n"));
+    assert!(
+        served
+            .operator("/metrics")
+            .contains("tollgate_spending_stopped 1.0\n")
+    );
     served.stop();
     let resume = ["budget", "adjust", "--resume", "--reason", "looked at it"];
     let said = fine(&run(&resume, folder.path()));
-    assert!(said.contains("It was stopped: the ledger is damaged"), "{said}");
+    assert!(
+        said.contains("It was stopped: the ledger is damaged"),
+        "{said}"
+    );
     let served = serve(folder.path(), &[]);
     assert_eq!(served.readiness()["spending"]["stopped"], Value::Null);
     served.stop();

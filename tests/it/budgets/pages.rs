@@ -47,14 +47,23 @@ async fn m24_a_caller_is_told_its_own_numbers_and_of_wider_budgets_only_that_the
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!(answer.header("tollgate-answered-by"), Some("gateway"));
     let said = answer.json();
-    assert_eq!((&said["caller"], &said["team"]), (&json!("one"), &json!("t")));
+    assert_eq!(
+        (&said["caller"], &said["team"]),
+        (&json!("one"), &json!("t"))
+    );
     let budgets = said["budgets"].as_array().unwrap();
-    let names: Vec<_> = budgets.iter().map(|it| it["budget"].as_str().unwrap()).collect();
+    let names: Vec<_> = budgets
+        .iter()
+        .map(|it| it["budget"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["t/month", "t/there", "rails/all", "rails/orgs"]);
     for (it, limit) in [(&budgets[0], 500), (&budgets[1], 50)] {
         assert_eq!(it["own"], true);
         assert_eq!((&it["limit"], &it["spent"]), (&json!(limit), &json!(0)));
-        assert_eq!((&it["held"], &it["remaining"]), (&json!(5), &json!(limit - 5)));
+        assert_eq!(
+            (&it["held"], &it["remaining"]),
+            (&json!(5), &json!(limit - 5))
+        );
         assert!(it["resets_at"].is_string());
     }
     assert_eq!(budgets[1]["account"], "org-ds");
@@ -63,9 +72,15 @@ async fn m24_a_caller_is_told_its_own_numbers_and_of_wider_budgets_only_that_the
         assert_eq!(members, ["budget", "own", "resets_at"], "{it}");
     }
     let said = world.get("one", "/.tollgate/whoami").await.json();
-    assert_eq!(said, json!({ "caller": "one", "team": "t", "owner": "t@acme.example" }));
+    assert_eq!(
+        said,
+        json!({ "caller": "one", "team": "t", "owner": "t@acme.example" })
+    );
     let line = world.last_line().await;
-    assert_eq!((&line["caller"], &line["status"]), (&json!("one"), &json!(200)));
+    assert_eq!(
+        (&line["caller"], &line["status"]),
+        (&json!("one"), &json!(200))
+    );
     world.finish().await;
 }
 
@@ -79,11 +94,20 @@ async fn a_callers_own_pages_are_behind_its_credential_and_its_limit() {
     let answer = world.send(BUDGETS, wrong, "").await;
     answer.is_problem(401, "credential-invalid");
     let key = format!("Bearer {}", world.key("one"));
-    let twice = bare().header("authorization", &key).header("authorization", &key);
-    world.send(BUDGETS, twice, "").await.is_problem(400, "header-invalid");
+    let twice = bare()
+        .header("authorization", &key)
+        .header("authorization", &key);
+    world
+        .send(BUDGETS, twice, "")
+        .await
+        .is_problem(400, "header-invalid");
     let posted = world.call("one", Method::POST, BUDGETS, "").await;
     posted.is_problem(405, "method-unknown");
-    for path in ["/.tollgate/budgets/", "/.tollgate/Budgets", "/.tollgate/budget%73"] {
+    for path in [
+        "/.tollgate/budgets/",
+        "/.tollgate/Budgets",
+        "/.tollgate/budget%73",
+    ] {
         let answer = world.get("one", path).await;
         answer.is_problem(404, "operation-unknown");
     }
@@ -123,7 +147,10 @@ async fn l10_metrics_and_readiness_show_the_same_rows() {
     let (status, _, said) = world.operator("/readyz").await;
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!((status, &said["ready"]), (200, &json!(true)), "reads go on");
-    assert_eq!(said["spending"], json!({ "stopped": "a test", "store": null }));
+    assert_eq!(
+        said["spending"],
+        json!({ "stopped": "a test", "store": null })
+    );
     let (_, _, page) = world.operator("/metrics").await;
     assert!(page.contains("tollgate_spending_stopped 1.0\n"));
     let answer = world.post("one", SESSIONS, "{\"prompt\":\"again\"}").await;

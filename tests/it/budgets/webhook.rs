@@ -16,7 +16,9 @@ use tollgate::ledger::{Ledger, Passed};
 const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 /// A webhook that answers with these, one after the other, and tells what it was sent: head and body.
-async fn receiver(answers: Vec<&'static str>) -> (String, mpsc::UnboundedReceiver<(String, String)>) {
+async fn receiver(
+    answers: Vec<&'static str>,
+) -> (String, mpsc::UnboundedReceiver<(String, String)>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (tell, told) = mpsc::unbounded_channel();
@@ -76,7 +78,12 @@ async fn an_alert_is_signed_and_sent_until_it_is_taken() {
     let (uri, mut told) = receiver(answers).await;
     let ledger = ledger().await;
     let stop = CancellationToken::new();
-    let sending = send(webhook(&uri), ledger.clone(), Arc::new(SystemClock), stop.clone());
+    let sending = send(
+        webhook(&uri),
+        ledger.clone(),
+        Arc::new(SystemClock),
+        stop.clone(),
+    );
     let sending = tokio::spawn(sending);
     ledger.bell().ring(alert(Kind::Overrun));
     let mut bodies = Vec::new();
@@ -85,7 +92,12 @@ async fn an_alert_is_signed_and_sent_until_it_is_taken() {
         assert!(head.starts_with("POST /hook HTTP/1.1\r\n"), "{head}");
         assert_eq!(header(&head, "content-type"), Some("application/json"));
         let signature = header(&head, "tollgate-signature").unwrap();
-        let at = signature.strip_prefix("t=").unwrap().split_once(',').unwrap().0;
+        let at = signature
+            .strip_prefix("t=")
+            .unwrap()
+            .split_once(',')
+            .unwrap()
+            .0;
         let at = Timestamp::from_second(at.parse().unwrap()).unwrap();
         let wanted = WebhookKey::new(KEY).unwrap().signature(at, &body);
         assert_eq!(signature, wanted);
@@ -94,7 +106,10 @@ async fn an_alert_is_signed_and_sent_until_it_is_taken() {
     bodies.dedup();
     assert_eq!(bodies.len(), 1, "a repeat has the same id");
     let body: Value = serde_json::from_str(&bodies[0]).unwrap();
-    assert_eq!((&body["kind"], &body["text"]), (&"overrun".into(), &"said".into()));
+    assert_eq!(
+        (&body["kind"], &body["text"]),
+        (&"overrun".into(), &"said".into())
+    );
     // The next one comes after it.
     ledger.bell().ring(alert(Kind::Adopted));
     let (_, body) = told.recv().await.unwrap();
@@ -114,7 +129,8 @@ async fn a_webhook_that_is_gone_costs_its_alerts_and_nothing_else() {
         alert: threshold.id.clone(),
         budget: "t/day".to_owned(),
         account: String::new(),
-        window: tollgate::budget::Every::Day(tollgate::budget::Zone::utc()).window(Timestamp::UNIX_EPOCH),
+        window: tollgate::budget::Every::Day(tollgate::budget::Zone::utc())
+            .window(Timestamp::UNIX_EPOCH),
         threshold: 50,
         body: threshold.body.clone(),
     };
@@ -122,7 +138,12 @@ async fn a_webhook_that_is_gone_costs_its_alerts_and_nothing_else() {
     assert!(!ledger.passed(passed).await.unwrap());
     let stop = CancellationToken::new();
     let dead = webhook("http://127.0.0.1:1/hook");
-    let sending = tokio::spawn(send(dead, ledger.clone(), Arc::new(SystemClock), stop.clone()));
+    let sending = tokio::spawn(send(
+        dead,
+        ledger.clone(),
+        Arc::new(SystemClock),
+        stop.clone(),
+    ));
     ledger.bell().ring(threshold.clone());
     while ledger.bell().sends() != (0, 1) {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -134,11 +155,21 @@ async fn a_webhook_that_is_gone_costs_its_alerts_and_nothing_else() {
     assert_eq!(untold, [(threshold.id.clone(), threshold.body.clone())]);
     let (uri, mut told) = receiver(vec![OK]).await;
     let stop = CancellationToken::new();
-    let sending = send(webhook(&uri), ledger.clone(), Arc::new(SystemClock), stop.clone());
+    let sending = send(
+        webhook(&uri),
+        ledger.clone(),
+        Arc::new(SystemClock),
+        stop.clone(),
+    );
     let sending = tokio::spawn(sending);
     ledger.bell().again(threshold);
     told.recv().await.unwrap();
-    while !ledger.untold(Timestamp::UNIX_EPOCH).await.unwrap().is_empty() {
+    while !ledger
+        .untold(Timestamp::UNIX_EPOCH)
+        .await
+        .unwrap()
+        .is_empty()
+    {
         tokio::task::yield_now().await;
     }
     stop.cancel();
