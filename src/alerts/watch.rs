@@ -51,18 +51,8 @@ impl Watch {
 
     /// Watches until told to stop. First tells what an earlier process could not.
     pub async fn follow(mut self, stop: CancellationToken) {
-        match self.ledger.untold(self.clock.now()).await {
-            Ok(untold) => {
-                for (id, body) in untold {
-                    let kind = Kind::Threshold;
-                    self.ledger.bell().again(Alert { id, kind, body });
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "what was not told before is told at another start")
-            }
-        }
         let looks = async {
+            self.again().await;
             loop {
                 if let Err(error) = self.look().await {
                     tracing::debug!(%error, "the accounts could not be looked at");
@@ -73,6 +63,21 @@ impl Watch {
         tokio::select! {
             () = looks => {}
             () = stop.cancelled() => {}
+        }
+    }
+
+    /// Tells what an earlier process could not.
+    async fn again(&self) {
+        match self.ledger.untold(self.clock.now()).await {
+            Ok(untold) => {
+                for (id, body) in untold {
+                    let kind = Kind::Threshold;
+                    self.ledger.bell().again(Alert { id, kind, body });
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what was not told before is told at another start");
+            }
         }
     }
 

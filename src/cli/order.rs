@@ -75,7 +75,11 @@ async fn ask(path: &Path, order: &Order) -> Result<Option<Value>, Failure> {
     };
     let patience = match order {
         Order::Verify {} => WHOLE,
-        _ => PATIENCE,
+        Order::Show { .. }
+        | Order::Raise { .. }
+        | Order::Adjust { .. }
+        | Order::Resume { .. }
+        | Order::Usage { .. } => PATIENCE,
     };
     let asked = async {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

@@ -65,40 +65,33 @@ impl Work<'_> {
         let posted = posted(payer, entry);
         tally(&self.store.connection, &posted)?;
         self.posted.push(posted);
-        match entry.cause {
-            Cause::Overrun => self.alarm(Kind::Overrun, at, payer, session, entry),
-            Cause::Written => self.alarm(Kind::Written, at, payer, session, entry),
+        self.alarm(at, payer, session, entry);
+        Ok(())
+    }
+
+    /// ACUs were charged beyond what was seen to be within a hold, where they were.
+    fn alarm(&mut self, at: Timestamp, payer: PayerIx, session: Option<&str>, entry: &Entry) {
+        let spent = entry.spent;
+        let (kind, said) = match entry.cause {
+            Cause::Overrun => (
+                Kind::Overrun,
+                format!("a session used {spent} ACUs more than it was held for"),
+            ),
+            Cause::Written => (
+                Kind::Written,
+                format!("{spent} ACUs were charged, since nobody knows what became of their hold"),
+            ),
             Cause::Hold
             | Cause::Release
             | Cause::Use
             | Cause::Unheld
-            | Cause::Move
             | Cause::Uncapped
-            | Cause::Rest => {}
-        }
-        Ok(())
-    }
-
-    /// ACUs were charged beyond what was seen to be within a hold.
-    fn alarm(
-        &mut self,
-        kind: Kind,
-        at: Timestamp,
-        payer: PayerIx,
-        session: Option<&str>,
-        entry: &Entry,
-    ) {
+            | Cause::Rest
+            | Cause::Move => return,
+        };
         let payer = self.store.payers.today(payer);
         let caller = payer.map_or_else(String::new, |it| it.caller.to_string());
-        let spent = entry.spent;
-        let text = match kind {
-            Kind::Overrun => {
-                format!("{caller}: a session used {spent} ACUs more than it was held for")
-            }
-            _ => format!(
-                "{caller}: {spent} ACUs were charged, since nobody knows what became of their hold"
-            ),
-        };
+        let text = format!("{caller}: {said}");
         let mut details = Map::new();
         details.insert("caller".to_owned(), caller.into());
         details.insert(

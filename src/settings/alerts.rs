@@ -139,7 +139,18 @@ fn key(node: &Node, folder: &Path, report: &mut Report) -> Option<KeySource> {
     table.finish(report);
     match (file, env) {
         (Some((path, _)), None) => Some(KeySource::File(folder.join(path))),
-        (None, Some((name, _))) => Some(KeySource::Env(name.to_owned())),
+        (None, Some((name, span))) => {
+            // In lower case it would be more like a key than like a name.
+            let is_name = |it: u8| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_';
+            if name.is_empty() || !name.bytes().all(is_name) {
+                report.error(
+                    span,
+                    "`env:` must be the name of a variable, in upper-case letters, digits and `_`",
+                );
+                return None;
+            }
+            Some(KeySource::Env(name.to_owned()))
+        }
         (None, None) | (Some(_), Some(_)) => {
             report
                 .error(node.span, "`key:` is one source, and never the key itself")
@@ -199,6 +210,7 @@ mod tests {
             ),
             (", key: { file: a, env: B }", "is one source"),
             (", key: { env: B }, kez: x", "has no field `kez`"),
+            (", key: { env: b4d0 }", "must be the name of a variable"),
         ] {
             let error = alerts_of(&format!("{{ {hook}{bad} }}")).unwrap_err();
             assert!(error.contains(wanted), "{bad}: {error}");

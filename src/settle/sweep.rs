@@ -150,8 +150,8 @@ where
                 "{} has a tag of ours for the caller `{}`, whom no policy knows: name who has it now in `renamed_from:`, then `tollgate budget adjust --resume`",
                 record.session, tag.caller
             );
-            // Each sweep finds it again until somebody has mended it.
-            if self.ledger.stopped().is_none_or(|it| *it != why) {
+            // Each sweep finds it again until somebody has mended it; where nothing is spent already, that is enough.
+            if self.ledger.stopped().is_none() {
                 let text = format!("nothing is spent: {why}");
                 let bell = self.ledger.bell();
                 bell.tell(Kind::UnknownCaller, moment.at, &text);

@@ -29,6 +29,10 @@ fn the_core_is_pure() {
     let core = [
         "src/acu.rs",
         "src/budget/",
+        "src/accounts/list.rs",
+        "src/accounts/show.rs",
+        "src/accounts/usage.rs",
+        "src/alerts/crossing.rs",
         "src/target.rs",
         "src/catalogue/",
         "src/policy/",

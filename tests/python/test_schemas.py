@@ -150,6 +150,20 @@ CONFIGS = {
         "policies: policies\n"
         "access_log: { to: file, path: access.log, max_mib: 10, keep: 0 }\n",
     ),
+    "a ledger, a socket and alerts": (
+        True,
+        UPSTREAM + "policies: policies\nadmin: { unix: admin.sock }\nstore: 'sqlite:x.db'\ntag_key: { file: key }\n"
+        "restricted_tags: [org-x]\nsettle: { every: 5s, quiet: 1m, unknown_after: 15m, pace: 100ms }\n"
+        "alerts: { webhook: 'https://hooks.example/a?b=c', key: { env: HOOK } }\n",
+    ),
+    "alerts to this machine": (True, UPSTREAM + "policies: policies\nalerts: { webhook: 'http://127.0.0.1:9', key: { file: k } }\n"),
+    "alerts in the clear": (False, UPSTREAM + "policies: policies\nalerts: { webhook: 'http://x.example/', key: { file: k } }\n"),
+    "alerts without a key": (False, UPSTREAM + "policies: policies\nalerts: { webhook: 'https://x.example/' }\n"),
+    "alerts with two keys": (
+        False,
+        UPSTREAM + "policies: policies\nalerts: { webhook: 'https://x.example/', key: { file: k, env: K } }\n",
+    ),
+    "another store": (False, UPSTREAM + "policies: policies\nstore: 'redis:x'\n"),
     "log to standard output": (True, UPSTREAM + "policies: policies\naccess_log: { to: stdout }\n"),
     "no upstream": (False, "policies: policies\n"),
     "no policies": (False, UPSTREAM),
