@@ -84,6 +84,7 @@ impl Health {
                 "at": change.at.to_string(),
                 "added": named(&change.added),
                 "removed": named(&change.removed),
+                "changed": named(&change.changed),
             });
             policy.insert("last_change".to_owned(), change);
         }

@@ -16,6 +16,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::Parts;
 use crate::api_key::ApiKey;
@@ -28,6 +29,7 @@ use crate::fake_devin::{self, FakeDevin};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::pipeline::access_log::{MemoryLog, Output, Sink};
+use crate::pipeline::attempts::MemoryRecords;
 use crate::pipeline::bounds::BODY_TIME;
 use crate::pipeline::credential::Pinned;
 use crate::pipeline::upstream::{Timeouts, Upstream};
@@ -179,6 +181,8 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
         body_time: BODY_TIME,
         upstream_total: timeouts.total,
         ledger: Ledger::temporary(std::time::Duration::from_secs(60)).await?,
+        records: Arc::new(MemoryRecords::default()),
+        tasks: TaskTracker::new(),
         log: Sink::open(output)?,
         clock: Arc::new(clock),
     };

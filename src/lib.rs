@@ -105,6 +105,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Response;
+use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceBuilder};
 
 use body::Body;
@@ -114,7 +115,7 @@ use exchange::Exchange;
 use ledger::Ledger;
 use metrics::Metrics;
 use pipeline::access_log::{AccessLogLayer, Sink};
-use pipeline::attempts::AttemptsLayer;
+use pipeline::attempts::{AttemptsLayer, Records};
 use pipeline::authenticate::{Authenticate, Issuer};
 use pipeline::authorize::Authorize;
 use pipeline::bounds::BoundsLayer;
@@ -154,6 +155,10 @@ pub struct Parts {
     pub metrics: Metrics,
     /// What is held and spent, and whose each session is.
     pub ledger: Ledger,
+    /// What is known of earlier attempts to spend.
+    pub records: Arc<dyn Records>,
+    /// The requests that run on without their clients.
+    pub tasks: TaskTracker,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
 }
@@ -201,7 +206,7 @@ where
         // Whether the session is theirs.
         .layer(OwnershipLayer::new(parts.ledger.clone()))
         // One intent, one session: a repeat becomes the client of the attempt that is under way.
-        .layer(AttemptsLayer::new(parts.ledger.clone()))
+        .layer(AttemptsLayer::new(parts))
         // What can spend is held before it leaves, or it does not leave.
         .layer(FundLayer::new(parts.ledger.clone()))
         // What they may see of a list of organizations. Behind the limit: all pages of a list are one request.

@@ -30,6 +30,9 @@ pub const ANSWERED_BY: HeaderName = HeaderName::from_static("tollgate-answered-b
 /// Devin's own SDK obeys this and does not repeat the call.
 pub const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// When to ask again where only our own state has to change, in seconds.
+const ASK_AGAIN: u64 = 5;
+
 /// What becomes of a rejection.
 #[derive(Debug)]
 pub struct Answer {
@@ -85,6 +88,8 @@ struct Members<'a> {
     field: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<&'a str>,
 }
@@ -230,6 +235,32 @@ impl Rejection {
             Self::UpstreamTimeout { phase, may_have_acted } => {
                 Facts::of(Code::UpstreamTimeout).upstream((*phase).to_owned(), *may_have_acted)
             }
+            Self::IdempotencyInFlight => Facts {
+                heals: true,
+                retry_after: Some(ASK_AGAIN),
+                ..Facts::of(Code::IdempotencyInFlight).says("It is still under way".to_owned())
+            },
+            Self::IdempotencyMismatch => Facts::of(Code::IdempotencyMismatch),
+            Self::AnswerWithheld { session } => Facts {
+                members: Members {
+                    session: session.as_deref(),
+                    ..Members::default()
+                },
+                ..Facts::of(Code::IdempotencyInFlight)
+                    .says("It was carried out and answered, and its answer is not kept".to_owned())
+            },
+            Self::Overloaded(what) => Facts {
+                heals: true,
+                retry_after: Some(ASK_AGAIN),
+                ..Facts::of(Code::Overloaded).says((*what).to_owned())
+            },
+            Self::Store(error) => Facts {
+                cause: Some(error.to_string()),
+                heals: true,
+                retry_after: Some(ASK_AGAIN),
+                ..Facts::of(Code::StoreUnavailable)
+            },
+            Self::Shared(inner) => inner.facts(),
             Self::UpstreamCredentialRejected => Facts {
                 cause: Some("Devin answered 401 to the service-user token: it must be renewed".to_owned()),
                 ..Facts::of(Code::UpstreamCredentialRejected)

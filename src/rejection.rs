@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::body::BoxError;
 use crate::catalogue::{OperationIx, Verb};
+use crate::ledger::StoreError;
 use crate::policy::{CallerIx, Policy, Stop};
 use crate::target::TargetError;
 
@@ -93,6 +94,21 @@ pub enum Rejection {
         /// Whether the request may have been carried out.
         may_have_acted: bool,
     },
+    /// The key's first request is still under way.
+    IdempotencyInFlight,
+    /// The key was given to another request.
+    IdempotencyMismatch,
+    /// The request was carried out, and its answer is not kept.
+    AnswerWithheld {
+        /// The session that the answer was about.
+        session: Option<String>,
+    },
+    /// What is remembered of requests has no room for another.
+    Overloaded(&'static str),
+    /// The ledger's store cannot be used.
+    Store(StoreError),
+    /// What the request that this one has joined was told.
+    Shared(Arc<Rejection>),
     /// Devin refused the shared token.
     UpstreamCredentialRejected,
     /// A bug of ours.
@@ -113,6 +129,41 @@ pub struct Stopped {
 }
 
 impl Rejection {
+    /// Whether Devin may have carried the request out.
+    pub fn may_have_acted(&self) -> bool {
+        match self {
+            Self::UpstreamUnreachable { may_have_acted, .. }
+            | Self::UpstreamInvalid { may_have_acted, .. }
+            | Self::UpstreamTimeout { may_have_acted, .. } => *may_have_acted,
+            Self::Shared(inner) => inner.may_have_acted(),
+            // A bug may be anywhere.
+            Self::Internal => true,
+            Self::Target(_)
+            | Self::TargetAmbiguous
+            | Self::HeadersTooLarge
+            | Self::Header(_)
+            | Self::CredentialMissing
+            | Self::CredentialInvalid { .. }
+            | Self::CredentialExpired
+            | Self::CallerUnknown { .. }
+            | Self::CallerAmbiguous { .. }
+            | Self::OperationUnknown(_)
+            | Self::MethodUnknown { .. }
+            | Self::Stopped(_)
+            | Self::BodyUnsupported(_)
+            | Self::BodyTooLarge { .. }
+            | Self::RequestTimeout
+            | Self::RateLimited { .. }
+            | Self::BodyBroken
+            | Self::IdempotencyInFlight
+            | Self::IdempotencyMismatch
+            | Self::AnswerWithheld { .. }
+            | Self::Overloaded(_)
+            | Self::Store(_)
+            | Self::UpstreamCredentialRejected => false,
+        }
+    }
+
     /// What the policy has against a request of this caller's.
     pub fn stopped(
         policy: &Policy,

@@ -24,6 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
@@ -100,6 +101,8 @@ pub struct Running {
     stop_admin: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
     admin_task: JoinHandle<()>,
+    /// Requests that run on without their clients.
+    attempts: TaskTracker,
     log: Sink,
 }
 
@@ -111,8 +114,17 @@ impl Running {
     pub async fn stop(self) -> Result<(), BoxError> {
         self.health.stopping();
         self.stop.cancel();
+        let until = Instant::now() + DRAIN + CUT;
         for task in self.tasks {
             let _ = task.await;
+        }
+        // What spends goes on without its client, and its outcome is worth waiting for as long. Of what is given up
+        // the hold stays, and the next start finds out.
+        self.attempts.close();
+        if timeout_at(until, self.attempts.wait()).await.is_err() {
+            tracing::warn!(
+                "requests that spend had no answer at the end of the drain, and are given up"
+            );
         }
         // Until here a probe is told that the process stops, and not that it is gone.
         self.stop_admin.cancel();
@@ -175,6 +187,7 @@ where
         stop_admin,
         tasks,
         admin_task,
+        attempts: parts.tasks.clone(),
         log: parts.log.clone(),
     })
 }

@@ -4,9 +4,10 @@
 //! them at the end. Typed, without a lock, and it survives refusals, panics and
 //! clients that leave. Nothing in here may be secret.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Request};
@@ -65,6 +66,16 @@ pub struct Filtered {
     pub dropped: usize,
     /// How many pages were read for it.
     pub pages: usize,
+}
+
+/// How a request got the answer of an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Again {
+    /// It became the client of an attempt that it was found to repeat.
+    Joined,
+    /// It had the same `Idempotency-Key`.
+    Replayed,
 }
 
 /// The trail of one request.
@@ -126,6 +137,13 @@ pub struct Trail {
     pub upstream_head: OnceLock<Duration>,
     /// What a filter has made of Devin's list.
     pub filtered: OnceLock<Filtered>,
+    /// How the answer of an earlier request was had.
+    pub again: OnceLock<Again>,
+    /// The request that began the attempt that was joined, if it was of this process.
+    pub first_request: OnceLock<Uuid>,
+    /// What the log line waits for: it is written when nobody holds this any more. What spends holds it to its own
+    /// end, so that the line of a client that left tells what became of the request.
+    pub line: OnceLock<Weak<dyn Any + Send + Sync>>,
     /// Bytes of the request's body that went by.
     pub bytes_in: AtomicU64,
 }
@@ -183,6 +201,9 @@ impl Trail {
             upstream_started: OnceLock::new(),
             upstream_head: OnceLock::new(),
             filtered: OnceLock::new(),
+            again: OnceLock::new(),
+            first_request: OnceLock::new(),
+            line: OnceLock::new(),
             bytes_in: AtomicU64::new(0),
         }
     }

@@ -8,13 +8,16 @@
 
 mod cap;
 mod window;
+mod zone;
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::acu::Acu;
 
 pub use cap::{NoFit, fit};
-pub use window::{Every, Window, Zone};
+pub use window::{Cycle, Every, Length, SLOT, Window};
+pub use zone::{NoZone, Zone};
 
 /// How a budget is split inside its scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,12 +32,24 @@ pub enum Per {
     Caller,
 }
 
+impl Per {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Everyone => "everyone",
+            Self::Organization => "organization",
+            Self::Team => "team",
+            Self::Caller => "caller",
+        }
+    }
+}
+
 /// A budget of a policy set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Budget {
     /// `team/name`; for guard rails, `file/name`. Shown.
     pub name: Arc<str>,
-    /// What adjustments and raises are kept under: `id:`, or the name.
+    /// What adjustments and raises are kept under: `id:`, or the name. No two budgets of a set have the same.
     pub id: Arc<str>,
     /// The team whose entries alone count; none for guard rails.
     pub team: Option<Arc<str>>,
@@ -98,5 +113,17 @@ impl Budget {
             Per::Caller => account.caller = Some(Arc::clone(&payer.caller)),
         }
         account
+    }
+}
+
+impl fmt::Display for Budget {
+    /// `web/month: 500 ACUs per team, each month in Asia/Tokyo`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, limit, per, every) = (&self.name, self.limit, self.per.as_str(), &self.every);
+        let of = match self.per {
+            Per::Everyone => "for",
+            Per::Organization | Per::Team | Per::Caller => "per",
+        };
+        write!(f, "{name}: {limit} ACUs {of} {per}, each {every}")
     }
 }

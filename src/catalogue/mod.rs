@@ -347,6 +347,29 @@ impl Operation {
         self.takes == Some(Takes::Json) && self.guards.iter().any(|guard| guard.is_in_body())
     }
 
+    /// Whether a request for it can be about sessions that there are already: one in its path, those of a list, a
+    /// parent, or one that its body names.
+    pub fn touches_sessions(&self) -> bool {
+        self.path.contains("{devin_id}")
+            || ["session_ids", "devin_id"]
+                .iter()
+                .any(|key| self.query_field(key).is_some())
+            || ["session_links", "target_devin_id"]
+                .iter()
+                .any(|field| self.body_field(field).is_some())
+    }
+
+    /// Whether Devin can be told at which cost to stop: a session's creation is, and nothing else that spends.
+    pub fn takes_cap(&self) -> bool {
+        self.body_field("max_acu_limit").is_some()
+    }
+
+    /// Whether what it spends never has a cap: it is neither told one, nor about a session that has one.
+    pub fn spends_uncapped(&self) -> bool {
+        let is_capped = self.takes_cap() || self.path.contains("{devin_id}");
+        self.spends.is_some() && !is_capped
+    }
+
     /// Whether this operation can be granted at all.
     pub const fn is_served(&self) -> bool {
         self.versions.has(Version::V3) || self.versions.has(Version::V3Beta1)

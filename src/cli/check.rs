@@ -41,6 +41,7 @@ pub(super) fn run(options: &Options, format: Format) -> Result<(), Failure> {
                 "policy": policy.map(Policy::hash),
                 "callers": policy.map(|it| it.callers().count()),
                 "rules": policy.map(|it| it.rules().len()),
+                "budgets": policy.map(|it| it.budgets().len()),
                 "shadowed": policy.map(shadowed),
                 "mistakes": report.json(),
                 "warnings": report.json_warnings(),
@@ -90,10 +91,21 @@ fn complain(report: &Report, is_loaded: bool, is_denied: bool) -> io::Result<()>
 fn summary(policy: &Policy) -> String {
     let callers = policy.callers().count();
     let rules = policy.rules().len();
+    let budgets = match policy.budgets().len() {
+        0 => String::new(),
+        1 => "1 budget, ".to_owned(),
+        several => format!("{several} budgets, "),
+    };
     let mut text = format!(
-        "fine: {callers} callers, {rules} rules, policy {}",
+        "fine: {callers} callers, {rules} rules, {budgets}policy {}",
         policy.hash()
     );
+    let shadowed_budgets = policy.budgets().iter().filter(|it| it.shadow).count();
+    if shadowed_budgets > 0 {
+        text.push_str(&format!(
+            "\nbudgets in shadow, counted and not held: {shadowed_budgets}"
+        ));
+    }
     match shadowed(policy) {
         0 => {}
         1 => text.push_str("\n1 rule is shadowed: logged, not enforced"),

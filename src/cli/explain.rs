@@ -1,5 +1,7 @@
 //! `tollgate explain`: what the gateway would do with one request, and why.
 
+mod spending;
+
 use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
@@ -15,6 +17,8 @@ use crate::redact::redact;
 use crate::rehearsal::{
     Asked, Difference, Line, Request, Sent, Verdict, differences, json as parse,
 };
+
+use spending::Spending;
 
 /// Which request is explained.
 #[derive(Args, Debug)]
@@ -146,6 +150,12 @@ impl<'a> Explained<'a> {
         })
     }
 
+    fn spending(&self) -> Spending<'a> {
+        let whole = self.verdict.whole.as_ref();
+        let grant = whole.and_then(|it| it.outcome.as_ref().ok());
+        Spending::new(self.policy, self.request.caller, self.asked(), grant)
+    }
+
     fn limit(&self) -> Option<&'a Limit> {
         let limit = self.policy.limit_of(self.request.caller)?;
         self.policy.limit(limit)
@@ -211,6 +221,7 @@ impl<'a> Explained<'a> {
         if self.verdict.is_allowed() {
             self.forwarded(&mut text);
             self.bounded(&mut text);
+            text.push_str(&self.spending().text());
             if let Some(limit) = self.limit() {
                 let shadow = if limit.shadow { ", not enforced" } else { "" };
                 text.push_str(&format!(
@@ -341,6 +352,7 @@ impl<'a> Explained<'a> {
                     .map(|it| json!({"field": it.path, "before": it.one, "after": it.other}))
                     .collect::<Value>(),
             })),
+            "spending": is_allowed.then(|| self.spending().json()),
             "limit": self.limit().map(|it| json!({
                 "name": &*it.name, "burst": it.burst, "period_ms": it.period.as_secs_f64() * 1e3, "shadow": it.shadow,
             })),

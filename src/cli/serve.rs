@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
+use tokio_util::task::TaskTracker;
+
 use super::{Config, Failure, Format, print};
 use crate::Parts;
 use crate::clock::{Clock, SystemClock};
@@ -10,6 +12,7 @@ use crate::document::Report;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::pipeline::access_log::Sink;
+use crate::pipeline::attempts::MemoryRecords;
 use crate::pipeline::bounds::BODY_TIME;
 use crate::pipeline::upstream::Upstream;
 use crate::policy::{Policy, PolicyFiles, compile};
@@ -73,6 +76,8 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         body_time: BODY_TIME,
         upstream_total: settings.timeouts.total,
         ledger: Ledger::temporary(std::time::Duration::from_secs(60)).await?,
+        records: Arc::new(MemoryRecords::default()),
+        tasks: TaskTracker::new(),
         log,
         clock,
     };

@@ -1,6 +1,8 @@
 //! From files to a [`Policy`]: names are resolved over all files, every mistake is reported.
 
+mod budgets;
 mod overlap;
+mod renamed;
 mod subjects;
 mod terms;
 
@@ -43,6 +45,9 @@ pub fn compile(files: &PolicyFiles, issuers: &[&str], report: &mut Report) -> Op
             rules: Vec::new(),
             limits: Vec::new(),
             budgets: Vec::new(),
+            budget_spans: Vec::new(),
+            former_callers: Vec::new(),
+            former_teams: Vec::new(),
             keys: HashMap::new(),
             subjects: HashMap::new(),
             hash: content_hash(files),
@@ -55,6 +60,7 @@ pub fn compile(files: &PolicyFiles, issuers: &[&str], report: &mut Report) -> Op
         is_partial: read.len() < files.files.len(),
         subjects: HashMap::new(),
         limited: HashMap::new(),
+        accounts: HashMap::new(),
         expanded: HashMap::new(),
         suggested: 0,
     };
@@ -62,11 +68,13 @@ pub fn compile(files: &PolicyFiles, issuers: &[&str], report: &mut Report) -> Op
     for file in &read {
         compiler.callers(file);
     }
+    compiler.renamed(&read);
     // File by file, so that what was read does not stand beside all that is made of it.
     for mut file in read {
         let rules = std::mem::take(&mut file.rules);
         compiler.rules(&file, rules);
         compiler.limits(&file);
+        compiler.budgets(&file);
     }
     overlap::check(&compiler.policy, compiler.report);
     let policy = compiler.policy;
@@ -75,6 +83,14 @@ pub fn compile(files: &PolicyFiles, issuers: &[&str], report: &mut Report) -> Op
 
 /// For how many names that nobody has a like one is looked for: each is compared with all that there are.
 const MAX_SUGGESTED: usize = 100;
+
+/// What has a name. A rule may be called what a limit is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Sort {
+    Rule,
+    Limit,
+    Budget,
+}
 
 struct Compiler<'a> {
     report: &'a mut Report,
@@ -86,13 +102,15 @@ struct Compiler<'a> {
     of_team: HashMap<String, Vec<CallerIx>>,
     keys: HashMap<String, Span>,
     digests: HashMap<[u8; 32], Span>,
-    /// The full names of rules (`false`) and of limits (`true`), and whether they are a team's.
-    names: HashMap<(bool, Arc<str>), (Span, bool)>,
+    /// The full names, and whether they are a team's.
+    names: HashMap<(Sort, Arc<str>), (Span, bool)>,
     /// Whether a file could not be read: then what it has is not known.
     is_partial: bool,
     /// By issuer.
     subjects: HashMap<String, Seen>,
     limited: HashMap<CallerIx, Span>,
+    /// Where each budget's id was first met.
+    accounts: HashMap<Arc<str>, Span>,
     /// What each pattern that names operations has named.
     expanded: HashMap<String, OperationSet>,
     suggested: usize,
@@ -255,7 +273,7 @@ impl Compiler<'_> {
         let team: Option<Arc<str>> = file.team.as_ref().map(|it| it.value.as_str().into());
         let owner: Option<Arc<str>> = file.owner.as_deref().map(Into::into);
         for mut entry in entries {
-            self.unique(false, file, &entry.name);
+            self.unique(Sort::Rule, file, &entry.name);
             let operations = self.operations(&entry);
             let callers = self.scope(file, entry.callers.as_deref());
             if let (Effect::Bound, Some(team)) = (entry.effect, &file.team) {
@@ -391,7 +409,7 @@ impl Compiler<'_> {
 
     fn limits(&mut self, file: &File) {
         for entry in &file.limits {
-            self.unique(true, file, &entry.name);
+            self.unique(Sort::Limit, file, &entry.name);
             let ix = LimitIx(self.policy.limits.len());
             self.policy.limits.push(Limit {
                 name: full_name(file, &entry.name.value),
@@ -422,13 +440,13 @@ impl Compiler<'_> {
     }
 
     /// In a log line, a name is all that says which rule decided.
-    fn unique(&mut self, is_limit: bool, file: &File, name: &Spanned<String>) {
+    fn unique(&mut self, sort: Sort, file: &File, name: &Spanned<String>) {
         if name.value.is_empty() {
             return;
         }
         let full = full_name(file, &name.value);
         let here = (name.span, file.team.is_some());
-        if let Some((first, is_teams)) = self.names.insert((is_limit, Arc::clone(&full)), here) {
+        if let Some((first, is_teams)) = self.names.insert((sort, Arc::clone(&full)), here) {
             self.report
                 .error(
                     name.span,
@@ -436,7 +454,7 @@ impl Compiler<'_> {
                 )
                 .also(first, "first here")
                 .help(if is_teams && file.team.is_some() {
-                    "the rules of a team have different names, and so have its limits: rename one of them"
+                    "the rules of a team have different names, and so have its limits and its budgets: rename one of them"
                 } else {
                     "before the name of a guard rail stands its file's: rename the file, or one of them"
                 });

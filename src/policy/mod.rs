@@ -54,6 +54,11 @@ pub struct Policy {
     rules: Vec<Rule>,
     limits: Vec<Limit>,
     budgets: Vec<Arc<Budget>>,
+    /// Where the name of each budget stands.
+    budget_spans: Vec<Span>,
+    /// What callers and teams were called, with what they are called.
+    former_callers: Vec<(Box<str>, Arc<str>)>,
+    former_teams: Vec<(Box<str>, Arc<str>)>,
     keys: HashMap<String, StoredKey>,
     subjects: HashMap<String, Subjects>,
     hash: String,
@@ -321,6 +326,17 @@ impl Policy {
     /// The budgets that this caller's spending counts in, shadowed ones too.
     pub fn budgets_of(&self, caller: CallerIx) -> &[Arc<Budget>] {
         &self.caller(caller).budgets
+    }
+
+    /// The names that callers had before (`renamed_from:`), each with its caller's present one. The ledger's entries
+    /// may still carry them; none is a present caller's, and none stands here twice.
+    pub fn caller_aliases(&self) -> impl Iterator<Item = (&str, &Arc<str>)> {
+        self.former_callers.iter().map(|(old, new)| (&**old, new))
+    }
+
+    /// The same for teams.
+    pub fn team_aliases(&self) -> impl Iterator<Item = (&str, &Arc<str>)> {
+        self.former_teams.iter().map(|(old, new)| (&**old, new))
     }
 
     /// The limit at this place.

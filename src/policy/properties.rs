@@ -216,4 +216,56 @@ proptest! {
             prop_assert!(shown <= most);
         }
     }
+
+    #[test]
+    fn budgets_of_a_caller_are_those_of_its_teams_file_and_of_guard_rails(
+        // For each file: whether it is a team's, its callers, and its budgets.
+        files in proptest::collection::vec((any::<bool>(), 0..3_usize, proptest::collection::vec(0..4_usize, 0..4)), 1..6),
+    ) {
+        let per = ["caller", "team", "organization", "everyone"];
+        let mut texts = Vec::new();
+        for (file, (is_team, callers, budgets)) in files.iter().enumerate() {
+            let mut text = if *is_team { format!("team: t{file}\n") } else { "owner: o\n".to_owned() };
+            if *is_team && *callers > 0 {
+                let callers: Vec<String> = (0..*callers).map(|it| format!("c{file}-{it}: {{}}")).collect();
+                text += &format!("callers: {{ {} }}\n", callers.join(", "));
+            }
+            text += "budgets:\n";
+            for (ix, which) in budgets.iter().enumerate() {
+                let per = per[if *is_team { which % 3 } else { *which }];
+                text += &format!("  - {{ name: b{ix}, per: {per}, acus: 5, every: day }}\n");
+            }
+            if budgets.is_empty() {
+                text = text.replace("budgets:\n", "budgets: []\n");
+            }
+            texts.push((format!("f{file}.yaml"), text));
+        }
+        let mut report = Report::default();
+        let set = PolicyFiles::from_texts(texts.iter().map(|(name, text)| (&**name, &**text)), &mut report);
+        let policy = compile(&set, &[], &mut report);
+        prop_assert!(policy.is_some(), "{}", report.plain());
+        let policy = policy.unwrap();
+        for ix in policy.caller_ixs() {
+            let caller = policy.caller(ix);
+            let mut wanted = Vec::new();
+            for (file, (is_team, _, budgets)) in files.iter().enumerate() {
+                let scope = if *is_team { format!("t{file}") } else { format!("f{file}") };
+                if !is_team || *scope == **caller.team() {
+                    wanted.extend((0..budgets.len()).map(|it| format!("{scope}/b{it}")));
+                }
+            }
+            let budgets = policy.budgets_of(ix);
+            let got: Vec<String> = budgets.iter().map(|it| it.name.to_string()).collect();
+            prop_assert_eq!(got, wanted);
+            // Each of them counts what the caller spends.
+            let payer = crate::budget::Payer {
+                organization: "org-a".into(),
+                team: Arc::clone(caller.team()),
+                caller: Arc::clone(caller.name()),
+            };
+            for budget in budgets {
+                prop_assert!(budget.account(&payer).counts(&payer));
+            }
+        }
+    }
 }

@@ -43,6 +43,14 @@ pub enum Code {
     RequestTimeout,
     /// `rate-limited`
     RateLimited,
+    /// `idempotency-in-flight`
+    IdempotencyInFlight,
+    /// `idempotency-mismatch`
+    IdempotencyMismatch,
+    /// `overloaded`
+    Overloaded,
+    /// `store-unavailable`
+    StoreUnavailable,
     /// `upstream-unreachable`
     UpstreamUnreachable,
     /// `upstream-invalid`
@@ -72,7 +80,7 @@ pub struct CodeRow {
 
 impl Code {
     /// All codes, in the order of the index page.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::TargetInvalid,
         Self::TargetTooLong,
         Self::HeadersTooLarge,
@@ -92,6 +100,10 @@ impl Code {
         Self::BodyTooLarge,
         Self::RequestTimeout,
         Self::RateLimited,
+        Self::IdempotencyInFlight,
+        Self::IdempotencyMismatch,
+        Self::Overloaded,
+        Self::StoreUnavailable,
         Self::UpstreamUnreachable,
         Self::UpstreamInvalid,
         Self::UpstreamTimeout,
@@ -262,6 +274,41 @@ impl Code {
                 "Too many requests",
                 "The limit that the policy sets for this caller is used up. Devin saw nothing of this request.",
                 "Wait for the seconds in Retry-After, then send it again.",
+            ),
+            Self::IdempotencyInFlight => row(
+                "idempotency-in-flight",
+                StatusCode::CONFLICT,
+                "An earlier request stands for this one, and its answer cannot be had",
+                "The same request was sent before, with the same Idempotency-Key or without one. Either it is still \
+                 under way, or it was carried out and its answer is not kept: an answer that holds a secret is given \
+                 once. Nothing was sent to Devin a second time.",
+                "If it is under way, send the same request with the same key again: it gets the answer. If it was \
+                 carried out, look at Devin for what it made (`session` names it if it was a session).",
+            ),
+            Self::IdempotencyMismatch => row(
+                "idempotency-mismatch",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The Idempotency-Key belongs to another request",
+                "A key names one request: the same operation, path and body. This one differs from the first one that \
+                 had the key. How the JSON is written does not matter. Keys are kept for 24 hours.",
+                "Give each new request a new key, and a repeat the same body as before.",
+            ),
+            Self::Overloaded => row(
+                "overloaded",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The gateway has no room for this request now",
+                "What the gateway keeps in mind at once is bounded, for each caller and in all, and the bound is \
+                 reached. Devin saw nothing of this request.",
+                "Wait for the seconds in Retry-After, then send it again, and let fewer run at once.",
+            ),
+            Self::StoreUnavailable => row(
+                "store-unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The gateway's ledger cannot be used now",
+                "What was spent, and whose each session is, stands in the ledger. While it cannot be read or written, \
+                 nothing that needs it goes on. Devin saw nothing of this request.",
+                "Wait for the seconds in Retry-After, then send it again. If it lasts, the people who run this gateway \
+                 should look at its log.",
             ),
             Self::UpstreamUnreachable => row(
                 "upstream-unreachable",

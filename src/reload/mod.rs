@@ -263,26 +263,35 @@ impl Reload {
     }
 }
 
-/// Says which rules came and went: a file of guard rails that is no longer read is no mistake, and nothing else tells.
+/// Says which rules and budgets came and went: a file of guard rails that is no longer read is no mistake, and nothing else tells.
 fn tell(change: &Change) {
     let Change {
         at: _,
         added,
         removed,
+        changed,
         loses_guard,
     } = change;
-    let (came, went) = (added.count, removed.count);
-    let (added, removed) = (&added.rules, &removed.rules);
+    let (came, went, others) = (added.count, removed.count, changed.count);
+    let (added, removed, changed) = (&added.rules, &removed.rules, &changed.rules);
     if *loses_guard {
         tracing::warn!(
             went,
             ?removed,
             came,
             ?added,
-            "a deny rule or a guard rail's bounds no longer hold"
+            ?changed,
+            "a deny rule, a guard rail's bounds or a budget no longer hold"
         );
-    } else if came + went > 0 {
-        tracing::info!(went, ?removed, came, ?added, "rules came or went");
+    } else if came + went + others > 0 {
+        tracing::info!(
+            went,
+            ?removed,
+            came,
+            ?added,
+            ?changed,
+            "rules or budgets came, went or changed"
+        );
     }
 }
 

@@ -1,15 +1,16 @@
-//! Which rules came and went when one set followed another.
+//! Which rules and budgets came and went when one set followed another.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use crate::budget::Budget;
 use crate::policy::{Effect, Policy, Rule};
 
-/// How many rules are named. A name has 64 characters, behind a file's or a team's.
+/// How many of each are named. A name has 64 characters, behind a file's or a team's.
 const NAMED: usize = 20;
 
-/// What a reload did to the rules. A rule that stayed and says something else now is not in here.
+/// What a reload did to the rules and budgets. A rule that stayed and says something else now is not in here.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// When.
@@ -18,16 +19,18 @@ pub struct Change {
     pub added: Named,
     /// What went.
     pub removed: Named,
-    /// Whether a deny rule or a guard rail's bounds, that were not on trial, are no more.
+    /// The budgets that stayed and are others now, as they are now.
+    pub changed: Named,
+    /// Whether a deny rule, a guard rail's bounds or a budget, that were not on trial, are no more.
     pub loses_guard: bool,
 }
 
-/// Some rules.
+/// Some rules and budgets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     /// How many.
     pub count: usize,
-    /// The first of them, as `deny rails/name`; those that refuse stand first.
+    /// The first of them, as `deny rails/name` or `budget team/name: …`; those that refuse stand first.
     pub rules: Vec<String>,
 }
 
@@ -63,19 +66,61 @@ impl<'p> Known<'p> {
     }
 }
 
+/// The budgets of a set. One is another where its id is, or where it is put on trial: its spending is then no longer
+/// what it was, or no longer held.
+type Budgets<'p> = BTreeMap<(&'p str, bool), &'p Budget>;
+
+fn budgets(set: &Policy) -> Budgets<'_> {
+    let all = set.budgets().iter();
+    all.map(|it| ((&*it.id, it.shadow), &**it)).collect()
+}
+
+/// The budgets that only the first set has.
+fn only<'p>(these: &Budgets<'p>, others: &Budgets<'_>) -> Vec<&'p Budget> {
+    let mine = these.iter().filter(|(key, _)| !others.contains_key(*key));
+    mine.map(|(_, budget)| *budget).collect()
+}
+
+fn named(rules: &BTreeSet<&Known<'_>>, budgets: &[&Budget]) -> Named {
+    // What refuses stands in front of the grants already; a budget refuses, too.
+    let refusing = rules.iter().filter(|it| !it.only_allows);
+    let allowing = rules.iter().filter(|it| it.only_allows);
+    let budgets_shown = budgets.iter().map(|it| shown(it));
+    Named {
+        count: rules.len() + budgets.len(),
+        rules: refusing
+            .map(|it| it.shown())
+            .chain(budgets_shown)
+            .chain(allowing.map(|it| it.shown()))
+            .take(NAMED)
+            .collect(),
+    }
+}
+
+fn shown(budget: &Budget) -> String {
+    let trial = if budget.shadow { ", on trial" } else { "" };
+    format!("budget {budget}{trial}")
+}
+
 impl Change {
     /// From one set to the next.
     pub fn between(old: &Policy, new: &Policy, at: Timestamp) -> Self {
+        let (old_budgets, new_budgets) = (budgets(old), budgets(new));
+        let came = only(&new_budgets, &old_budgets);
+        let went = only(&old_budgets, &new_budgets);
+        let stayed = new_budgets.iter().filter(|(key, budget)| {
+            let before = old_budgets.get(*key);
+            before.is_some_and(|before| before != *budget)
+        });
+        let changed: Vec<&Budget> = stayed.map(|(_, budget)| *budget).collect();
         let [old, new] = [old, new].map(|set| set.rules().map(Known::of).collect::<BTreeSet<_>>());
-        let named = |rules: BTreeSet<&Known<'_>>| Named {
-            count: rules.len(),
-            rules: rules.iter().take(NAMED).map(|it| it.shown()).collect(),
-        };
         Self {
             at,
-            added: named(new.difference(&old).collect()),
-            removed: named(old.difference(&new).collect()),
-            loses_guard: old.difference(&new).any(Known::is_guard),
+            added: named(&new.difference(&old).collect(), &came),
+            removed: named(&old.difference(&new).collect(), &went),
+            changed: named(&BTreeSet::new(), &changed),
+            loses_guard: old.difference(&new).any(Known::is_guard)
+                || went.iter().any(|budget| !budget.shadow),
         }
     }
 }
@@ -149,5 +194,44 @@ bounds: [{ name: caps, operations: [sessions.create], body: { max_acu_limit: { m
         }
         let same = Change::between(&deny, &deny, at);
         assert_eq!((same.added.count, same.removed.count), (0, 0));
+    }
+
+    #[test]
+    fn a2_budgets_that_come_go_and_change_are_told() {
+        let at = Timestamp::UNIX_EPOCH;
+        let budgets = |all: &str| policy(&format!("budgets: [{all}]\n"), "");
+        let day = "{ name: day, per: caller, acus: 5, every: day }";
+        let month = "{ name: month, per: team, acus: 50, every: month, timezone: Asia/Tokyo }";
+        let old = budgets(&format!("{day}, {month}"));
+        let new = budgets(&day.replace("acus: 5", "acus: 8"));
+        let change = Change::between(&old, &new, at);
+        assert!(change.loses_guard);
+        assert_eq!(
+            change.removed.rules,
+            ["budget t/month: 50 ACUs per team, each month in Asia/Tokyo"]
+        );
+        assert_eq!(
+            change.changed.rules,
+            ["budget t/day: 8 ACUs per caller, each day"]
+        );
+        assert_eq!(change.added.count, 0);
+        let back = Change::between(&new, &old, at);
+        assert!(!back.loses_guard);
+        assert_eq!(back.added, change.removed);
+        // Under its old id, a budget that is renamed goes on; on trial, it does not.
+        let renamed = budgets("{ name: daily, id: t/day, per: caller, acus: 8, every: day }");
+        let moved = Change::between(&new, &renamed, at);
+        assert_eq!(
+            (moved.added.count, moved.changed.count, moved.loses_guard),
+            (0, 1, false)
+        );
+        let trial = budgets("{ name: day, per: caller, acus: 8, every: day, shadow: true }");
+        let tried = Change::between(&new, &trial, at);
+        assert!(tried.loses_guard);
+        assert_eq!(
+            tried.added.rules,
+            ["budget t/day: 8 ACUs per caller, each day, on trial"]
+        );
+        assert_eq!(Change::between(&new, &new, at).changed.count, 0);
     }
 }

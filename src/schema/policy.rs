@@ -1,5 +1,7 @@
 //! The schema of policy files.
 
+mod spending;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
@@ -43,28 +45,37 @@ pub(super) fn schema() -> Value {
             "deny": list("What may not be done, whatever allows it.", "deny"),
             "bounds": list("Bounds on fields over the grants of all teams. They allow nothing and tighten what is allowed.", "bounds"),
             "limits": list("How often requests may come.", "limit"),
+            "budgets": list("How many ACUs may be spent in which time.", "budget"),
+            "renamed_from": named("former", "What the team was called: entries of the ledger keep the name that they were made under."),
             "shadow": json!({
-                "description": "Whether all of this file's rules and limits are evaluated and logged only.",
+                "description": "Whether all of this file's rules, limits and budgets are evaluated and logged only.",
                 "type": "boolean",
             }),
         },
         "allOf": [
             {
                 "if": { "required": ["team"] },
-                "then": { "properties": { "bounds": {
-                    "description": "`bounds:` are for guard rails: a team's own bounds stand in its allow rules.",
-                    "maxItems": 0,
-                } } },
-                "else": { "properties": { "callers": {
-                    "description": "A file without `team:` holds guard rails, and has no callers.",
-                    "maxProperties": 0,
-                } } },
+                "then": { "properties": {
+                    "bounds": {
+                        "description": "`bounds:` are for guard rails: a team's own bounds stand in its allow rules.",
+                        "maxItems": 0,
+                    },
+                    "budgets": { "items": spending::not_of_everyone() },
+                } },
+                "else": { "properties": {
+                    "callers": {
+                        "description": "A file without `team:` holds guard rails, and has no callers.",
+                        "maxProperties": 0,
+                    },
+                    "renamed_from": false,
+                } },
             },
             {
                 "if": { "required": ["shadow"], "properties": { "shadow": { "const": true } } },
                 "then": { "properties": {
                     "allow": { "items": not_live() }, "deny": { "items": not_live() },
                     "bounds": { "items": not_live() }, "limits": { "items": not_live() },
+                    "budgets": { "items": not_live() },
                 } },
             },
         ],
@@ -102,7 +113,9 @@ fn definitions() -> Value {
                     "additionalProperties": { "type": ["string", "integer", "boolean"] },
                 },
             })),
+            "renamed_from": named("former", "What the caller was called: entries of the ledger keep the name that they were made under."),
         })),
+        "former": spending::former(NAME),
         "key": mapping("An API key; `tollgate keys new` prints the line.", &["id", "sha256"], json!({
             "id": text_of("The key's public half, unique over all files.", "^[a-z0-9-]{1,32}$"),
             "sha256": text_of("The SHA-256 of the whole key. The key itself stands nowhere.", "^[0-9a-f]{64}$"),
@@ -136,7 +149,11 @@ fn definitions() -> Value {
                 "const": "reveal",
             },
             "upload": named("upload", "What an upload may be."),
+            "sessions": spending::sessions(),
+            "uncapped": named("uncapped", "What is charged for what Devin cannot be told a cap of."),
         }))),
+        "uncapped": spending::uncapped(),
+        "budget": spending::budget(TITLE),
         "deny": mapping("A rule that refuses whole operations.", &["name", "operations"], rule(json!({}))),
         "bounds": with(
             mapping("Bounds on the fields of what teams grant.", &["name", "operations"], rule(json!({
@@ -167,6 +184,7 @@ fn definitions() -> Value {
             "anyOf": [{ "type": "string", "maxLength": 1024 }, { "type": ["integer", "boolean"] }],
         },
         "field": field(),
+        "cap": spending::cap(field(), number_is_no_text()),
         "bodyField": body_field(),
         "queryField": { "$ref": "#/$defs/field" },
         "grantedBodyField": granted("bodyField"),
@@ -272,6 +290,11 @@ fn fields(place: Place, whose: Whose) -> Value {
         .map(|(name, description)| {
             let mut rule = named(definition, &description);
             if place == Place::Body && name == "max_acu_limit" {
+                // Nowhere else can a budget have no room.
+                rule = match whose {
+                    Whose::Grant => named("cap", &description),
+                    Whose::Rail => rule,
+                };
                 rule = with(rule, at_least_one());
             }
             (name.to_owned(), rule)
@@ -398,14 +421,15 @@ fn field() -> Value {
 
 /// A number of a body is no text.
 fn body_field() -> Value {
+    with(json!({ "$ref": "#/$defs/field" }), number_is_no_text())
+}
+
+fn number_is_no_text() -> Value {
     let no_text = json!({ "not": { "anyOf": [
         { "required": ["matches"] },
         { "required": ["max_length"] },
     ] } });
-    json!({
-        "$ref": "#/$defs/field",
-        "dependentSchemas": { "min": no_text, "max": no_text },
-    })
+    json!({ "dependentSchemas": { "min": no_text, "max": no_text } })
 }
 
 /// In a grant, `any` is a rule as well.

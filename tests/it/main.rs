@@ -18,6 +18,7 @@ mod invariants;
 mod process;
 mod world;
 
+mod attempts;
 mod bounds;
 mod cli;
 mod connection;

@@ -248,6 +248,25 @@ async fn r15_a_panic_costs_its_own_request_and_shows_nothing() {
 }
 
 #[tokio::test]
+async fn r15_a_panic_in_what_runs_without_its_client_is_answered_too() {
+    tollgate::telemetry::quiet_panics();
+    let mut world = World::around(Setup::default(), Panics).await;
+    world.expect_internal(2);
+    for query in ["at-once", "later"] {
+        let path = format!("{SESSIONS}?{query}");
+        let answer = world.post("one", &path, "{\"prompt\":\"x\"}").await;
+        answer.is_problem(500, "internal");
+        // It may have been on its way.
+        assert_eq!(answer.header("x-should-retry"), Some("false"));
+    }
+    world
+        .post("one", SESSIONS, "{\"prompt\":\"x\"}")
+        .await
+        .is_upstream(200);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_has_its_line() {
     use tokio::io::AsyncWriteExt;
     let mut world = World::start().await;

@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tollgate::Parts;
 use tollgate::api_key::ApiKey;
 use tollgate::body::{Body, BoxError};
@@ -27,6 +28,7 @@ use tollgate::fake_devin::{self, FakeDevin, Recorded};
 
 use tollgate::metrics::Metrics;
 use tollgate::pipeline::access_log::{MemoryLog, Output, Sink};
+use tollgate::pipeline::attempts::{MemoryRecords, Records};
 use tollgate::pipeline::authenticate::Issuer;
 use tollgate::pipeline::credential::{Outbound, Pinned};
 use tollgate::pipeline::upstream::{Timeouts, Upstream};
@@ -92,6 +94,8 @@ pub(crate) struct Setup {
     pub(crate) body_time: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) roots: Vec<rustls::pki_types::CertificateDer<'static>>,
+    /// What is known of earlier attempts to spend.
+    pub(crate) records: Arc<dyn Records>,
     /// Where Devin is, if not at the fake's own address.
     pub(crate) pinned: Option<Pinned>,
 }
@@ -112,6 +116,7 @@ impl Default for Setup {
             body_time: Duration::from_secs(20),
             clock: Arc::new(SystemClock),
             roots: Vec::new(),
+            records: Arc::new(MemoryRecords::default()),
             pinned: None,
         }
     }
@@ -277,6 +282,8 @@ impl World {
             ledger: tollgate::ledger::Ledger::temporary(Duration::from_secs(60))
                 .await
                 .unwrap(),
+            records: setup.records,
+            tasks: TaskTracker::new(),
             log: sink.clone(),
             clock: setup.clock,
         };

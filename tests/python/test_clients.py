@@ -89,6 +89,19 @@ def test_sdk_narrow_caller(demo, client, tmp_path):
     assert seen["read"] == seen["created"]
 
 
+@pytest.mark.parametrize("client", SDKS)
+def test_m6_sdk_gets_the_one_session_whose_answer_is_late(fresh_demo, client, tmp_path):
+    """Left to itself the SDK gives up, asks again, and has made two sessions."""
+    demo = fresh_demo()
+    organization = demo.everything.organizations[0]
+    demo.fault(kind="latency", ms=1500, only={"method": "POST", "path": "/v3/organizations/"})
+    seen = run_sdk(client, "devinai_late.py", demo, demo.everything.key, organization, tmp_path, TIMEOUT="0.6")
+    assert seen["requests"] > 1, "the answer was not late"
+    assert [request.method for request in demo.upstream()] == ["POST"]
+    listed = demo.call("GET", f"/v3/organizations/{organization}/sessions", demo.everything.key).json()
+    assert seen["created"] in [session["session_id"] for session in listed["items"]]
+
+
 @pytest.mark.parametrize("size", ["1", "200"])
 def test_sdk_lists_its_own_organizations(demo, size, tmp_path):
     """Only the older SDK has the enterprise's operations."""

@@ -3,7 +3,8 @@
 //! The layer wraps everything below. A request first gets a slot in the log's
 //! queue (back-pressure: a line that was begun is never dropped), and a guard
 //! that writes the line when the answer's body has gone, or when the request is
-//! dropped because its client left. Refusals, failures and panics come by here
+//! dropped because its client left (and then not before what runs on without a
+//! client has ended). Refusals, failures and panics come by here
 //! as answers, since they become those one layer below. Where the line is
 //! written, the request is counted.
 
@@ -11,10 +12,11 @@ mod output;
 mod record;
 mod sink;
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -29,6 +31,7 @@ use super::trace::Traced;
 use crate::body::{Body, BoxError, DeadlineExceeded};
 use crate::metrics::Metrics;
 use crate::trail::Trail;
+use sink::lock;
 
 pub use output::{MemoryLog, Output};
 pub use record::{FORM, Outcome, connection_line};
@@ -83,16 +86,10 @@ where
 
     fn call(&mut self, traced: Traced) -> Self::Future {
         // The guard is made here and not in the future, which may be dropped before it is ever polled.
-        let mut line = Line {
-            trail: Arc::clone(&traced.trail),
-            sink: self.sink.clone(),
-            metrics: self.metrics.clone(),
-            slot: self.sink.try_slot(),
-            status: None,
-            bytes_out: 0,
-            outcome: Outcome::ClientGone,
-        };
-        if line.slot.is_some() {
+        let slot = self.sink.try_slot();
+        let has_slot = slot.is_some();
+        let line = Line::begin(&traced.trail, self, slot);
+        if has_slot {
             let answering = self.inner.call(traced);
             return Box::pin(async move { Ok(line.follow(answering.await?)) });
         }
@@ -100,43 +97,72 @@ where
         let fresh = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, fresh);
         Box::pin(async move {
-            line.slot = Some(line.sink.slot().await);
+            let slot = line.0.sink.slot().await;
+            *lock(&line.0.slot) = Some(slot);
             Ok(line.follow(ready.call(traced).await?))
         })
     }
 }
 
-/// The line of one request; written when this is dropped.
-struct Line {
+/// The line of one request, as its answer knows it.
+struct Line(Arc<Pending>);
+
+/// A line that is written when nobody holds it any more: its answer, and what runs on without a client.
+struct Pending {
     trail: Arc<Trail>,
     sink: Sink,
     metrics: Metrics,
-    slot: Option<Slot>,
-    status: Option<u16>,
-    bytes_out: u64,
-    outcome: Outcome,
+    slot: Mutex<Option<Slot>>,
+    /// 0 while there is none.
+    status: AtomicU16,
+    bytes_out: AtomicU64,
+    outcome: Mutex<Outcome>,
 }
 
 impl Line {
+    fn begin<S>(trail: &Arc<Trail>, log: &AccessLog<S>, slot: Option<Slot>) -> Self {
+        let pending = Arc::new(Pending {
+            trail: Arc::clone(trail),
+            sink: log.sink.clone(),
+            metrics: log.metrics.clone(),
+            slot: Mutex::new(slot),
+            status: AtomicU16::new(0),
+            bytes_out: AtomicU64::new(0),
+            outcome: Mutex::new(Outcome::ClientGone),
+        });
+        let weak: Weak<Pending> = Arc::downgrade(&pending);
+        let weak: Weak<dyn Any + Send + Sync> = weak;
+        let _ = trail.line.set(weak);
+        Self(pending)
+    }
+
+    fn ends(&self, outcome: Outcome) {
+        *lock(&self.0.outcome) = outcome;
+    }
+
     /// Goes along with the answer to its end.
-    fn follow(mut self, mut response: Response<Body>) -> Response<Body> {
-        let id = self.trail.request_id_header.clone();
+    fn follow(self, mut response: Response<Body>) -> Response<Body> {
+        let id = self.0.trail.request_id_header.clone();
         response.headers_mut().insert(REQUEST_ID, id);
-        self.status = Some(response.status().as_u16());
+        let status = response.status().as_u16();
+        self.0.status.store(status, Ordering::Relaxed);
         response.map(|body| LoggedBody::new(body, self).boxed_unsync())
     }
 }
 
-impl Drop for Line {
+impl Drop for Pending {
     fn drop(&mut self) {
         let duration = self.trail.started.elapsed();
         self.metrics
             .request(&self.trail, answered_by(&self.trail), duration);
-        if let Some(slot) = self.slot.take().or_else(|| self.sink.extra_slot()) {
-            slot.write(|line| {
-                record::write(line, &self.trail, self.status, self.bytes_out, self.outcome)
-            });
-        }
+        let slot = lock(&self.slot).take().or_else(|| self.sink.extra_slot());
+        let Some(slot) = slot else {
+            return;
+        };
+        let status = Some(self.status.load(Ordering::Relaxed)).filter(|it| *it != 0);
+        let bytes_out = self.bytes_out.load(Ordering::Relaxed);
+        let outcome = *lock(&self.outcome);
+        slot.write(|line| record::write(line, &self.trail, status, bytes_out, outcome));
     }
 }
 
@@ -148,10 +174,10 @@ struct LoggedBody {
 }
 
 impl LoggedBody {
-    fn new(inner: Body, mut line: Line) -> Self {
+    fn new(inner: Body, line: Line) -> Self {
         let expected = inner.size_hint().exact();
         if inner.is_end_stream() || expected == Some(0) {
-            line.outcome = Outcome::Complete;
+            line.ends(Outcome::Complete);
         }
         Self {
             inner,
@@ -172,21 +198,22 @@ impl http_body::Body for LoggedBody {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => {
-                self.line.bytes_out += frame.data_ref().map_or(0, Bytes::len) as u64;
+                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                let before = self.line.0.bytes_out.fetch_add(length, Ordering::Relaxed);
                 // A body of known length is not asked again after its last byte.
-                if self.expected == Some(self.line.bytes_out) || self.inner.is_end_stream() {
-                    self.line.outcome = Outcome::Complete;
+                if self.expected == Some(before + length) || self.inner.is_end_stream() {
+                    self.line.ends(Outcome::Complete);
                 }
             }
             Some(Err(error)) => {
-                self.line.outcome = if error.is::<DeadlineExceeded>() {
+                self.line.ends(if error.is::<DeadlineExceeded>() {
                     Outcome::TimedOut
                 } else {
                     Outcome::UpstreamAborted
-                };
-                tracing::warn!(request_id = %self.line.trail.request_id, %error, "an answer broke off");
+                });
+                tracing::warn!(request_id = %self.line.0.trail.request_id, %error, "an answer broke off");
             }
-            None => self.line.outcome = Outcome::Complete,
+            None => self.line.ends(Outcome::Complete),
         }
         Poll::Ready(frame)
     }

@@ -16,7 +16,7 @@ use serde_json::ser::Formatter;
 use super::answered_by;
 use crate::policy::bounds::Facts;
 use crate::redact::redact;
-use crate::trail::{Filtered, Identity, Trail};
+use crate::trail::{Again, Filtered, Identity, Trail};
 
 /// The most bytes of one free field.
 const MAX_FREE: usize = 512;
@@ -180,6 +180,10 @@ struct Record<'a> {
     upstream_status: Option<u16>,
     upstream_attempts: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<Again>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_request_id: Option<Shown<uuid::Uuid>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     filtered: Option<Filtered>,
     bytes_in: u64,
     bytes_out: u64,
@@ -290,6 +294,8 @@ pub(super) fn write(
         outcome,
         upstream_status: Some(trail.upstream_status.load(Ordering::Relaxed)).filter(|it| *it != 0),
         upstream_attempts: trail.attempts.load(Ordering::Relaxed),
+        attempt: trail.again.get().copied(),
+        first_request_id: trail.first_request.get().copied().map(Shown),
         filtered: trail.filtered.get().copied(),
         bytes_in: trail.bytes_in.load(Ordering::Relaxed),
         bytes_out,

@@ -1,18 +1,47 @@
 //! Stage 10: one intent, one session. Makes [`Intended`].
+//!
+//! Devin has no idempotency key, and its clients repeat a request whose answer
+//! is late. Here a request that spends is compared with those before it: a
+//! repeat becomes the client of the earlier attempt and gets its answer, and
+//! what has been given a name (`Idempotency-Key`) is answered from the store.
+//! Behind `authorize`, `bounds` and `ownership`: each is decided anew before it
+//! gets anything.
+//!
+//! An attempt runs as a task of its own, so that a client that leaves neither
+//! stops it nor escapes it, and its answer is read whole before anybody gets
+//! any of it. [`registry`] knows who joins what, [`desk`] carries out,
+//! [`client`] waits, [`store`] is what outlives the process.
 
+mod client;
+mod desk;
+mod fingerprint;
+mod key;
+pub mod outcome;
+pub mod registry;
+pub mod store;
+
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_util::future::Either;
 use http::Response;
 use tower::{Layer, Service};
 
+use super::BoxFuture;
 use super::ownership::Owned;
+use crate::Parts;
 use crate::body::Body;
 use crate::exchange::Exchange;
-use crate::ledger::{HoldId, Ledger};
+use crate::ledger::HoldId;
 use crate::rejection::Rejection;
+use desk::Desk;
 
-/// SHA-256 over what makes two requests one intent: caller, operation, path, and the meaning of the body.
-pub type Fingerprint = [u8; 32];
+pub use client::GRACE;
+pub use fingerprint::{Fingerprint, fingerprint};
+pub use key::{IDEMPOTENCY_KEY, Key, MAX_KEY};
+pub use outcome::{Kept, MAX_ANSWER, MAX_STORED, is_definite};
+pub use registry::{BOUNDS, DELIVERED, UNDELIVERED, UNRESOLVED};
+pub use store::{KEPT, MAX_KEYS, MemoryRecords, Progress, Record, Records, Stored, Unresolved};
 
 /// One attempt to carry out an intent that spends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,16 +77,24 @@ impl Intended {
     }
 }
 
-/// Makes [`Attempts`] services.
+/// Makes [`Attempts`] services, which know the same attempts.
 #[derive(Clone, Debug)]
 pub struct AttemptsLayer {
-    ledger: Ledger,
+    desk: Arc<Desk>,
 }
 
 impl AttemptsLayer {
-    /// With this ledger's records of attempts.
-    pub fn new(ledger: Ledger) -> Self {
-        Self { ledger }
+    /// Of this gateway.
+    pub fn new(parts: &Parts) -> Self {
+        Self {
+            desk: Arc::new(Desk::new(
+                Arc::clone(&parts.records),
+                Arc::clone(&parts.clock),
+                parts.tasks.clone(),
+                parts.body_time,
+                parts.upstream_total,
+            )),
+        }
     }
 }
 
@@ -66,7 +103,7 @@ impl<S> Layer<S> for AttemptsLayer {
 
     fn layer(&self, inner: S) -> Attempts<S> {
         Attempts {
-            ledger: self.ledger.clone(),
+            desk: Arc::clone(&self.desk),
             inner,
         }
     }
@@ -75,37 +112,39 @@ impl<S> Layer<S> for AttemptsLayer {
 /// Runs what spends once for each intent.
 #[derive(Clone, Debug)]
 pub struct Attempts<S> {
-    ledger: Ledger,
+    desk: Arc<Desk>,
     inner: S,
 }
 
 impl<S> Service<Exchange<Owned>> for Attempts<S>
 where
-    S: Service<Exchange<Intended>, Response = Response<Body>, Error = Rejection>,
+    S: Service<Exchange<Intended>, Response = Response<Body>, Error = Rejection>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
 {
     type Response = Response<Body>;
     type Error = Rejection;
-    type Future = S::Future;
+    type Future = Either<S::Future, BoxFuture<Response<Body>, Rejection>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Rejection>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, exchange: Exchange<Owned>) -> Self::Future {
-        let _ = &self.ledger;
-        let spends = exchange
-            .proof
-            .permitted()
-            .operation()
-            .row()
-            .spends
-            .is_some();
-        self.inner.call(exchange.prove(|owned| Intended {
-            owned,
-            attempt: spends.then(|| Attempt {
-                hold: HoldId::new(),
-                fingerprint: [0; 32],
-            }),
-        }))
+        let operation = exchange.proof.permitted().operation().row();
+        if operation.spends.is_none() {
+            let exchange = exchange.prove(|owned| Intended {
+                owned,
+                attempt: None,
+            });
+            return Either::Left(self.inner.call(exchange));
+        }
+        // The copy that `poll_ready` readied goes into the future; the fresh one stays here.
+        let fresh = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, fresh);
+        let desk = Arc::clone(&self.desk);
+        Either::Right(Box::pin(client::serve(desk, ready, exchange)))
     }
 }

@@ -4,12 +4,13 @@ use super::{Class, Effect, Organizations, Policy, Rule, RuleIx, named};
 use crate::catalogue::{OperationIx, OperationSet};
 use crate::document::Report;
 
+/// The answer is what each rule lets through as a live grant.
 pub(super) fn advise(
     policy: &Policy,
     classes: &[Class<'_>],
     has_caller: &[bool],
     report: &mut Report,
-) {
+) -> Vec<OperationSet> {
     let locks_out = served(|ix| ix.row().locks_out);
     let secrets = served(|ix| ix.row().reveals_once);
     let open = open(policy, classes, &secrets);
@@ -53,6 +54,7 @@ pub(super) fn advise(
         }
     }
     callers(policy, classes, &open, report);
+    open
 }
 
 fn served(is: impl Fn(&OperationIx) -> bool) -> OperationSet {

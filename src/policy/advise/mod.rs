@@ -8,6 +8,7 @@
 mod bounds;
 mod class;
 mod grants;
+mod spending;
 #[cfg(test)]
 mod tests;
 
@@ -35,7 +36,8 @@ impl Policy {
                     .help("a team's rules cover the callers of its file, and guard rails those of all teams");
             }
         }
-        grants::advise(self, &classes, &has_caller, report);
+        let open = grants::advise(self, &classes, &has_caller, report);
+        spending::advise(self, &classes, &open, report);
         bounds::advise(self, &classes, &has_caller, report);
         credentials(self, report);
         keys(self, now, report);

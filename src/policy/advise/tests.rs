@@ -35,7 +35,7 @@ fn team(rules: &str) -> String {
 }
 
 /// What is said of a team with these rules, beside a guard rail.
-fn said(rules: &str, guard: &str) -> Vec<String> {
+pub(super) fn said(rules: &str, guard: &str) -> Vec<String> {
     advice(&[("a.yaml", &team(rules)), ("guard.yaml", guard)])
 }
 

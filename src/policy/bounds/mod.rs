@@ -159,6 +159,17 @@ impl Default for CapTerms {
     }
 }
 
+/// What becomes of a session's cap where the request has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// It gets this one.
+    Default(u32),
+    /// The request is refused by a rule.
+    Refused,
+    /// No rule says anything: then it has none.
+    Nothing,
+}
+
 /// Terms, and whose they are.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'p> {
@@ -295,6 +306,25 @@ impl<'p> Applied<'p> {
         let granted = self.granted_body("max_acu_limit");
         terms.no_room = granted.map_or(NoRoom::Refuse, |rule| rule.no_room);
         terms
+    }
+
+    /// What becomes of a session's cap where the request has none.
+    pub fn cap_if_absent(&self) -> Absence {
+        let all = self.body_rulings();
+        let of_cap = all
+            .iter()
+            .find(|(path, _)| path.as_str() == "max_acu_limit");
+        let Some((_, rulings)) = of_cap else {
+            return Absence::Nothing;
+        };
+        match weigh(rulings, &Seen::Absent) {
+            Weighed::Replace(value) => value
+                .as_u64()
+                .and_then(|cap| u32::try_from(cap).ok())
+                .map_or(Absence::Refused, Absence::Default),
+            Weighed::Refuse { .. } => Absence::Refused,
+            Weighed::Keep | Weighed::Append(_) | Weighed::Undecidable => Absence::Nothing,
+        }
     }
 
     /// What the upload may be; the tightest of all.

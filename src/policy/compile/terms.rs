@@ -1,5 +1,7 @@
 //! Whether what a rule says about fields can mean anything for the operations it covers.
 
+mod spending;
+
 use std::collections::BTreeSet;
 
 use serde_json::Value;
@@ -102,6 +104,9 @@ pub(super) fn check(entry: &RuleEntry, operations: &OperationSet, report: &mut R
         report
             .error(span, "no operation of this rule takes an upload")
             .help("take `upload:` out, or add attachments.upload");
+    }
+    if all_are_known() {
+        spending::check(entry, rows, report);
     }
 }
 

@@ -34,10 +34,8 @@ fn a5_a_duplicate_key_is_the_only_error_of_its_file() {
 
 #[test]
 fn fields_of_later_versions_are_errors() {
-    for field in ["sessions", "uncapped"] {
-        let text = format!(
-            "team: a\ncallers: {{ one: {{}} }}\nallow:\n  - {{ name: x, operations: [self.get], organizations: any, {field}: {{}} }}\n"
-        );
+    for field in ["spiffe", "unix"] {
+        let text = format!("team: a\ncallers: {{ one: {{ {field}: {{}} }} }}\n");
         let error = check(&[("a.yaml", &text)]).unwrap_err();
         assert!(
             error.contains(&format!("`{field}:` is not supported yet")),
@@ -115,5 +113,94 @@ fn expiry_dates_mean_midnight_utc() {
     assert_eq!(
         policy.key("k").unwrap().expires.unwrap().to_string(),
         "2027-02-01T00:00:00Z"
+    );
+}
+
+#[test]
+fn budgets_and_former_names_are_resolved_over_all_files() {
+    let rails = "budgets: [{ name: all, per: everyone, acus: 9, every: week, timezone: devin }]\n";
+    let web = "team: web\nrenamed_from: [www]\ncallers: { app: { renamed_from: [old] }, ci: {} }\nbudgets: [{ name: day, per: caller, acus: 5, every: day, id: web/d, alert_at: [50%, 100%], shadow: true }]\n";
+    let policy = check(&[
+        ("rails.yaml", rails),
+        ("ds.yaml", "team: ds\ncallers: { ds: {} }\n"),
+        ("web.yaml", web),
+    ])
+    .unwrap();
+    let names = |caller: usize| -> Vec<String> {
+        let budgets = policy.budgets_of(CallerIx(caller)).iter();
+        budgets.map(|it| it.name.to_string()).collect()
+    };
+    assert_eq!(names(0), ["rails/all"]);
+    assert_eq!(names(1), ["rails/all", "web/day"]);
+    assert_eq!(names(2), names(1));
+    let [all, day] = policy.budgets() else {
+        panic!("{:?}", policy.budgets());
+    };
+    assert_eq!(
+        (&*all.id, all.team.as_deref(), all.shadow),
+        ("rails/all", None, false)
+    );
+    assert_eq!(
+        (&*day.id, day.team.as_deref(), day.shadow),
+        ("web/d", Some("web"), true)
+    );
+    assert_eq!(
+        (day.limit, day.alert_at.as_slice()),
+        (crate::acu::Acu::whole(5), &[50, 100][..])
+    );
+    assert_eq!(
+        all.every,
+        crate::budget::Every::Week(crate::budget::Zone::devin())
+    );
+    let pairs = |all: Vec<(&str, &Arc<str>)>| -> Vec<String> {
+        let all = all.into_iter();
+        all.map(|(old, new)| format!("{old} {new}")).collect()
+    };
+    assert_eq!(pairs(policy.caller_aliases().collect()), ["old app"]);
+    assert_eq!(pairs(policy.team_aliases().collect()), ["www web"]);
+}
+
+#[test]
+fn what_a_grant_says_of_spending_reaches_the_request() {
+    use super::super::bounds::{CapTerms, NoRoom, Reach, Uncapped, UncappedPer};
+    let text = "team: a\ncallers: { one: {} }\nallow:
+  - { name: run, operations: [sessions.create], organizations: any, sessions: team, body: { max_acu_limit: { min: 2, default: 5, no_room: clamp } } }
+  - { name: talk, operations: [sessions.messages.send], organizations: any, sessions: any, uncapped: { acus: 7, per: run } }
+  - { name: plan, operations: [schedules.create], organizations: any, uncapped: { acus: 8, per: window, on_no_room: disable } }
+  - { name: look, operations: [sessions.get], organizations: any }
+";
+    let policy = check(&[("a.yaml", text)]).unwrap();
+    let applied = |id: &str| {
+        let operation = OperationIx::served().find(|ix| ix.row().id == id).unwrap();
+        match policy.decide(CallerIx(0), operation, Some("org-a")) {
+            super::super::Decision::Allow(grant) => policy.applied(&grant),
+            super::super::Decision::Deny(why) => panic!("{id}: {why:?}"),
+        }
+    };
+    let clamps = CapTerms {
+        min: 2,
+        no_room: NoRoom::Clamp,
+    };
+    let run = applied("sessions.create");
+    assert_eq!(
+        (run.reach(), run.uncapped(), run.cap_terms()),
+        (Reach::Team, None, clamps)
+    );
+    let charged = |acus: u32, per, disables| {
+        Some(Uncapped {
+            acus: crate::acu::Acu::whole(acus),
+            per,
+            disables,
+        })
+    };
+    let talk = applied("sessions.messages.send");
+    assert_eq!(talk.reach(), Reach::Any);
+    assert_eq!(talk.uncapped(), charged(7, UncappedPer::Run, false));
+    let plan = applied("schedules.create");
+    assert_eq!(plan.uncapped(), charged(8, UncappedPer::Window, true));
+    let look = applied("sessions.get");
+    assert_eq!(
+        (look.reach(), look.cap_terms()),
+        (Reach::Own, CapTerms::default())
     );
 }

@@ -2,8 +2,11 @@
 //!
 //! Names stay names here; `compile` resolves them over all files.
 
+mod budget;
 mod limit;
+mod renamed;
 mod rule;
+mod spending;
 mod terms;
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
@@ -15,6 +18,7 @@ use crate::document::{Node, Report, Span, Table, Value};
 /// The longest `owner:`, in bytes.
 const MAX_OWNER: usize = 256;
 
+pub(super) use budget::BudgetEntry;
 pub(super) use limit::LimitEntry;
 pub(super) use rule::RuleEntry;
 
@@ -34,6 +38,9 @@ pub(in crate::policy) struct File {
     pub(in crate::policy) callers: Vec<CallerEntry>,
     pub(in crate::policy) rules: Vec<RuleEntry>,
     pub(in crate::policy) limits: Vec<LimitEntry>,
+    pub(in crate::policy) budgets: Vec<BudgetEntry>,
+    /// What the team was called.
+    pub(in crate::policy) renamed_from: Vec<Spanned<String>>,
     /// Nothing in the file is enforced; its callers are callers all the same.
     pub(in crate::policy) shadow: bool,
 }
@@ -43,6 +50,8 @@ pub(in crate::policy) struct CallerEntry {
     pub(in crate::policy) name: Spanned<String>,
     pub(in crate::policy) keys: Vec<KeyEntry>,
     pub(in crate::policy) jwt: Option<JwtEntry>,
+    /// What it was called.
+    pub(in crate::policy) renamed_from: Vec<Spanned<String>>,
 }
 
 #[derive(Debug)]
@@ -97,9 +106,21 @@ pub(in crate::policy) fn read(root: &Node, stem: String, report: &mut Report) ->
                 .filter_map(|item| limit::limit(item, shadow, report))
                 .collect()
         });
-    for field in ["budgets", "renamed_from"] {
-        table.not_yet(field, report);
-    }
+    let budgets = table
+        .list("budgets", report)
+        .map_or(Vec::new(), |(items, _)| {
+            items
+                .iter()
+                .filter_map(|item| budget::budget(item, team.is_some(), shadow, report))
+                .collect()
+        });
+    let renamed_from = if team.is_some() {
+        renamed::renamed("team", &mut table, report)
+    } else {
+        let help = "guard rails are no team: a budget that moves keeps its account by `id:`";
+        table.misplaced("renamed_from", help, report);
+        Vec::new()
+    };
     table.finish(report);
     Some(File {
         stem,
@@ -108,6 +129,8 @@ pub(in crate::policy) fn read(root: &Node, stem: String, report: &mut Report) ->
         callers,
         rules,
         limits,
+        budgets,
+        renamed_from,
         shadow,
     })
 }
@@ -210,7 +233,8 @@ fn callers(node: &Node, report: &mut Report) -> Vec<CallerEntry> {
             items.iter().filter_map(|item| key(item, report)).collect()
         });
         let jwt = table.take("jwt").and_then(|node| jwt(node, report));
-        for field in ["spiffe", "unix", "renamed_from"] {
+        let renamed_from = renamed::renamed("caller", &mut table, report);
+        for field in ["spiffe", "unix"] {
             table.not_yet(field, report);
         }
         table.finish(report);
@@ -218,6 +242,7 @@ fn callers(node: &Node, report: &mut Report) -> Vec<CallerEntry> {
             name: caller,
             keys,
             jwt,
+            renamed_from,
         });
     }
     found
@@ -275,20 +300,25 @@ fn hex_digest(text: &str) -> Option<KeyDigest> {
     Some(KeyDigest::new(bytes))
 }
 
-/// A date means 00:00 UTC of that day; a timestamp is taken as it is.
-fn instant(node: &Node, report: &mut Report) -> Option<Timestamp> {
-    let text = node.as_text("expires", report)?;
-    let midnight = |date: Date| TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok();
-    // ISO 8601 has more ways to write a day; people who read policies know this one.
+/// The day that a text begins with, in the one form that people who read policies know: ISO 8601 has more.
+fn written_day(text: &str) -> Option<Date> {
     let is_day = |(at, it): (usize, u8)| match at {
         4 | 7 => it == b'-',
         _ => it.is_ascii_digit(),
     };
-    let has_day = text.len() >= 10 && text.bytes().take(10).enumerate().all(is_day);
-    let found = match text.len() {
-        _ if !has_day => None,
-        10 => text.parse().ok().and_then(midnight),
-        _ => text.parse().ok(),
+    let day = text.get(..10)?;
+    let has_form = day.bytes().enumerate().all(is_day);
+    day.parse().ok().filter(|_| has_form)
+}
+
+/// A date means 00:00 UTC of that day; a timestamp is taken as it is.
+fn instant(node: &Node, report: &mut Report) -> Option<Timestamp> {
+    let text = node.as_text("expires", report)?;
+    let midnight = |date: Date| TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok();
+    let found = match (written_day(text), text.len()) {
+        (None, _) => None,
+        (Some(day), 10) => midnight(day),
+        (Some(_), _) => text.parse().ok(),
     };
     if found.is_none() {
         report

@@ -20,10 +20,15 @@ pub(in crate::policy) struct RuleEntry {
     /// Where each field that the terms name stands, in their order: body, then query.
     pub(in crate::policy) body_spans: Vec<Span>,
     pub(in crate::policy) query_spans: Vec<Span>,
-    /// Where `secrets: reveal` and `upload:` stand.
+    /// Where `secrets: reveal`, `upload:`, `sessions:` and `uncapped:` stand.
     pub(in crate::policy) reveals: Option<Span>,
     pub(in crate::policy) upload: Option<Span>,
+    pub(in crate::policy) sessions: Option<Span>,
+    pub(in crate::policy) uncapped: Option<Span>,
 }
+
+/// Of what widens a grant.
+const ONLY_A_GRANT: &str = "only a grant can say it: an allow rule";
 
 /// What a rule of this effect is called.
 fn what(effect: Effect) -> &'static str {
@@ -76,16 +81,19 @@ pub(super) fn rule(
         Effect::Allow => {
             read.bounds(Whose::Grant, &mut table, report);
             read.secrets(&mut table, report);
-            for field in ["sessions", "uncapped"] {
-                table.not_yet(field, report);
-            }
+            read.sessions(&mut table, report);
+            read.uncapped(&mut table, report);
         }
         Effect::Bound => {
             read.bounds(Whose::Rail, &mut table, report);
             table.misplaced("secrets", "only a grant can reveal secrets", report);
+            table.misplaced("sessions", ONLY_A_GRANT, report);
+            table.misplaced("uncapped", ONLY_A_GRANT, report);
         }
         Effect::Deny => {
-            for field in ["body", "query", "unknown", "secrets", "upload"] {
+            for field in [
+                "body", "query", "unknown", "secrets", "upload", "sessions", "uncapped",
+            ] {
                 table.misplaced(field, "a deny rule refuses whole operations; bounds stand in an allow rule, or in `bounds:` of a guard rail", report);
             }
         }
@@ -108,10 +116,12 @@ pub(super) fn rule(
         query_spans: read.query_spans,
         reveals: read.reveals,
         upload: read.upload,
+        sessions: read.sessions,
+        uncapped: read.uncapped,
     })
 }
 
-/// Whether a rule or limit is shadowed. In a shadowed file none is live, so none may look as if it were.
+/// Whether a rule, limit or budget is shadowed. In a shadowed file none is live, so none may look as if it were.
 pub(super) fn shadow(table: &mut Table<'_>, in_shadow: bool, report: &mut Report) -> bool {
     let Some(node) = table.take("shadow") else {
         return false;

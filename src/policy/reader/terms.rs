@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use serde_json::Value as Json;
 
 use super::super::bounds::{
-    Above, FieldPath, FieldRule, NoRoom, Pattern, Place, Presence, Scalar, Terms, Upload,
+    Above, FieldPath, FieldRule, Pattern, Place, Presence, Scalar, Terms, Upload,
 };
 use super::rule::{flag, texts};
+use super::spending::no_room;
 use crate::document::{Node, Report, Span, Table, Value};
 
 /// The longest text in a field's rule, in bytes.
@@ -21,6 +22,8 @@ pub(super) struct Read {
     pub(super) query_spans: Vec<Span>,
     pub(super) reveals: Option<Span>,
     pub(super) upload: Option<Span>,
+    pub(super) sessions: Option<Span>,
+    pub(super) uncapped: Option<Span>,
 }
 
 /// Whose bounds are read.
@@ -229,17 +232,17 @@ fn field(
     let count = |it: Option<i64>| it.and_then(|it| u64::try_from(it).ok());
     let max_items = count(whole(&mut table, "max_items", 0, report));
     let max_length = count(whole(&mut table, "max_length", 0, report));
-    table.not_yet("no_room", report);
-    table.finish(report);
     // The cap of a session is a whole number of ACUs, and at least one: Devin takes no other.
     let is_cap = name == "max_acu_limit" && place == Place::Body;
+    let no_room = no_room(is_cap && whose == Whose::Grant, &mut table, report);
+    table.finish(report);
     if is_cap && [min, max].into_iter().flatten().any(|it| it < 1) {
         report
             .error(node.span, "a session's cap is one ACU at least")
             .help("to forbid sessions, deny sessions.create");
     }
     let min = match min {
-        None if is_cap && (max.is_some() || default.is_some()) => Some(1),
+        None if is_cap && (max.is_some() || default.is_some() || no_room.is_some()) => Some(1),
         _ => min,
     };
     let rule = FieldRule {
@@ -253,7 +256,7 @@ fn field(
         add,
         max_items,
         max_length,
-        no_room: NoRoom::default(),
+        no_room: no_room.unwrap_or_default(),
     };
     let asks_for_elements = rule.presence != Presence::Free || rule.default.is_some();
     if name.ends_with("[]") && place == Place::Body && asks_for_elements {
