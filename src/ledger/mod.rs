@@ -8,6 +8,8 @@ pub mod book;
 mod cache;
 mod commands;
 mod handle;
+#[cfg(test)]
+mod model;
 pub mod moment;
 mod motion;
 mod open;

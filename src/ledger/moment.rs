@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 /// A place in the order of what this ledger has seen happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(pub i64);
 
 /// Hands out ticks, each greater than all before it.
@@ -30,7 +30,7 @@ impl Ticks {
 }
 
 /// When something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Moment {
     /// The time of day.
     pub at: Timestamp,
