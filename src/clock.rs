@@ -1,14 +1,18 @@
-//! The time of day, as an edge: the core is handed it, tests hold it still.
+//! The time of day, and how long the process has been up, as an edge: the core is handed them, tests hold them still.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
-/// Where the time of day comes from.
+/// Where time comes from.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// The time now.
+    /// The time of day now. It can be set back and forth.
     fn now(&self) -> Timestamp;
+    /// How long the process has been up. It only goes on.
+    fn up(&self) -> Duration;
 }
 
 /// The machine's clock.
@@ -23,27 +27,42 @@ impl Clock for SystemClock {
         )]
         Timestamp::now()
     }
+
+    fn up(&self) -> Duration {
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGAN.elapsed()
+    }
 }
 
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
-pub struct FakeClock(Mutex<Timestamp>);
+pub struct FakeClock(Mutex<(Timestamp, Duration)>);
 
 impl FakeClock {
     /// Starts at this instant.
     pub fn at(now: Timestamp) -> Self {
-        Self(Mutex::new(now))
+        Self(Mutex::new((now, Duration::ZERO)))
     }
 
-    /// Moves on (or back); at the end of time it stays there.
+    /// Moves on (or back: then only the time of day is); at the end of time it stays there.
     pub fn advance(&self, by: SignedDuration) {
         let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *now = now.checked_add(by).unwrap_or(Timestamp::MAX);
+        now.0 = now.0.checked_add(by).unwrap_or(Timestamp::MAX);
+        now.1 += Duration::try_from(by).unwrap_or_default();
+    }
+
+    /// Sets the time of day, as an operator does.
+    pub fn set(&self, to: Timestamp) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = to;
     }
 }
 
 impl Clock for FakeClock {
     fn now(&self) -> Timestamp {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn up(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1
     }
 }

@@ -29,7 +29,6 @@ use crate::fake_devin::{self, FakeDevin};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::pipeline::access_log::{MemoryLog, Output, Sink};
-use crate::pipeline::attempts::MemoryRecords;
 use crate::pipeline::bounds::BODY_TIME;
 use crate::pipeline::credential::Pinned;
 use crate::pipeline::upstream::{Timeouts, Upstream};
@@ -169,6 +168,7 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
     let clock = SystemClock;
     let policies = Current::new(policy, clock.now());
     let timeouts = Timeouts::default();
+    let ledger = Ledger::temporary(std::time::Duration::from_secs(60)).await?;
     let parts = Parts {
         metrics: Metrics::new(policies.clone()),
         policies,
@@ -180,8 +180,10 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
         },
         body_time: BODY_TIME,
         upstream_total: timeouts.total,
-        ledger: Ledger::temporary(std::time::Duration::from_secs(60)).await?,
-        records: Arc::new(MemoryRecords::default()),
+        untagged: Arc::default(),
+        times: Some(crate::settle::Times::default()),
+        records: Arc::new(ledger.clone()),
+        ledger,
         tasks: TaskTracker::new(),
         log: Sink::open(output)?,
         clock: Arc::new(clock),

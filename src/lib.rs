@@ -86,6 +86,7 @@ pub mod body;
 pub mod clock;
 pub mod reload;
 pub mod ruleset;
+pub mod settle;
 pub mod token;
 // How the process is configured and watched.
 pub mod admin;
@@ -100,6 +101,7 @@ pub mod demo;
 pub mod fake_devin;
 pub mod rehearsal;
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,6 +134,7 @@ use pipeline::target::Classify;
 use pipeline::trace::TraceLayer;
 use rejection::Rejection;
 use ruleset::Current;
+use settle::Times;
 use token::ServiceToken;
 
 /// What a gateway is made of.
@@ -155,6 +158,10 @@ pub struct Parts {
     pub metrics: Metrics,
     /// What is held and spent, and whose each session is.
     pub ledger: Ledger,
+    /// Organizations whose allowed tags leave out ours: sessions there are created one at a time (L5).
+    pub untagged: Arc<HashSet<String>>,
+    /// When the reconciler does what; none where nothing is settled here.
+    pub times: Option<Times>,
     /// What is known of earlier attempts to spend.
     pub records: Arc<dyn Records>,
     /// The requests that run on without their clients.
@@ -208,9 +215,9 @@ where
         // One intent, one session: a repeat becomes the client of the attempt that is under way.
         .layer(AttemptsLayer::new(parts))
         // What can spend is held before it leaves, or it does not leave.
-        .layer(FundLayer::new(parts.ledger.clone()))
-        // What they may see of a list of organizations. Behind the limit: all pages of a list are one request.
-        .layer(FilterLayer::new(parts.upstream_total))
+        .layer(FundLayer::new(parts))
+        // What they may see of a list. Behind the limit: all pages of a list are one request.
+        .layer(FilterLayer::new(parts.upstream_total, parts.ledger.clone()))
         // Only what is permitted gets the token, and nothing below decides any more.
         .layer(StageLayer::new(Credential::new(
             parts.token.clone(),

@@ -14,10 +14,11 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
+use crate::acu::Acu;
 use crate::body::{Body, chain, full};
 use crate::policy::bounds::Place;
 use crate::policy::{Denied, Stop};
-use crate::rejection::{Rejection, Stopped, UnknownBecause};
+use crate::rejection::{NoRoom, Rejection, SessionDenied, Stopped, UnknownBecause};
 use crate::target::TargetError;
 use crate::trail::Trail;
 
@@ -91,6 +92,12 @@ struct Members<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     session: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    budget: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remaining_acus: Option<Acu>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resets_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<&'a str>,
 }
 
@@ -155,6 +162,28 @@ impl Facts<'_> {
     }
 }
 
+/// Of a budget that others share, only its name and when it resets (M24).
+fn no_room(it: &NoRoom) -> Facts<'_> {
+    let remaining = &it.no_room.remaining;
+    let (budget, least) = (&remaining.budget, it.no_room.least);
+    let said = if remaining.is_own {
+        let left = remaining.acus;
+        format!("The budget `{budget}` has {left} ACUs left, and {least} have to be set aside")
+    } else {
+        format!("The budget `{budget}` has no room for {least} ACUs")
+    };
+    Facts {
+        members: Members {
+            budget: Some(budget),
+            remaining_acus: remaining.is_own.then_some(remaining.acus),
+            resets_at: Some(remaining.resets_at.to_string()),
+            owner: it.owner.as_deref(),
+            ..Members::default()
+        },
+        ..Facts::of(Code::BudgetExhausted).says(said)
+    }
+}
+
 impl Rejection {
     /// The one place that says what a rejection means.
     fn facts(&self) -> Facts<'_> {
@@ -203,6 +232,7 @@ impl Rejection {
                 }
             }
             Self::Stopped(it) => stopped(it),
+            Self::SessionDenied(it) => session_denied(it),
             Self::BodyUnsupported(said) => Facts::of(Code::BodyUnsupported).says((*said).to_owned()),
             Self::BodyTooLarge { said } => Facts::of(Code::BodyTooLarge).says(sentence(said)),
             Self::RequestTimeout => Facts {
@@ -259,6 +289,16 @@ impl Rejection {
                 heals: true,
                 retry_after: Some(ASK_AGAIN),
                 ..Facts::of(Code::StoreUnavailable)
+            },
+            Self::NoRoom(it) => no_room(it),
+            Self::SpendUncapped(it) => Facts {
+                members: Members {
+                    rule: Some(&it.rule),
+                    owner: it.owner.as_deref(),
+                    ..Members::default()
+                },
+                ..Facts::of(Code::SpendUncapped)
+                    .says(format!("`{}` would spend without a cap", it.operation.row().id))
             },
             Self::Shared(inner) => inner.facts(),
             Self::UpstreamCredentialRejected => Facts {
@@ -396,6 +436,35 @@ fn stopped(
             ..Members::default()
         },
         ..Facts::of(stop.code()).says(said)
+    }
+}
+
+/// That a session is not the caller's. Of one that is not there, the same is said.
+fn session_denied(
+    SessionDenied {
+        operation,
+        named,
+        rule,
+        owner,
+    }: &SessionDenied,
+) -> Facts<'_> {
+    let id = operation.row().id;
+    let what = match named {
+        None => "The session".to_owned(),
+        Some((Place::Query, key)) => format!("What the key `{key}` of the query names"),
+        Some((Place::Body, field)) => format!("What the field `{field}` of the body names"),
+    };
+    Facts {
+        members: Members {
+            operation: Some(id),
+            rule: Some(rule),
+            field: named.map(|(_, field)| field),
+            owner: owner.as_deref(),
+            ..Members::default()
+        },
+        ..Facts::of(Code::SessionDenied).says(format!(
+            "{what} is no session that the rule `{rule}` lets you touch with `{id}`"
+        ))
     }
 }
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use crate::body::BoxError;
 use crate::catalogue::{OperationIx, Verb};
-use crate::ledger::StoreError;
+use crate::ledger::{NoRoomIn, StoreError};
+use crate::policy::bounds::Place;
 use crate::policy::{CallerIx, Policy, Stop};
 use crate::target::TargetError;
 
@@ -55,6 +56,8 @@ pub enum Rejection {
     },
     /// The policy says no.
     Stopped(Box<Stopped>),
+    /// A session that the request names is not one that the caller may touch, or there is none.
+    SessionDenied(Box<SessionDenied>),
     /// A body that has to be judged is of another kind than JSON.
     BodyUnsupported(&'static str),
     /// A body that has to be judged, or an upload, is too large.
@@ -107,12 +110,36 @@ pub enum Rejection {
     Overloaded(&'static str),
     /// The ledger's store cannot be used.
     Store(StoreError),
+    /// A budget has no room for it.
+    NoRoom(Box<NoRoom>),
+    /// It can spend without a cap, and its grant does not say what it is charged as.
+    SpendUncapped(Box<SpendUncapped>),
     /// What the request that this one has joined was told.
     Shared(Arc<Rejection>),
     /// Devin refused the shared token.
     UpstreamCredentialRejected,
     /// A bug of ours.
     Internal,
+}
+
+/// A budget without room for a request.
+#[derive(Debug)]
+pub struct NoRoom {
+    /// Which, and how it stands.
+    pub no_room: NoRoomIn,
+    /// Whom to ask about it.
+    pub owner: Option<String>,
+}
+
+/// A spend without a cap that no grant allows.
+#[derive(Debug)]
+pub struct SpendUncapped {
+    /// The operation.
+    pub operation: OperationIx,
+    /// The grant that lets it through so far.
+    pub rule: Arc<str>,
+    /// Whom to ask about it.
+    pub owner: Option<String>,
 }
 
 /// What the policy has against a request.
@@ -126,6 +153,19 @@ pub struct Stopped {
     pub stop: Stop,
     /// Whom to ask where no rule decided.
     pub owner: Option<String>,
+}
+
+/// Where a session was named that the caller may not touch. Whether there is one is not said: it is not known.
+#[derive(Debug)]
+pub struct SessionDenied {
+    /// The operation.
+    pub operation: OperationIx,
+    /// The key of the query or the field of the body that named it; none where it was the path.
+    pub named: Option<(Place, &'static str)>,
+    /// The grant, whose reach it is beyond.
+    pub rule: Arc<str>,
+    /// Whom to ask about it.
+    pub owner: Option<Arc<str>>,
 }
 
 impl Rejection {
@@ -150,6 +190,7 @@ impl Rejection {
             | Self::OperationUnknown(_)
             | Self::MethodUnknown { .. }
             | Self::Stopped(_)
+            | Self::SessionDenied(_)
             | Self::BodyUnsupported(_)
             | Self::BodyTooLarge { .. }
             | Self::RequestTimeout
@@ -160,6 +201,8 @@ impl Rejection {
             | Self::AnswerWithheld { .. }
             | Self::Overloaded(_)
             | Self::Store(_)
+            | Self::NoRoom(_)
+            | Self::SpendUncapped(_)
             | Self::UpstreamCredentialRejected => false,
         }
     }

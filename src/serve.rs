@@ -32,10 +32,12 @@ use tower::Service;
 use crate::admin::{self, Health};
 use crate::body::{Body, BoxError};
 use crate::exchange::Exchange;
+use crate::ledger::Ledger;
 use crate::pipeline::access_log::{Sink, connection_line};
 use crate::pipeline::credential::Outbound;
 use crate::pipeline::edge;
 use crate::rejection::Rejection;
+use crate::settle::Reconciler;
 use crate::{Parts, gateway};
 
 /// How long requests in flight may take after the process was told to stop.
@@ -103,6 +105,8 @@ pub struct Running {
     admin_task: JoinHandle<()>,
     /// Requests that run on without their clients.
     attempts: TaskTracker,
+    settling: Option<JoinHandle<()>>,
+    ledger: Ledger,
     log: Sink,
 }
 
@@ -126,6 +130,11 @@ impl Running {
                 "requests that spend had no answer at the end of the drain, and are given up"
             );
         }
+        if let Some(settling) = self.settling {
+            let _ = settling.await;
+        }
+        // What was told to the ledger until now is on the disk.
+        self.ledger.close().await;
         // Until here a probe is told that the process stops, and not that it is gone.
         self.stop_admin.cancel();
         let _ = self.admin_task.await;
@@ -146,6 +155,7 @@ where
     U: Service<Exchange<Outbound>, Response = Response<Body>, Error = Rejection>
         + Clone
         + Send
+        + Sync
         + 'static,
     U::Future: Send,
 {
@@ -154,6 +164,10 @@ where
     let admin_address = bound.admin.local_addr()?;
     let mut callers = Vec::new();
     let mut tasks = Vec::new();
+    let settling = parts.times.map(|times| {
+        let reconciler = Reconciler::new(parts, upstream.clone(), times);
+        tokio::spawn(reconciler.follow(stop.clone()))
+    });
     let gateway = gateway(parts, upstream);
     for listener in bound.callers {
         callers.push(listener.local_addr()?);
@@ -188,6 +202,8 @@ where
         tasks,
         admin_task,
         attempts: parts.tasks.clone(),
+        settling,
+        ledger: parts.ledger.clone(),
         log: parts.log.clone(),
     })
 }

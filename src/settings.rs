@@ -5,6 +5,7 @@
 //! secret is a source (`env:`, `file:`), never the secret.
 
 mod issuers;
+mod ledger;
 mod reader;
 
 use std::net::SocketAddr;
@@ -18,6 +19,8 @@ use crate::pipeline::authenticate::Issuer;
 use crate::pipeline::credential::Pinned;
 use crate::pipeline::upstream::Timeouts;
 use crate::token::{ServiceToken, TokenError};
+
+pub use ledger::{LedgerSettings, TagKeyError, TagKeySource};
 
 /// The prefix of environment variables that override settings: `TOLLGATE__UPSTREAM__BASE_URL`.
 ///
@@ -48,6 +51,8 @@ pub struct Settings {
     pub policies: Policies,
     /// Where the access log goes.
     pub access_log: Output,
+    /// Where the ledger is, and how what is held is settled.
+    pub ledger: LedgerSettings,
 }
 
 /// Where the policies are, and how large each of their files may be.

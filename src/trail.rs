@@ -121,6 +121,8 @@ pub struct Trail {
     pub shadow: OnceLock<crate::policy::Shadowed>,
     /// The limit that was looked at.
     pub limit: OnceLock<Arc<str>>,
+    /// What was held for it.
+    pub held: OnceLock<crate::ledger::Held>,
     /// The code of the refusal or failure.
     pub code: OnceLock<Code>,
     /// The operator's half of a failure: never shown to the caller.
@@ -193,6 +195,7 @@ impl Trail {
             facts: OnceLock::new(),
             shadow: OnceLock::new(),
             limit: OnceLock::new(),
+            held: OnceLock::new(),
             code: OnceLock::new(),
             cause: OnceLock::new(),
             upstream_answered: AtomicBool::new(false),

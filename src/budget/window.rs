@@ -101,7 +101,7 @@ impl Every {
     pub fn window(&self, at: Timestamp) -> Window {
         let mut first = self.first(self.zone().0.to_datetime(at).date());
         let mut window = self.starting(first);
-        // Clocks that are set over midnight show yesterday's date again, or skip the beginning of today.
+        // Where clocks are set over midnight, they show yesterday again or skip a part of today.
         for _ in 0..MAX_STEPS {
             let step = if at >= window.end {
                 self.step()

@@ -19,6 +19,17 @@ pub enum Shown {
     Nothing,
 }
 
+/// What a field's value is to the gateway itself, whatever the policy says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Nothing.
+    Plain,
+    /// It names a session, or several: these have to be ones that the caller may touch.
+    Session,
+    /// Tags of a session: some of them are the gateway's own.
+    Tags,
+}
+
 /// A body field or a query key that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
@@ -28,6 +39,8 @@ pub struct Field {
     pub path: &'static str,
     /// What may be shown of it.
     pub shown: Shown,
+    /// What it is to the gateway.
+    pub meaning: Meaning,
 }
 
 impl Field {
@@ -42,6 +55,7 @@ pub(super) const fn value(path: &'static str) -> Field {
     Field {
         path,
         shown: Shown::Value,
+        meaning: Meaning::Plain,
     }
 }
 
@@ -50,6 +64,7 @@ pub(super) const fn text(path: &'static str) -> Field {
     Field {
         path,
         shown: Shown::Digest,
+        meaning: Meaning::Plain,
     }
 }
 
@@ -58,6 +73,23 @@ pub(super) const fn secret(path: &'static str) -> Field {
     Field {
         path,
         shown: Shown::Nothing,
+        meaning: Meaning::Plain,
+    }
+}
+
+/// A field that names sessions.
+pub(super) const fn session(path: &'static str) -> Field {
+    Field {
+        meaning: Meaning::Session,
+        ..value(path)
+    }
+}
+
+/// A field with a session's tags.
+pub(super) const fn tags(path: &'static str) -> Field {
+    Field {
+        meaning: Meaning::Tags,
+        ..value(path)
     }
 }
 
@@ -85,7 +117,7 @@ pub(super) const INCLUDE_INACTIVE: Set = &[value("include_inactive")];
 pub(super) const FILTER_NAME: Set = &[value("filter_name")];
 
 // Queries: sessions.
-pub(super) const PARENT_SESSION: Set = &[value("devin_id")];
+pub(super) const PARENT_SESSION: Set = &[session("devin_id")];
 pub(super) const ARCHIVE: Set = &[value("archive")];
 pub(super) const SESSION_FILTERS: Set = &[
     value("created_after"),
@@ -100,7 +132,7 @@ pub(super) const SESSION_FILTERS: Set = &[
     value("playbook_id"),
     value("schedule_id"),
     value("automation_ids[]"),
-    value("parent_session_id"),
+    session("parent_session_id"),
     value("repo_names[]"),
     value("category"),
     value("is_archived"),
@@ -155,7 +187,7 @@ pub(super) const BY_WHOM: Set = &[
 pub(super) const CREATE_SESSION: Set = &[
     text("prompt"),
     text("title"),
-    value("tags"),
+    tags("tags"),
     value("max_acu_limit"),
     value("devin_mode"),
     value("playbook_id"),
@@ -169,7 +201,7 @@ pub(super) const CREATE_SESSION: Set = &[
     value("repos"),
     // A signed link works without a token: it is not shown.
     text("attachment_urls"),
-    value("session_links"),
+    session("session_links"),
     value("create_as_user_id"),
     value("bypass_approval"),
     value("platform"),
@@ -185,7 +217,9 @@ pub(super) const MESSAGE: Set = &[
     value("message_as_user_id"),
     text("attachment_urls"),
 ];
-pub(super) const TAGS: Set = &[value("tags")];
+pub(super) const TAGS: Set = &[tags("tags")];
+/// The tags that an organization allows.
+pub(super) const ORG_TAGS: Set = &[value("tags")];
 
 // Bodies: notes, playbooks, secrets.
 pub(super) const NOTE: Set = &[
@@ -222,12 +256,12 @@ pub(super) const SCHEDULE: Set = &[
     value("agent"),
     value("notify_on"),
     value("playbook_id"),
-    value("tags"),
+    tags("tags"),
     value("platform"),
     value("bypass_approval"),
     value("slack_channel_id"),
     value("slack_team_id"),
-    value("target_devin_id"),
+    session("target_devin_id"),
 ];
 pub(super) const UPDATE_SCHEDULE: Set = &[value("enabled"), value("run_as_user_id")];
 pub(super) const AUTOMATION: Set = &[
@@ -242,7 +276,7 @@ pub(super) const AUTOMATION: Set = &[
     value("actions[].session.platform"),
     value("actions[].session.playbook_id"),
     value("actions[].session.repos"),
-    value("actions[].session.tags"),
+    tags("actions[].session.tags"),
     value("concurrency.max_concurrent_runs"),
     value("concurrency.max_queue_depth"),
     value("limits.max_acu_limit"),

@@ -6,15 +6,19 @@
 //! have made of it. A new operation is a new line in `operations.rs`; what may
 //! stand in its body and query is named in `fields.rs`.
 
+mod charge;
 mod fields;
 mod operations;
 mod router;
+mod sessions;
 mod slashed;
 
 use std::fmt;
 
-pub use fields::{Field, Shown};
+pub use charge::Charge;
+pub use fields::{Field, Meaning, Shown};
 pub use router::{Catalogue, Found, Missed, Parameters};
+pub use sessions::SESSION_PARAMETERS;
 
 /// The methods that operations use. Nothing else is ever forwarded: a HEAD or an OPTIONS is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,6 +239,8 @@ pub struct Operation {
     pub reveals_once: bool,
     /// Whether its answer is a list of organizations, of which a caller sees its own.
     pub filtered: bool,
+    /// Whether its answer is a list of sessions.
+    pub lists_sessions: bool,
     /// Whether it can shut Tollgate itself out of Devin: by its address, its service user or its key.
     pub locks_out: bool,
 }
@@ -263,6 +269,7 @@ const fn row(
         guards: &[],
         reveals_once: false,
         filtered: false,
+        lists_sessions: false,
         locks_out: false,
     }
 }
@@ -316,6 +323,10 @@ impl Operation {
         self.filtered = true;
         self
     }
+    const fn lists_sessions(mut self) -> Self {
+        self.lists_sessions = true;
+        self
+    }
     const fn locks_out(mut self) -> Self {
         self.locks_out = true;
         self
@@ -347,18 +358,6 @@ impl Operation {
         self.takes == Some(Takes::Json) && self.guards.iter().any(|guard| guard.is_in_body())
     }
 
-    /// Whether a request for it can be about sessions that there are already: one in its path, those of a list, a
-    /// parent, or one that its body names.
-    pub fn touches_sessions(&self) -> bool {
-        self.path.contains("{devin_id}")
-            || ["session_ids", "devin_id"]
-                .iter()
-                .any(|key| self.query_field(key).is_some())
-            || ["session_links", "target_devin_id"]
-                .iter()
-                .any(|field| self.body_field(field).is_some())
-    }
-
     /// Whether Devin can be told at which cost to stop: a session's creation is, and nothing else that spends.
     pub fn takes_cap(&self) -> bool {
         self.body_field("max_acu_limit").is_some()
@@ -366,7 +365,7 @@ impl Operation {
 
     /// Whether what it spends never has a cap: it is neither told one, nor about a session that has one.
     pub fn spends_uncapped(&self) -> bool {
-        let is_capped = self.takes_cap() || self.path.contains("{devin_id}");
+        let is_capped = self.takes_cap() || self.names_session();
         self.spends.is_some() && !is_capped
     }
 

@@ -21,9 +21,9 @@ use super::fields::{
     DEFAULT_TAG, EARLY_SERVICE_USER, EMAIL, EVENT_DETAILS, EVENT_FILTERS, EVENT_SEARCH,
     FILTER_NAME, FINDING_FILTERS, GIT_PERMISSION, GIT_PERMISSIONS, GROUPS, IDP_GROUPS,
     INCLUDE_INACTIVE, INDEX, INDEX_MANY, INVITE, IP_RANGES, MESSAGE, NOTE, NOTE_FILTERS, ORG_ID,
-    ORG_IDS, ORGANIZATION, PARENT_SESSION, PLAYBOOK, PR_REVIEW, PR_REVIEW_COMMIT, PROVISION,
-    REPOSITORY_FILTERS, ROLE, ROTATE, SCAN_FILTERS, SCHEDULE, SECRET, SESSION_FILTERS, START_SCAN,
-    STATUS, TAGS, TIME, UNINDEX_MANY, UPDATE_SCHEDULE, VIOLATION_FILTERS,
+    ORG_IDS, ORG_TAGS, ORGANIZATION, PARENT_SESSION, PLAYBOOK, PR_REVIEW, PR_REVIEW_COMMIT,
+    PROVISION, REPOSITORY_FILTERS, ROLE, ROTATE, SCAN_FILTERS, SCHEDULE, SECRET, SESSION_FILTERS,
+    START_SCAN, STATUS, TAGS, TIME, UNINDEX_MANY, UPDATE_SCHEDULE, VIOLATION_FILTERS,
 };
 use super::{BETA, BOTH, OPBETA, Operation, V3, guard_body, guard_body_or, guard_query, row};
 
@@ -35,7 +35,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     // enterprise.self
     row("enterprise.self.get", Get, "/enterprise/self", BOTH, Enterprise, Nowhere),
     // sessions
-    row("sessions.list", Get, "/organizations/{org_id}/sessions", BOTH, Organization, AtPath).pages(Cursor).query(&[SESSION_FILTERS]),
+    row("sessions.list", Get, "/organizations/{org_id}/sessions", BOTH, Organization, AtPath).pages(Cursor).query(&[SESSION_FILTERS]).lists_sessions(),
     row("sessions.create", Post, "/organizations/{org_id}/sessions", BOTH, Organization, AtPath).mutates().spends(Immediate).takes(Json).body(&[CREATE_SESSION]).query(&[PARENT_SESSION]).guards(&[guard_body("create_as_user_id"), guard_body("bypass_approval"), guard_body("session_links"), guard_body("devin_mode"), guard_body("advanced_mode"), guard_body("is_advanced"), guard_body_or("secret_ids", EmptyList), guard_query("devin_id")]),
     row("sessions.get", Get, "/organizations/{org_id}/sessions/{devin_id}", BOTH, Organization, AtPath),
     row("sessions.terminate", Delete, "/organizations/{org_id}/sessions/{devin_id}", BOTH, Organization, AtPath).mutates().query(&[ARCHIVE]),
@@ -47,14 +47,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
     row("sessions.tags.get", Get, "/organizations/{org_id}/sessions/{devin_id}/tags", BOTH, Organization, AtPath),
     row("sessions.tags.append", Post, "/organizations/{org_id}/sessions/{devin_id}/tags", BOTH, Organization, AtPath).mutates().takes(Json).body(&[TAGS]),
     row("sessions.tags.replace", Put, "/organizations/{org_id}/sessions/{devin_id}/tags", BOTH, Organization, AtPath).mutates().takes(Json).body(&[TAGS]),
-    row("sessions.insights.list", Get, "/organizations/{org_id}/sessions/insights", BOTH, Organization, AtPath).pages(Cursor).query(&[SESSION_FILTERS]),
+    row("sessions.insights.list", Get, "/organizations/{org_id}/sessions/insights", BOTH, Organization, AtPath).pages(Cursor).query(&[SESSION_FILTERS]).lists_sessions(),
     row("sessions.insights.get", Get, "/organizations/{org_id}/sessions/{devin_id}/insights", BOTH, Organization, AtPath),
     row("sessions.insights.generate", Post, "/organizations/{org_id}/sessions/{devin_id}/insights/generate", V3, Organization, AtPath).mutates(),
     row("sessions.events.list", Get, "/organizations/{org_id}/sessions/{devin_id}/events", V3, Organization, AtPath).pages(Cursor).query(&[EVENT_FILTERS]),
     row("sessions.events.details", Get, "/organizations/{org_id}/sessions/{devin_id}/events/details", V3, Organization, AtPath).query(&[EVENT_DETAILS]),
     row("sessions.events.search", Get, "/organizations/{org_id}/sessions/{devin_id}/events/search", V3, Organization, AtPath).pages(Cursor).query(&[EVENT_FILTERS, EVENT_SEARCH]),
     // enterprise.sessions
-    row("enterprise.sessions.list", Get, "/enterprise/sessions", BOTH, Enterprise, AtQuery).pages(Cursor).query(&[SESSION_FILTERS, ORG_IDS]).guards(&[guard_query("org_ids")]),
+    row("enterprise.sessions.list", Get, "/enterprise/sessions", BOTH, Enterprise, AtQuery).pages(Cursor).query(&[SESSION_FILTERS, ORG_IDS]).guards(&[guard_query("org_ids")]).lists_sessions(),
     row("enterprise.sessions.get", Get, "/enterprise/sessions/{devin_id}", BOTH, Enterprise, AtQuery).query(&[ORG_ID]).guards(&[guard_query("org_id")]),
     row("enterprise.sessions.attachments.list", Get, "/enterprise/sessions/{devin_id}/attachments", BOTH, Enterprise, AtQuery).query(&[ORG_ID]).guards(&[guard_query("org_id")]),
     row("enterprise.sessions.messages.list", Get, "/enterprise/sessions/{devin_id}/messages", BOTH, Enterprise, AtQuery).pages(Cursor).query(&[ORG_ID]).guards(&[guard_query("org_id")]),
@@ -62,7 +62,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     row("enterprise.sessions.tags.get", Get, "/enterprise/sessions/{devin_id}/tags", BOTH, Enterprise, AtQuery).query(&[ORG_ID]).guards(&[guard_query("org_id")]),
     row("enterprise.sessions.tags.append", Post, "/enterprise/sessions/{devin_id}/tags", BOTH, Enterprise, AtQuery).mutates().takes(Json).body(&[TAGS]).query(&[ORG_ID]).guards(&[guard_query("org_id")]),
     row("enterprise.sessions.tags.replace", Put, "/enterprise/sessions/{devin_id}/tags", BOTH, Enterprise, AtQuery).mutates().takes(Json).body(&[TAGS]).query(&[ORG_ID]).guards(&[guard_query("org_id")]),
-    row("enterprise.sessions.insights.list", Get, "/enterprise/sessions/insights", BOTH, Enterprise, AtQuery).pages(Cursor).query(&[SESSION_FILTERS, ORG_IDS]).guards(&[guard_query("org_ids")]),
+    row("enterprise.sessions.insights.list", Get, "/enterprise/sessions/insights", BOTH, Enterprise, AtQuery).pages(Cursor).query(&[SESSION_FILTERS, ORG_IDS]).guards(&[guard_query("org_ids")]).lists_sessions(),
     row("enterprise.sessions.insights.get", Get, "/enterprise/sessions/{devin_id}/insights", BOTH, Enterprise, AtQuery).query(&[ORG_ID]).guards(&[guard_query("org_id")]),
     row("enterprise.sessions.insights.generate", Post, "/enterprise/sessions/{devin_id}/insights/generate", V3, Enterprise, AtQuery).mutates().query(&[ORG_ID]).guards(&[guard_query("org_id")]),
     // attachments
@@ -250,8 +250,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     row("git.permissions.delete", Delete, "/enterprise/organizations/{org_id}/git-providers/permissions/{git_permission_id}", BOTH, Enterprise, AtPath).mutates(),
     // org_tags
     row("org_tags.get", Get, "/enterprise/organizations/{org_id}/tags", BOTH, Enterprise, AtPath),
-    row("org_tags.append", Post, "/enterprise/organizations/{org_id}/tags", BOTH, Enterprise, AtPath).mutates().takes(Json).body(&[TAGS]),
-    row("org_tags.replace", Put, "/enterprise/organizations/{org_id}/tags", BOTH, Enterprise, AtPath).mutates().takes(Json).body(&[TAGS]),
+    row("org_tags.append", Post, "/enterprise/organizations/{org_id}/tags", BOTH, Enterprise, AtPath).mutates().takes(Json).body(&[ORG_TAGS]),
+    row("org_tags.replace", Put, "/enterprise/organizations/{org_id}/tags", BOTH, Enterprise, AtPath).mutates().takes(Json).body(&[ORG_TAGS]),
     row("org_tags.clear", Delete, "/enterprise/organizations/{org_id}/tags", BOTH, Enterprise, AtPath).mutates(),
     row("org_tags.remove", Delete, "/enterprise/organizations/{org_id}/tags/{tag}", BOTH, Enterprise, AtPath).mutates(),
     row("org_tags.default.get", Get, "/enterprise/organizations/{org_id}/tags/default", BOTH, Enterprise, AtPath),

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::slashed::Slashed;
-use super::{Operation, OperationIx, OrgAt, Verb, Version};
+use super::{Operation, OperationIx, OrgAt, SESSION_PARAMETERS, Verb, Version};
 use crate::target::{Segment, Target};
 
 /// The longest id in a path, in bytes.
@@ -65,6 +65,13 @@ impl Found {
     /// The organization that the path names.
     pub fn organization(&self) -> Option<&str> {
         self.parameter("org_id")
+    }
+
+    /// The session that the path names.
+    pub fn session(&self) -> Option<&str> {
+        SESSION_PARAMETERS
+            .iter()
+            .find_map(|name| self.parameter(name))
     }
 }
 

@@ -9,10 +9,9 @@ use super::{Config, Failure, Format, print};
 use crate::Parts;
 use crate::clock::{Clock, SystemClock};
 use crate::document::Report;
-use crate::ledger::Ledger;
+use crate::ledger::{Aliases, Ledger};
 use crate::metrics::Metrics;
 use crate::pipeline::access_log::Sink;
-use crate::pipeline::attempts::MemoryRecords;
 use crate::pipeline::bounds::BODY_TIME;
 use crate::pipeline::upstream::Upstream;
 use crate::policy::{Policy, PolicyFiles, compile};
@@ -67,6 +66,8 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
     );
     tokio::spawn(reload.follow(hangups()?));
     let hash = policies.loaded().hash;
+    let ledger = Ledger::open(settings.ledger.options()?).await?;
+    ledger.rename(Aliases::of(policies.load().policy())).await?;
     let parts = Parts {
         metrics,
         policies,
@@ -75,8 +76,10 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         pinned: settings.pinned,
         body_time: BODY_TIME,
         upstream_total: settings.timeouts.total,
-        ledger: Ledger::temporary(std::time::Duration::from_secs(60)).await?,
-        records: Arc::new(MemoryRecords::default()),
+        untagged: settings.ledger.restricted_tags,
+        times: Some(settings.ledger.times),
+        records: Arc::new(ledger.clone()),
+        ledger,
         tasks: TaskTracker::new(),
         log,
         clock,

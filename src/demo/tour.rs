@@ -53,6 +53,8 @@ pub(super) async fn run(demo: Demo, log: MemoryLog, format: Format) -> Result<()
     let lines: Vec<(&str, Value)> = text
         .lines()
         .filter_map(|line| Some((line, serde_json::from_str(line).ok()?)))
+        // What the gateway asked by itself is no step.
+        .filter(|(_, line): &(&str, Value)| line["kind"] == "request")
         .collect();
     let mut fine = lines.len() == steps.len();
     let mut shown = Vec::new();

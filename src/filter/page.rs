@@ -84,7 +84,7 @@ pub fn filter(page: &[u8], shows: impl Fn(&str) -> bool) -> Result<Filtered, Unf
 }
 
 /// Where the next page begins, if the page says that there is one.
-fn next(members: &[(Cow<'_, str>, Node<'_>)]) -> Result<Option<String>, Unfilterable> {
+pub(super) fn next(members: &[(Cow<'_, str>, Node<'_>)]) -> Result<Option<String>, Unfilterable> {
     let member = |name| {
         let mut found = members.iter().filter(|(other, _)| other == name);
         found.next().map(|(_, value)| *value)
@@ -149,7 +149,7 @@ fn is_visible(element: Node<'_>, shows: &impl Fn(&str) -> bool) -> bool {
 }
 
 /// What is wrong with a text, without the key that may stand in it.
-fn told(invalid: &Invalid) -> String {
+pub(super) fn told(invalid: &Invalid) -> String {
     match invalid {
         Invalid::Duplicate { line, column, .. } => {
             format!("a key stands twice in one object, at line {line} column {column}")

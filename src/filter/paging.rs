@@ -9,7 +9,7 @@ use crate::target::decode_form;
 /// The most elements of a page that Devin gives.
 pub const LARGEST: usize = 200;
 /// How many it gives who does not say.
-const USUAL: usize = 100;
+pub(super) const USUAL: usize = 100;
 
 /// How a list is read on, page by page.
 #[derive(Clone, Debug)]
@@ -64,17 +64,17 @@ impl Paging {
     }
 }
 
-fn pairs(query: &str) -> impl Iterator<Item = &str> {
+pub(super) fn pairs(query: &str) -> impl Iterator<Item = &str> {
     query.split('&').filter(|pair| !pair.is_empty())
 }
 
-fn key(pair: &str) -> Option<String> {
+pub(super) fn key(pair: &str) -> Option<String> {
     let (key, _) = pair.split_once('=').unwrap_or((pair, ""));
     Some(decode_form(key)?.into_owned())
 }
 
 /// All values of a key. One that is not UTF-8 counts as empty text, which is neither a size nor a cursor.
-fn values(query: &str, wanted: &str) -> Vec<String> {
+pub(super) fn values(query: &str, wanted: &str) -> Vec<String> {
     pairs(query)
         .filter(|pair| key(pair).is_some_and(|key| key == wanted))
         .map(|pair| {

@@ -59,6 +59,7 @@ mod tests {
             caller: "c".into(),
         };
         let origin = Arc::new(Origin {
+            position: crate::ledger::Position(1),
             payer,
             hold: None,
             cap: None,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use super::book::Reading;
 use super::cache::Cache;
@@ -15,7 +15,7 @@ use super::reads::{Readers, Resolutions};
 use super::session::SessionId;
 use super::store::{self, Aliases};
 use super::tag::{Tag, TagKey};
-use super::writer::Writer;
+use super::writer::{PATIENCE, Writer};
 use super::{HoldId, Resolution, StoreError};
 use crate::budget::{Account, Budget, Payer};
 
@@ -34,6 +34,8 @@ pub(super) struct Inner {
     pub(super) quiet: Duration,
     /// Why nothing may be spent, if so.
     pub(super) stopped: ArcSwapOption<String>,
+    /// Whether holds are taken yet.
+    pub(super) admits: watch::Sender<bool>,
     pub(super) resolutions: Mutex<Resolutions>,
     pub(super) resolved: broadcast::Sender<HoldId>,
     pub(super) path: PathBuf,
@@ -117,6 +119,24 @@ impl Ledger {
         self.0.writer.write(write).await
     }
 
+    /// What the last process did not see has been looked for (L13): from now on holds are taken.
+    pub fn admit(&self) {
+        self.0.admits.send_replace(true);
+    }
+
+    /// Waits a little until holds are taken.
+    async fn admitted(&self) -> Result<(), StoreError> {
+        let mut admits = self.0.admits.subscribe();
+        let waiting = tokio::time::timeout(PATIENCE, admits.wait_for(|it| *it));
+        match waiting.await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(StoreError(
+                "Devin has not been asked yet what was spent while this process was not there"
+                    .into(),
+            )),
+        }
+    }
+
     /// Takes a hold, durably, in every budget that applies; or in none.
     ///
     /// # Errors
@@ -125,6 +145,7 @@ impl Ledger {
         if let Some(why) = self.stopped() {
             return Err(NotHeld::Store(StoreError(why.as_str().into())));
         }
+        self.admitted().await?;
         self.0.writer.write(move |work| work.hold(&asked)).await?
     }
 

@@ -4,6 +4,7 @@
 //! can spend leaves; the reconciler settles it by what Devin says. Ownership and
 //! self-service read here too, so that there is one number (L10).
 
+mod answers;
 pub mod book;
 mod cache;
 mod commands;

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::clock::Clock;
+
 /// A place in the order of what this ledger has seen happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(pub i64);
@@ -36,4 +38,14 @@ pub struct Moment {
     pub at: Timestamp,
     /// The time since this process began.
     pub up: Duration,
+}
+
+impl Moment {
+    /// Now.
+    pub fn now(clock: &dyn Clock) -> Self {
+        Self {
+            at: clock.now(),
+            up: clock.up(),
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use super::StoreError;
 use super::cache::Cache;
@@ -88,7 +88,10 @@ impl Ledger {
             quiet,
             hand_over: HAND_OVER,
         };
-        Self::open_in(options, Some(folder)).await
+        let ledger = Self::open_in(options, Some(folder)).await?;
+        // It is new: there is nothing that it could have forgotten.
+        ledger.admit();
+        Ok(ledger)
     }
 
     async fn open_in(
@@ -131,6 +134,7 @@ impl Ledger {
             tag_key: options.tag_key,
             quiet: options.quiet,
             stopped: ArcSwapOption::from_pointee(damage.or(stopped)),
+            admits: watch::Sender::new(false),
             resolutions: Mutex::default(),
             resolved: broadcast::channel(64).0,
             path: path.clone(),

@@ -76,6 +76,29 @@ impl Ledger {
         self.reading(commands::unsure).await
     }
 
+    /// Whether a hold was ever taken.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn has_hold(&self, hold: HoldId) -> Result<bool, StoreError> {
+        self.reading(move |connection| commands::has_hold(connection, hold))
+            .await
+    }
+
+    /// How many wakes of a session by a message of this text were carried out, from this instant on.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn carried_out(
+        &self,
+        session: SessionId,
+        text: [u8; 32],
+        since: jiff::Timestamp,
+    ) -> Result<usize, StoreError> {
+        self.reading(move |connection| commands::carried_out(connection, &session, &text, since))
+            .await
+    }
+
     /// Sessions that hold something, with their organizations.
     ///
     /// # Errors
@@ -125,6 +148,7 @@ impl Ledger {
             _ => None,
         };
         Known {
+            position: origin.position,
             payer: self.0.aliases.load().today(&origin.payer),
             cap: origin.cap,
             tag: tag.map(|it| {
@@ -194,7 +218,7 @@ impl Ledger {
         let _ = self.0.resolved.send(hold);
     }
 
-    async fn reading<T: Send + 'static>(
+    pub(super) async fn reading<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {

@@ -36,6 +36,7 @@ impl fmt::Display for SessionId {
 /// What stands in the ledger about where a session comes from. It never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
+    pub(super) position: Position,
     /// Under the names of then.
     pub(super) payer: Payer,
     pub(super) hold: Option<HoldId>,
@@ -45,6 +46,8 @@ pub(super) struct Origin {
 /// What does not change about a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
+    /// Where it stands among all sessions.
+    pub position: Position,
     /// Who created it, and pays for it; of a child, who created its parent. Under the names of today.
     pub payer: Payer,
     /// What Devin was told as its cap; none of a session without one (a child).

@@ -44,6 +44,14 @@ impl Granted {
     pub fn operation(&self) -> OperationIx {
         self.identified.operation()
     }
+    /// The organization that the path names.
+    pub fn organization(&self) -> Option<&str> {
+        self.identified.organization()
+    }
+    /// The session that the path names.
+    pub fn session(&self) -> Option<&str> {
+        self.identified.session()
+    }
     /// The target that was judged.
     pub fn target(&self) -> &Target {
         self.identified.target()

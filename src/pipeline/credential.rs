@@ -58,6 +58,16 @@ pub struct Outbound {
 }
 
 impl Outbound {
+    /// Of a request of the gateway's own, made with the shared token by [`crate::settle`]. `None` of what is no read:
+    /// everything else has to come through the stack.
+    pub(crate) fn own(operation: &str) -> Option<Self> {
+        let mut served = OperationIx::served();
+        let operation = served.find(|ix| ix.row().id == operation)?;
+        let row = operation.row();
+        let only_reads = !row.mutates && row.spends.is_none() && !row.reveals_once;
+        only_reads.then_some(Self { operation })
+    }
+
     /// The operation, for its deadlines.
     pub fn operation(&self) -> OperationIx {
         self.operation

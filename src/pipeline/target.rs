@@ -60,6 +60,10 @@ impl Classified {
     pub fn organization(&self) -> Option<&str> {
         self.found.organization()
     }
+    /// The session that the path names.
+    pub fn session(&self) -> Option<&str> {
+        self.found.session()
+    }
     /// The target that was judged: what is forwarded.
     pub fn target(&self) -> &Target {
         &self.target
@@ -91,10 +95,7 @@ impl Stage<Arrived> for Classify {
         if let Some(organization) = found.organization() {
             let _ = trail.organization.set(organization.to_owned());
         }
-        if let Some(session) = found
-            .parameter("devin_id")
-            .or(found.parameter("session_id"))
-        {
+        if let Some(session) = found.session() {
             let _ = trail.session.set(session.to_owned());
         }
         Ok(exchange.prove(|arrived| Classified {

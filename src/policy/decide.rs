@@ -243,6 +243,11 @@ impl Policy {
         &self.rule(grant.rule).name
     }
 
+    /// Whom to ask about a grant.
+    pub fn grant_owner(&self, grant: &Grant) -> Option<&Arc<str>> {
+        self.rule(grant.rule).owner.as_ref()
+    }
+
     /// Whether the grant itself is a shadowed one.
     pub fn is_shadowed(&self, grant: &Grant) -> bool {
         self.rule(grant.rule).shadow

@@ -318,6 +318,21 @@ impl Policy {
         (0..self.callers.len()).map(CallerIx)
     }
 
+    /// The organizations that live grants name, each once. Of a grant for `any`, none.
+    pub fn organizations(&self) -> std::collections::BTreeSet<&str> {
+        let grants = self.rules.iter().filter(|it| it.effect == Effect::Allow);
+        let named = grants.filter_map(|it| match &it.organizations {
+            Organizations::Any => None,
+            Organizations::Only(ids) => Some(ids),
+        });
+        named.flatten().map(String::as_str).collect()
+    }
+
+    /// The caller of this name.
+    pub fn caller_named(&self, name: &str) -> Option<&Caller> {
+        self.callers.iter().find(|it| &*it.name == name)
+    }
+
     /// All budgets, in the order of the files.
     pub fn budgets(&self) -> &[Arc<Budget>] {
         &self.budgets

@@ -35,6 +35,8 @@ pub enum Code {
     OrganizationDenied,
     /// `field-denied`
     FieldDenied,
+    /// `session-denied`
+    SessionDenied,
     /// `body-unsupported`
     BodyUnsupported,
     /// `body-too-large`
@@ -51,6 +53,10 @@ pub enum Code {
     Overloaded,
     /// `store-unavailable`
     StoreUnavailable,
+    /// `budget-exhausted`
+    BudgetExhausted,
+    /// `spend-uncapped`
+    SpendUncapped,
     /// `upstream-unreachable`
     UpstreamUnreachable,
     /// `upstream-invalid`
@@ -80,7 +86,7 @@ pub struct CodeRow {
 
 impl Code {
     /// All codes, in the order of the index page.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::TargetInvalid,
         Self::TargetTooLong,
         Self::HeadersTooLarge,
@@ -96,6 +102,7 @@ impl Code {
         Self::OperationDenied,
         Self::OrganizationDenied,
         Self::FieldDenied,
+        Self::SessionDenied,
         Self::BodyUnsupported,
         Self::BodyTooLarge,
         Self::RequestTimeout,
@@ -104,6 +111,8 @@ impl Code {
         Self::IdempotencyMismatch,
         Self::Overloaded,
         Self::StoreUnavailable,
+        Self::BudgetExhausted,
+        Self::SpendUncapped,
         Self::UpstreamUnreachable,
         Self::UpstreamInvalid,
         Self::UpstreamTimeout,
@@ -243,6 +252,17 @@ impl Code {
                  with this value. Some fields are guarded: they are refused unless a grant names them.",
                 "Leave the field out or send a value that is allowed, or ask whom this answer names as owner.",
             ),
+            Self::SessionDenied => row(
+                "session-denied",
+                StatusCode::FORBIDDEN,
+                "The session is not one of yours",
+                "A session belongs to the caller that created it through this gateway. The operation is granted to you \
+                 for your own sessions, or for those of your team, and this is none of them. Whether there is such a \
+                 session is not said: one of somebody else's and one that does not exist are refused alike, and Devin \
+                 is not asked.",
+                "Check the id of the session and the organization in the path. A session that was created elsewhere, \
+                 in Devin's own app for instance, is nobody's here: ask whom this answer names as owner.",
+            ),
             Self::BodyUnsupported => row(
                 "body-unsupported",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -300,6 +320,26 @@ impl Code {
                 "What the gateway keeps in mind at once is bounded, for each caller and in all, and the bound is \
                  reached. Devin saw nothing of this request.",
                 "Wait for the seconds in Retry-After, then send it again, and let fewer run at once.",
+            ),
+            Self::BudgetExhausted => row(
+                "budget-exhausted",
+                StatusCode::PAYMENT_REQUIRED,
+                "A budget has no room for this",
+                "What a request can spend is set aside before it is sent: the cap of a session, and the same again for \
+                 each message to it. The budget that is named has less left than that. What sessions do not use comes \
+                 back when they end. Devin saw nothing of this request.",
+                "Ask for a smaller `max_acu_limit`, end sessions that are done, wait until the budget's window ends \
+                 (`resets_at`), or ask its owner for more.",
+            ),
+            Self::SpendUncapped => row(
+                "spend-uncapped",
+                StatusCode::FORBIDDEN,
+                "This can spend without a cap",
+                "Nothing tells Devin where to stop: a session without `max_acu_limit`, a message to a session that has \
+                 none, or work for which Devin knows no cap. The grant does not say what such a spend is charged as. \
+                 Devin saw nothing of this request.",
+                "For a session, send `max_acu_limit`, or let the policy give a default. For anything else the grant \
+                 needs `uncapped: { acus: N, per: run }`: ask whom this answer names as owner.",
             ),
             Self::StoreUnavailable => row(
                 "store-unavailable",

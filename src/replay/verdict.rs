@@ -293,6 +293,10 @@ pub(super) fn logged<'a>(line: &'a Line<'_>, operation: OperationIx) -> Option<L
     if operation.row().takes == Some(Takes::Multipart) && is_of_body {
         return None;
     }
+    // Whose a session is, the policy does not say.
+    if code == Some(Code::SessionDenied) {
+        return None;
+    }
     Some(Logged {
         allowed: line.decision? == Decision::Allow,
         rule: line.rule.as_ref().map(|it| &*it.0),

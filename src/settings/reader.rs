@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::{Policies, Settings, TokenSource, issuers};
+use super::{Policies, Settings, TokenSource, issuers, ledger};
 use crate::document::{Budget, Node, Report, Span, Table, Value};
 use crate::pipeline::access_log::Output;
 use crate::pipeline::credential::Pinned;
@@ -38,14 +38,8 @@ pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Se
         Some(node) => access_log(node, folder, report),
         None => Some(Output::Stdout),
     };
-    for field in [
-        "store",
-        "tag_key",
-        "restricted_tags",
-        "limits_store",
-        "mode",
-        "trusted_proxies",
-    ] {
+    let ledger = ledger::read_settings(&mut table, folder, report);
+    for field in ["limits_store", "mode", "trusted_proxies"] {
         table.not_yet(field, report);
     }
     table.finish(report);
@@ -61,6 +55,7 @@ pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Se
         issuer_spans,
         policies: policies?,
         access_log: access_log?,
+        ledger: ledger?,
     })
 }
 
@@ -341,7 +336,7 @@ fn timeouts(node: &Node, report: &mut Report) -> Option<Timeouts> {
     })
 }
 
-fn duration(name: &str, node: &Node, report: &mut Report) -> Option<Duration> {
+pub(super) fn duration(name: &str, node: &Node, report: &mut Report) -> Option<Duration> {
     let parsed = match &node.value {
         Value::Text(text) => text.parse::<SignedDuration>().ok(),
         Value::Null

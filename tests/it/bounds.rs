@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{Setup, World};
+use crate::world::{Setup, World, without_our_tag};
 
 const SESSIONS: &str = "/v3/organizations/org-ds/sessions";
 
@@ -12,7 +12,7 @@ owner: t@acme.example
 callers: { one: {} }
 allow:
   - name: run
-    operations: [sessions.create, sessions.list]
+    operations: [sessions.create]
     organizations: [org-ds]
     body:
       max_acu_limit: { default: 5, max: 20, above: clamp }
@@ -20,9 +20,13 @@ allow:
       devin_mode: { one_of: [normal, lite] }
       "session_secrets[].key": { matches: "ETL_*" }
       prompt: { max_length: 1000 }
+  - name: look
+    operations: [sessions.list]
+    organizations: [org-ds]
+    sessions: any
     query:
       first: { max: 50, above: clamp }
-  - { name: tags, operations: ["sessions.tags.*"], organizations: [org-ds] }
+  - { name: tags, operations: ["org_tags.*"], organizations: [org-ds] }
   - { name: members, operations: [service_users.provision], organizations: [org-ds] }
   - { name: people, operations: [members.service_users.create], organizations: [org-ds], secrets: reveal }
 "#;
@@ -36,7 +40,7 @@ async fn world() -> World {
 }
 
 fn sent(world: &World) -> Value {
-    serde_json::from_slice(&world.upstream().last().unwrap().body).unwrap()
+    serde_json::from_str(&without_our_tag(&world.upstream().last().unwrap().body)).unwrap()
 }
 
 #[tokio::test]
@@ -154,9 +158,9 @@ async fn b7_b8_what_cannot_be_judged_is_refused_and_what_need_not_be_streams() {
             .is_problem(415, "body-unsupported");
     }
     assert!(world.upstream().is_empty());
-    let tags = format!("{SESSIONS}/devin-1/tags");
+    let tags = "/v3/enterprise/organizations/org-ds/tags";
     for (name, value) in [("content-type", "text/plain"), ("content-encoding", "gzip")] {
-        send(&tags, name, value).await;
+        send(tags, name, value).await;
         let last = world.upstream().pop().unwrap();
         assert_eq!(last.header(name), Some(value));
         assert_eq!(&last.body[..], br#"{"prompt":"x","tags":["a"]}"#);
@@ -296,7 +300,8 @@ async fn shadowed_rules_are_logged_and_never_enforced() {
 team: t
 callers: { one: {} }
 allow:
-  - { name: run, operations: ["sessions.*"], organizations: [org-ds], body: { max_acu_limit: { max: 20 } } }
+  - { name: run, operations: [sessions.create], organizations: [org-ds], body: { max_acu_limit: { max: 20 } } }
+  - { name: look, operations: [sessions.list], organizations: [org-ds], sessions: any }
   - { name: tighter, shadow: true, operations: [sessions.create], organizations: [org-ds], body: { max_acu_limit: { max: 10 } } }
   - { name: wider, shadow: true, operations: [playbooks.list], organizations: any }
 deny:
@@ -346,7 +351,7 @@ async fn a_shadowed_limit_is_logged_and_lets_through() {
     let policy = r#"
 team: t
 callers: { one: {} }
-allow: [{ name: look, operations: [sessions.list], organizations: [org-ds] }]
+allow: [{ name: look, operations: [sessions.list], organizations: [org-ds], sessions: any }]
 limits: [{ name: trickle, shadow: true, per: caller, rate: 1/h, burst: 1 }]
 "#;
     let world = World::with(Setup {

@@ -28,6 +28,7 @@ mod forward;
 mod jwt;
 mod keys;
 mod large;
+mod ownership;
 mod policies;
 mod refusals;
 mod reload;

@@ -32,10 +32,14 @@ fn reload(world: &World, folder: &Path) -> Reload {
 /// Grants one of two operations and denies the other, by rules and with a limit of this name.
 fn policy(name: &str, granted: &str, denied: &str, key: &ApiKey) -> String {
     let digest = key.digest_hex();
+    let reach = match granted.starts_with("sessions.") {
+        true => ", sessions: any",
+        false => "",
+    };
     format!(
         "team: t
 callers: {{ load: {{ keys: [{{ id: load, sha256: \"{digest}\" }}] }} }}
-allow: [{{ name: {name}, operations: [{granted}], organizations: any }}]
+allow: [{{ name: {name}, operations: [{granted}], organizations: any{reach} }}]
 deny: [{{ name: not {name}, operations: [{denied}] }}]
 limits: [{{ name: of {name}, per: caller, rate: 60000/min, burst: 60000 }}]
 "

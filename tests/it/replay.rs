@@ -20,7 +20,7 @@ allow:
     operations: [sessions.create]
     organizations: [org-ds]
     body: { max_acu_limit: { default: 5, max: 20 } }
-  - { name: read, operations: [sessions.get, sessions.list], organizations: [org-ds] }
+  - { name: read, operations: [sessions.get, sessions.list], organizations: [org-ds], sessions: any }
   - { name: notes, operations: ["knowledge.**"], organizations: [org-ds] }
 deny:
   - { name: no end, callers: [two], operations: [sessions.list] }

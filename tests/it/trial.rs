@@ -4,16 +4,16 @@ use serde_json::{Value, json};
 
 use crate::world::{Setup, World};
 
-const TAGS: &str = "/v3/organizations/org-ds/sessions/devin-1/tags";
+const TAGS: &str = "/v3/enterprise/organizations/org-ds/tags";
 
 /// A live grant that says nothing of bodies, and rules on trial about them.
 const TRIAL: &str = r#"
 team: t
 callers: { one: {} }
 allow:
-  - { name: tags, operations: ["sessions.tags.*"], organizations: [org-ds] }
-  - { name: few, shadow: true, operations: [sessions.tags.append], organizations: [org-ds], body: { tags: { max_items: 2 } } }
-  - { name: some, shadow: true, operations: [sessions.tags.replace], organizations: [org-ds], body: { tags: { default: [x] } } }
+  - { name: tags, operations: ["org_tags.*"], organizations: [org-ds] }
+  - { name: few, shadow: true, operations: [org_tags.append], organizations: [org-ds], body: { tags: { max_items: 2 } } }
+  - { name: some, shadow: true, operations: [org_tags.replace], organizations: [org-ds], body: { tags: { default: [x] } } }
 "#;
 
 async fn trial() -> World {

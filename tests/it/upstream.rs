@@ -297,7 +297,7 @@ async fn f7_a_body_that_breaks_off_is_not_sent_on_as_a_whole_one() {
     use tokio::io::AsyncWriteExt;
     let world = World::start().await;
     let head = format!(
-        "POST {SESSIONS}/devin-1/tags HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nAuthorization: Bearer {}\r\n\r\n",
+        "POST /v3/enterprise/organizations/org-ds/tags HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nAuthorization: Bearer {}\r\n\r\n",
         world.key("one")
     );
     // A chunk whose data is longer than it said.

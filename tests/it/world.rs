@@ -26,9 +26,10 @@ use tollgate::document::Report;
 use tollgate::exchange::Exchange;
 use tollgate::fake_devin::{self, FakeDevin, Recorded};
 
+use tollgate::ledger::Ledger;
 use tollgate::metrics::Metrics;
 use tollgate::pipeline::access_log::{MemoryLog, Output, Sink};
-use tollgate::pipeline::attempts::{MemoryRecords, Records};
+use tollgate::pipeline::attempts::Records;
 use tollgate::pipeline::authenticate::Issuer;
 use tollgate::pipeline::credential::{Outbound, Pinned};
 use tollgate::pipeline::upstream::{Timeouts, Upstream};
@@ -36,19 +37,20 @@ use tollgate::policy::{PolicyFiles, compile};
 use tollgate::rejection::Rejection;
 use tollgate::ruleset::Current;
 use tollgate::serve::{Bound, Running, start};
+use tollgate::settle::Times;
 use tollgate::telemetry;
 use tollgate::token::ServiceToken;
 use tower::Service;
 
 use crate::invariants;
 
-/// Two teams; `one` may do what tests need in `org-ds`, `other` next to nothing.
+/// `one` may do what tests need in `org-ds`, with sessions that nobody created too; `other` next to nothing.
 pub(crate) const POLICY: &str = r#"
 team: t
 owner: t@acme.example
 callers: { one: {}, other: {}, slow: {} }
 allow:
-  - { name: sessions, operations: ["sessions.**", "attachments.*"], organizations: [org-ds] }
+  - { name: sessions, operations: ["sessions.**", "attachments.*", "org_tags.*"], organizations: [org-ds], sessions: any, uncapped: { acus: 1, per: run }, body: { max_acu_limit: { default: 5 } } }
   - { name: self, callers: [one, slow], operations: [enterprise.self.get, self.get, organizations.list], organizations: any }
 deny:
   - { name: no end, operations: [sessions.terminate] }
@@ -57,7 +59,7 @@ limits:
 "#;
 
 /// The response headers that a caller may ever see.
-const ANSWER_HEADERS: [&str; 20] = [
+const ANSWER_HEADERS: [&str; 22] = [
     "allow",
     "cache-control",
     "content-disposition",
@@ -70,6 +72,8 @@ const ANSWER_HEADERS: [&str; 20] = [
     "etag",
     "location",
     "retry-after",
+    "tollgate-acu-cap",
+    "tollgate-acu-remaining",
     "tollgate-answered-by",
     "transfer-encoding",
     "vary",
@@ -94,8 +98,12 @@ pub(crate) struct Setup {
     pub(crate) body_time: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) roots: Vec<rustls::pki_types::CertificateDer<'static>>,
-    /// What is known of earlier attempts to spend.
-    pub(crate) records: Arc<dyn Records>,
+    /// What is known of earlier attempts to spend, if not what the ledger knows.
+    /// Organizations whose allowed tags leave out ours.
+    pub(crate) untagged: Arc<std::collections::HashSet<String>>,
+    /// When the reconciler does what.
+    pub(crate) times: Option<Times>,
+    pub(crate) records: Option<Arc<dyn Records>>,
     /// Where Devin is, if not at the fake's own address.
     pub(crate) pinned: Option<Pinned>,
 }
@@ -116,7 +124,9 @@ impl Default for Setup {
             body_time: Duration::from_secs(20),
             clock: Arc::new(SystemClock),
             roots: Vec::new(),
-            records: Arc::new(MemoryRecords::default()),
+            records: None,
+            untagged: Arc::default(),
+            times: None,
             pinned: None,
         }
     }
@@ -138,6 +148,7 @@ pub(crate) struct World {
     pub(crate) sink: Sink,
     pub(crate) policies: Current,
     pub(crate) metrics: Metrics,
+    pub(crate) ledger: Ledger,
     running: Option<Running>,
     stopping: Option<JoinHandle<Result<(), BoxError>>>,
     stop_fake: CancellationToken,
@@ -230,6 +241,7 @@ impl World {
         U: Service<Exchange<Outbound>, Response = Response<Body>, Error = Rejection>
             + Clone
             + Send
+            + Sync
             + 'static,
         U::Future: Send + 'static,
     {
@@ -271,6 +283,9 @@ impl World {
         let sink = Sink::open(Output::Memory(log.clone())).unwrap();
         let policies = Current::new(policy, setup.clock.now());
         let metrics = Metrics::new(policies.clone());
+        let ledger = tollgate::ledger::Ledger::temporary(Duration::from_secs(60))
+            .await
+            .unwrap();
         let parts = Parts {
             metrics: metrics.clone(),
             policies: policies.clone(),
@@ -279,10 +294,10 @@ impl World {
             pinned: setup.pinned.unwrap_or_else(|| at(fake_address)),
             body_time: setup.body_time,
             upstream_total: setup.timeouts.total,
-            ledger: tollgate::ledger::Ledger::temporary(Duration::from_secs(60))
-                .await
-                .unwrap(),
-            records: setup.records,
+            untagged: setup.untagged,
+            times: setup.times,
+            records: setup.records.unwrap_or_else(|| Arc::new(ledger.clone())),
+            ledger,
             tasks: TaskTracker::new(),
             log: sink.clone(),
             clock: setup.clock,
@@ -308,6 +323,7 @@ impl World {
             sink,
             policies,
             metrics,
+            ledger: parts.ledger,
             running: Some(running),
             stopping: None,
             stop_fake,
@@ -533,5 +549,22 @@ pub(crate) fn at(address: SocketAddr) -> Pinned {
     Pinned {
         scheme: http::uri::Scheme::HTTP,
         authority: address.to_string().parse().unwrap(),
+    }
+}
+
+/// A create's body as Devin got it, without the tag that the gateway puts on each session.
+#[track_caller]
+pub(crate) fn without_our_tag(body: &[u8]) -> String {
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    let at = text.find("\"tollgate.").expect("each create has our tag");
+    let end = at + 1 + text[at + 1..].find('"').unwrap() + 1;
+    let (before, after) = (&text[..at], &text[end..]);
+    match before.strip_suffix(',') {
+        Some(before) => format!("{before}{after}"),
+        // It is the only one: the list is ours as well.
+        None => {
+            let before = before.strip_suffix(",\"tags\":[").unwrap();
+            format!("{before}{}", after.strip_prefix(']').unwrap())
+        }
     }
 }

@@ -176,14 +176,14 @@ class Demo:
     # --- the fake's control side
 
     def upstream(self) -> list[Recorded]:
-        """What the fake Devin has received since `forget`."""
+        """What the fake Devin has received since `forget`, without what the gateway asks by itself."""
         answer = self.http.get(f"{self.upstream_url}/.fake/requests", timeout=HTTP_SECONDS)
         answer.raise_for_status()
         recorded = [Recorded(entry) for entry in answer.json()]
         for request in recorded:
             for value in request.all("authorization"):
                 self.canaries.add(value.split(" ", 1)[-1])
-        return recorded
+        return [request for request in recorded if request.all("user-agent") != ["tollgate"]]
 
     def forget(self) -> None:
         """Starts the fake's recording anew; what it held has been looked through for its token."""
@@ -193,6 +193,11 @@ class Demo:
     def fault(self, **fault: object) -> None:
         """Orders a fault of the fake for the next request that it applies to."""
         self.http.post(f"{self.upstream_url}/.fake/faults", json=fault, timeout=HTTP_SECONDS).raise_for_status()
+
+    def begin_elsewhere(self, organization: str) -> None:
+        """A session that nobody creates through the gateway."""
+        form = {"org": organization}
+        self.http.post(f"{self.upstream_url}/.fake/sessions", json=form, timeout=HTTP_SECONDS).raise_for_status()
 
     def no_faults(self) -> None:
         self.http.delete(f"{self.upstream_url}/.fake/faults", timeout=HTTP_SECONDS).raise_for_status()

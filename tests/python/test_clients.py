@@ -63,7 +63,9 @@ def test_sdk_session(demo, client, tmp_path):
     seen = run_sdk(client, "devinai_session.py", demo, demo.everything.key, organization, tmp_path)
     assert seen["version"] == client.removeprefix("devinai-")
     assert seen["url"].startswith("http")
-    assert sorted(seen["tags"]) == ["sdk", "テスト"]
+    ours = [tag for tag in seen["tags"] if tag.startswith("tollgate.")]
+    assert len(ours) == 1
+    assert sorted(set(seen["tags"]) - set(ours)) == ["sdk", "テスト"]
     assert seen["created"] in seen["listed"]
     assert seen["read"] == seen["told"] == seen["created"]
     assert seen["read_status"]
@@ -77,7 +79,7 @@ def test_sdk_session(demo, client, tmp_path):
         check_credential(demo, request)
         assert request.status == 200
     body = json.loads(recorded[0].body)
-    assert body == {"prompt": "SDK から始めたセッション", "tags": ["sdk", "テスト"], "max_acu_limit": 3}
+    assert body == {"prompt": "SDK から始めたセッション", "tags": ["sdk", "テスト", *ours], "max_acu_limit": 3}
     # The SDK joins arrays with a comma, which is for Devin to read, not for a gateway to change.
     assert re.search(r"tags=sdk(%2C|,)%E3%83%86%E3%82%B9%E3%83%88", recorded[1].target, re.IGNORECASE)
 
@@ -100,6 +102,18 @@ def test_m6_sdk_gets_the_one_session_whose_answer_is_late(fresh_demo, client, tm
     assert [request.method for request in demo.upstream()] == ["POST"]
     listed = demo.call("GET", f"/v3/organizations/{organization}/sessions", demo.everything.key).json()
     assert seen["created"] in [session["session_id"] for session in listed["items"]]
+
+
+@pytest.mark.parametrize("client", SDKS)
+@pytest.mark.parametrize(("size", "count"), [("1", "1"), ("200", "1"), ("2", "3")])
+def test_g11_sdk_finds_its_own_sessions_among_500(fresh_demo, client, size, count, tmp_path):
+    demo = fresh_demo()
+    (own,) = demo.narrow.organizations
+    for _ in range(500):
+        demo.begin_elsewhere(own)
+    seen = run_sdk(client, "devinai_pages.py", demo, demo.narrow.key, own, tmp_path, SIZE=size, COUNT=count)
+    assert seen["listed"] == seen["created"][::-1]
+    assert set(seen["totals"]) == {None}
 
 
 @pytest.mark.parametrize("size", ["1", "200"])
@@ -152,7 +166,8 @@ def test_sdk_over_the_limit(fresh_demo, client, tmp_path):
     )
     check_problem(seen, "RateLimitError", 429, "rate-limited")
     assert 1 <= int(seen["headers"]["retry-after"]) <= 31
-    assert len(demo.upstream()) == 2
+    # Who has no session yet is answered without Devin.
+    assert demo.upstream() == []
 
 
 @pytest.mark.skipif(
@@ -271,4 +286,5 @@ def test_cli_over_the_limit(fresh_demo, cli):
     result = devin.run("sessions", "list")
     assert result.returncode != 0
     assert "429" in result.stdout + result.stderr
-    assert len(demo.upstream()) == 2
+    # Who has no session yet is answered without Devin.
+    assert demo.upstream() == []

@@ -126,7 +126,8 @@ def test_create_session(demo):
     session = re.fullmatch(r"session: (\S+)", lines[0]).group(1)
     assert re.fullmatch(r"url: https?://\S+", lines[1])
     request = forwarded(demo, "POST", f"/v3beta1/organizations/{organization}/sessions")
-    assert json.loads(request.body) == {"prompt": "README.md の誤字を直してください"}
+    # A script that knows of no cap gets the grant's.
+    assert json.loads(request.body) == {"prompt": "README.md の誤字を直してください", "max_acu_limit": 10}
 
     answer = demo.call("GET", f"/v3/organizations/{organization}/sessions/{session}", demo.everything.key)
     assert answer.status_code == 200
@@ -257,12 +258,13 @@ def test_error_handling_over_the_limit(fresh_demo):
     assert len(demo.upstream()) == 2
 
 
+# With a cap: without one, the grant puts it in.
 BODIES = {
-    "raw Japanese": '{"prompt": "東京のテスト", "tags": ["夜間"]}'.encode(),
-    "escaped Japanese": json.dumps({"prompt": "東京のテスト"}).encode(),
-    "odd spacing and member order": b'{\n\t"title" : "x",\r\n  "prompt":"a\\u0041b\\/c" }\n',
-    "a long prompt": json.dumps({"prompt": "long " * 20_000}).encode(),
-    "an unknown member": b'{"prompt": "x", "idempotent": true, "nobody_knows_me": [1, 2.50, 1e3]}',
+    "raw Japanese": '{"prompt": "東京のテスト", "tags": ["夜間"], "max_acu_limit": 5}'.encode(),
+    "escaped Japanese": json.dumps({"prompt": "東京のテスト", "max_acu_limit": 5}).encode(),
+    "odd spacing and member order": b'{\n\t"title" : "x",\r\n  "max_acu_limit" :5,"prompt":"a\\u0041b\\/c" }\n',
+    "a long prompt": json.dumps({"prompt": "long " * 20_000, "max_acu_limit": 5}).encode(),
+    "an unknown member": b'{"prompt": "x", "max_acu_limit": 5, "idempotent": true, "nobody_knows_me": [1, 2.50, 1e3]}',
 }
 
 

@@ -1,3 +1,5 @@
+//! The rules of a session's account, one by one.
+
 use super::*;
 
 fn hold(n: u128) -> HoldId {

@@ -15,7 +15,7 @@ pub(in crate::ledger) fn origin(
     connection: &Connection,
     session: &SessionId,
 ) -> Result<Option<Origin>, StoreError> {
-    let sql = "SELECT p.organization, p.team, p.caller, s.hold, s.cap FROM sessions s \
+    let sql = "SELECT p.organization, p.team, p.caller, s.hold, s.cap, s.id FROM sessions s \
                JOIN payers p ON p.id = s.payer WHERE s.bare = ?1";
     let mut one = connection.prepare_cached(sql)?;
     let found = one.query_row([session.bare()], |row| {
@@ -23,6 +23,7 @@ pub(in crate::ledger) fn origin(
         let hold: Option<[u8; 16]> = row.get(3)?;
         let cap: Option<i64> = row.get(4)?;
         Ok(Origin {
+            position: Position(row.get(5)?),
             payer: Payer {
                 organization: text(0)?,
                 team: text(1)?,
@@ -76,6 +77,16 @@ pub(in crate::ledger) fn sessions_of(
     found.sort_by_key(|(position, _)| std::cmp::Reverse(*position));
     found.truncate(limit);
     Ok(found)
+}
+
+/// Whether a hold was ever taken.
+pub(in crate::ledger) fn has_hold(
+    connection: &Connection,
+    hold: HoldId,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM wakes WHERE hold = ?1)";
+    let mut one = connection.prepare_cached(sql)?;
+    Ok(one.query_row([&hold.0.as_bytes()[..]], |row| row.get(0))?)
 }
 
 /// How a hold ended, if its outcome is known by now.

@@ -139,6 +139,22 @@ impl Work<'_> {
     }
 }
 
+/// How many wakes of a session by a message of this text were carried out, from this instant on.
+pub(in crate::ledger) fn carried_out(
+    connection: &Connection,
+    session: &SessionId,
+    text: &[u8; 32],
+    since: Timestamp,
+) -> Result<usize, StoreError> {
+    let sql = "SELECT count(*) FROM wakes w JOIN sessions s ON s.id = w.session \
+               WHERE s.bare = ?1 AND w.kind = 'message' AND w.text = ?2 AND w.at >= ?3 AND w.state IN ('open', 'closed')";
+    let mut one = connection.prepare_cached(sql)?;
+    let count: i64 = one.query_row((session.bare(), &text[..], store::micros(since)), |row| {
+        row.get(0)
+    })?;
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
 /// Sessions that hold something, with their organizations: what the reconciler asks Devin about.
 pub(in crate::ledger) fn open_sessions(
     connection: &Connection,

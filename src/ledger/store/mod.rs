@@ -33,7 +33,7 @@ use super::StoreError;
 use super::moment::Tick;
 
 /// Each step from one form of the tables to the next; the number of steps taken is the file's `user_version`.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("answers.sql")];
 
 /// How long a statement waits for another connection's.
 const BUSY: Duration = Duration::from_secs(5);

@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use super::StoreError;
 use crate::budget::{Account, Payer};
+use crate::policy::Policy;
 
 /// A payer's number in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,6 +23,15 @@ pub struct Aliases {
 }
 
 impl Aliases {
+    /// Those that a policy tells.
+    pub fn of(policy: &Policy) -> Self {
+        let own = |(old, new): (&str, &Arc<str>)| (Box::from(old), Arc::clone(new));
+        Self {
+            callers: policy.caller_aliases().map(own).collect(),
+            teams: policy.team_aliases().map(own).collect(),
+        }
+    }
+
     /// The same payer under the names of today.
     pub fn today(&self, payer: &Payer) -> Payer {
         let now = |names: &HashMap<Box<str>, Arc<str>>, name: &Arc<str>| {

@@ -34,7 +34,7 @@ use crate::trail::Trail;
 use sink::lock;
 
 pub use output::{MemoryLog, Output};
-pub use record::{FORM, Outcome, connection_line};
+pub use record::{FORM, Outcome, connection_line, own_line};
 pub use sink::{Sink, Slot};
 
 /// Makes [`AccessLog`] services.

@@ -166,6 +166,17 @@ struct Record<'a> {
     shadow: Option<Shadow<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<&'a str>,
+    /// The cap that Devin was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acu_cap: Option<u32>,
+    /// What was held, or charged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acu_held: Option<crate::acu::Acu>,
+    /// The tightest of the caller's own budgets, and what was left of it then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget_remaining: Option<crate::acu::Acu>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -253,6 +264,8 @@ pub(super) fn write(
         .upstream_started
         .get()
         .map_or(total, |at| at.saturating_duration_since(trail.started));
+    let held = trail.held.get();
+    let remaining = held.and_then(|it| it.remaining.as_ref());
     let record = Record {
         kind: "request",
         form: FORM,
@@ -285,6 +298,10 @@ pub(super) fn write(
             rule: it.rule.as_deref(),
             code: it.code.map(|it| it.name()),
         }),
+        acu_cap: held.and_then(|it| it.cap).map(crate::acu::Cap::get),
+        acu_held: held.map(|it| it.amount),
+        budget: remaining.map(|it| &*it.budget),
+        budget_remaining: remaining.map(|it| it.acus),
         limit: trail.limit.get().map(|it| &**it),
         code: trail.code.get().map(|it| it.name()),
         cause: trail.cause.get().map(|it| Free(it)),
@@ -352,6 +369,47 @@ pub fn connection_line(
             time: Shown(time),
             peer,
             error: Free(error),
+        },
+    );
+}
+
+#[derive(Serialize)]
+struct OwnRecord<'a> {
+    kind: &'static str,
+    form: u32,
+    time: Shown<jiff::Timestamp>,
+    request_id: Shown<uuid::Uuid>,
+    operation: &'a str,
+    method: &'a str,
+    path: Free<'a>,
+    outcome: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_status: Option<u16>,
+    upstream_attempts: u64,
+    duration_ms: Millis,
+}
+
+/// The line of a request of the gateway's own: a read, to settle what was spent.
+pub fn own_line(line: &mut Vec<u8>, trail: &Trail, operation: &str, is_whole: bool) {
+    let status = trail.upstream_status.load(Ordering::Relaxed);
+    append(
+        line,
+        &OwnRecord {
+            kind: "own",
+            form: FORM,
+            time: Shown(trail.at),
+            request_id: Shown(trail.request_id),
+            operation,
+            method: trail.method.as_str(),
+            path: Free(&trail.path),
+            outcome: if is_whole {
+                Outcome::Complete
+            } else {
+                Outcome::UpstreamAborted
+            },
+            upstream_status: (status != 0).then_some(status),
+            upstream_attempts: trail.attempts.load(Ordering::Relaxed),
+            duration_ms: Millis(trail.started.elapsed()),
         },
     );
 }

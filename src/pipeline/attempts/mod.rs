@@ -9,8 +9,8 @@
 //!
 //! An attempt runs as a task of its own, so that a client that leaves neither
 //! stops it nor escapes it, and its answer is read whole before anybody gets
-//! any of it. [`registry`] knows who joins what, [`desk`] carries out,
-//! [`client`] waits, [`store`] is what outlives the process.
+//! any of it. [`registry`] knows who joins what, `desk` carries out, `client`
+//! waits, [`store`] is what outlives the process.
 
 mod client;
 mod desk;

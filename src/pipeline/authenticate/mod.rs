@@ -60,6 +60,10 @@ impl Identified {
     pub fn organization(&self) -> Option<&str> {
         self.classified.organization()
     }
+    /// The session that the path names.
+    pub fn session(&self) -> Option<&str> {
+        self.classified.session()
+    }
     /// The target that was judged.
     pub fn target(&self) -> &Target {
         self.classified.target()

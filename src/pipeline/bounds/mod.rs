@@ -64,6 +64,18 @@ impl Permitted {
     pub fn operation(&self) -> OperationIx {
         self.granted.operation()
     }
+    /// The organization that the path names.
+    pub fn organization(&self) -> Option<&str> {
+        self.granted.organization()
+    }
+    /// The session that the path names, as it stands there.
+    pub fn session(&self) -> Option<&str> {
+        self.granted.session()
+    }
+    /// The grant, of that policy set.
+    pub fn grant(&self) -> &Grant {
+        self.granted.grant()
+    }
     /// The target that was judged.
     pub fn target(&self) -> &Target {
         self.granted.target()
@@ -322,15 +334,8 @@ fn is_plain_json(headers: &HeaderMap) -> Result<(), &'static str> {
     }
 }
 
-/// The proof, noted in the trail.
-fn permit(exchange: Exchange<Granted>, body: Facts) -> Exchange<Permitted> {
-    let proof = &exchange.proof;
-    let rule = proof.policy().grant_name(proof.grant());
-    let _ = exchange.trail.decided.set(Decided {
-        allow: true,
-        rule: Some(Arc::clone(rule)),
-    });
-    let mut exchange = exchange;
+/// The proof. That it is allowed is noted where it is known whose the session is.
+fn permit(mut exchange: Exchange<Granted>, body: Facts) -> Exchange<Permitted> {
     let mut facts = exchange.proof.take_facts();
     facts.extend(body);
     if !facts.is_empty() {

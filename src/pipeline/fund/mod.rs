@@ -1,17 +1,36 @@
 //! Stage 11: what can spend is held in every budget before it leaves. Makes [`Funded`].
+//!
+//! A create is held for at the cap that Devin is told with it (L3), a message at its session's cap again (L7); what has
+//! no cap is charged as its grant says, or refused. How the request ends says what becomes of the hold (L4, L5): this
+//! runs in the attempt's own task, so a client that leaves changes nothing. What passes by of Devin's records is read
+//! (L6).
 
+mod outbound;
+mod spend;
+mod watch;
+
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use futures_util::future::Either;
 use http::Response;
+use tokio_util::task::TaskTracker;
 use tower::{Layer, Service};
 
-use super::Permitted;
 use super::attempts::Intended;
 use super::ownership::Owned;
+use super::{BoxFuture, Permitted};
+use crate::Parts;
 use crate::body::Body;
+use crate::clock::Clock;
 use crate::exchange::Exchange;
 use crate::ledger::Ledger;
 use crate::rejection::Rejection;
+
+pub use outbound::{ACU_CAP, ACU_REMAINING};
+pub(crate) use spend::text_digest;
 
 /// Proof that what the request can spend is held.
 #[derive(Clone, Debug)]
@@ -36,16 +55,37 @@ impl Funded {
     }
 }
 
+/// What the services of this layer share.
+#[derive(Debug)]
+struct Purse {
+    ledger: Ledger,
+    clock: Arc<dyn Clock>,
+    /// Organizations whose allowed tags leave out ours (L5).
+    untagged: Arc<HashSet<String>>,
+    /// The time for an answer of Devin's.
+    total: Duration,
+    /// What must be written down after the answer, however long the store takes.
+    tasks: TaskTracker,
+}
+
 /// Makes [`Fund`] services.
 #[derive(Clone, Debug)]
 pub struct FundLayer {
-    ledger: Ledger,
+    purse: Arc<Purse>,
 }
 
 impl FundLayer {
-    /// Holding in this ledger.
-    pub fn new(ledger: Ledger) -> Self {
-        Self { ledger }
+    /// Of this gateway.
+    pub fn new(parts: &Parts) -> Self {
+        Self {
+            purse: Arc::new(Purse {
+                ledger: parts.ledger.clone(),
+                clock: Arc::clone(&parts.clock),
+                untagged: Arc::clone(&parts.untagged),
+                total: parts.upstream_total,
+                tasks: parts.tasks.clone(),
+            }),
+        }
     }
 }
 
@@ -54,7 +94,7 @@ impl<S> Layer<S> for FundLayer {
 
     fn layer(&self, inner: S) -> Fund<S> {
         Fund {
-            ledger: self.ledger.clone(),
+            purse: Arc::clone(&self.purse),
             inner,
         }
     }
@@ -63,25 +103,42 @@ impl<S> Layer<S> for FundLayer {
 /// Takes the hold, and says how it ended.
 #[derive(Clone, Debug)]
 pub struct Fund<S> {
-    ledger: Ledger,
+    purse: Arc<Purse>,
     inner: S,
 }
 
 impl<S> Service<Exchange<Intended>> for Fund<S>
 where
-    S: Service<Exchange<Funded>, Response = Response<Body>, Error = Rejection>,
+    S: Service<Exchange<Funded>, Response = Response<Body>, Error = Rejection>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
 {
     type Response = Response<Body>;
     type Error = Rejection;
-    type Future = S::Future;
+    type Future = Either<S::Future, BoxFuture<Response<Body>, Rejection>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Rejection>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, exchange: Exchange<Intended>) -> Self::Future {
-        let _ = &self.ledger;
-        self.inner
-            .call(exchange.prove(|intended| Funded { intended }))
+        let operation = exchange.proof.owned().permitted().operation().row();
+        let charge = operation.charge().zip(exchange.proof.attempt());
+        if charge.is_none() && !operation.answers_session() {
+            let exchange = exchange.prove(|intended| Funded { intended });
+            return Either::Left(self.inner.call(exchange));
+        }
+        // The copy that `poll_ready` readied goes into the future; the fresh one stays here.
+        let fresh = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, fresh);
+        let purse = Arc::clone(&self.purse);
+        Either::Right(match charge {
+            Some((charge, attempt)) => {
+                Box::pin(spend::spend(purse, ready, exchange, charge, attempt))
+            }
+            None => Box::pin(watch::watch(purse, ready, exchange)),
+        })
     }
 }

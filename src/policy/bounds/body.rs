@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::facts::{Fact, Facts, cut};
 use super::field::{FieldPath, Presence, Step};
+use super::reserved::{judge_reserved, judge_reserved_facts};
 use super::seen::{Seen, seen_node};
 use super::weigh::{Weighed, Why, weigh};
 use super::{Applied, Judged, Place, Refused, Ruling};
@@ -12,16 +13,16 @@ use crate::json::{Document, Edits, Kind, Node};
 
 /// Where a value stands, or would.
 #[derive(Clone, Copy)]
-struct Slot<'t, 'p> {
+pub(super) struct Slot<'t, 'p> {
     /// The object or list that has it.
     parent: Node<'t>,
     /// Its name, in an object.
     name: Option<&'p str>,
-    node: Option<Node<'t>>,
+    pub(super) node: Option<Node<'t>>,
 }
 
 /// The body's own object, read once.
-struct Root<'t> {
+pub(super) struct Root<'t> {
     node: Node<'t>,
     members: Vec<(Cow<'t, str>, Node<'t>)>,
 }
@@ -90,6 +91,7 @@ fn judge_once(applied: &Applied<'_>, document: &Document<'_>) -> Judged {
         }
     }
     judge_guards(applied, root, &replaced, &mut edits, &mut judged);
+    judge_reserved(applied, root, &mut judged);
     judge_unknown(applied, root, &mut judged);
     if judged.refused.is_none() && !edits.is_empty() {
         judged.forwarded = Some(edits.write());
@@ -176,7 +178,10 @@ fn judge_field<'t>(
 }
 
 /// The places that a path leads to. A parent that is absent or null has none; one of another kind is an error.
-fn resolve<'t, 'p>(root: &Root<'t>, path: &'p FieldPath) -> Result<Vec<Slot<'t, 'p>>, String> {
+pub(super) fn resolve<'t, 'p>(
+    root: &Root<'t>,
+    path: &'p FieldPath,
+) -> Result<Vec<Slot<'t, 'p>>, String> {
     let mut steps = path.steps().iter();
     let Some(Step::Member(first)) = steps.next() else {
         return Err("it is no way to a field".to_owned());
@@ -424,6 +429,9 @@ pub fn judge_facts(applied: &Applied<'_>, facts: &Facts) -> Result<Option<Refuse
                 undecidable.get_or_insert(format!("body.{name}"));
             }
         }
+    }
+    if let Some(refused) = judge_reserved_facts(applied, facts) {
+        return Ok(Some(refused));
     }
     let guarded_elsewhere = facts.unknown.iter().find_map(|name| {
         let name = name.strip_prefix("body.")?;

@@ -11,6 +11,7 @@ mod facts;
 mod field;
 mod pattern;
 mod query;
+mod reserved;
 mod seen;
 mod weigh;
 
@@ -27,6 +28,7 @@ pub use facts::{Fact, Facts, MAX_UNKNOWN};
 pub use field::{Above, FieldPath, FieldRule, NoRoom, Presence, Scalar, Step};
 pub use pattern::Pattern;
 pub use query::{judge_query, judge_query_facts};
+pub use reserved::RESERVED;
 pub use seen::Seen;
 pub use weigh::{Weighed, Why, weigh};
 
@@ -272,10 +274,10 @@ impl<'p> Applied<'p> {
             .unwrap_or(&self.grant)
     }
 
-    /// Whether the JSON body has to be read: for guarded fields, or for what a rule says.
+    /// Whether the JSON body has to be read: for what the gateway itself looks at, or for what a rule says.
     pub fn reads_body(&self) -> bool {
         self.operation.takes == Some(Takes::Json)
-            && (self.operation.guards_body()
+            && (self.operation.governs_body()
                 || self
                     .sources()
                     .any(|source| source.terms.read_body(self.operation)))

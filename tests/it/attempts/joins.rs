@@ -116,7 +116,7 @@ async fn m3_a_repeat_of_what_is_known_not_to_have_been_done_does_it() {
 async fn i8_a_repeat_of_what_an_earlier_process_began_waits_for_what_became_of_it() {
     let records = MemoryRecords::default();
     // As it goes on: without the callers' own secrets.
-    let judged = br#"{"secret_ids":[],"prompt":"once"}"#;
+    let judged = br#"{"secret_ids":[],"prompt":"once","max_acu_limit":5}"#;
     records.leave_behind(Unresolved {
         caller: "one".into(),
         fingerprint: fingerprint("one", "sessions.create", SESSIONS, judged),

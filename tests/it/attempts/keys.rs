@@ -81,7 +81,7 @@ async fn i4_a_key_survives_the_process_and_ends_after_a_day() {
 
     let clock = Arc::new(FakeClock::at(SystemClock.now()));
     let second = World::with(Setup {
-        records: Arc::new(records.clone()),
+        records: Some(Arc::new(records.clone())),
         clock: Arc::clone(&clock) as _,
         ..Setup::default()
     })
@@ -117,12 +117,12 @@ async fn i5_a_refusal_uses_no_key_up() {
 async fn i6_a_secret_is_answered_once_and_stored_nowhere() {
     let records = MemoryRecords::default();
     let world = World::with(Setup {
-        records: Arc::new(records.clone()),
+        records: Some(Arc::new(records.clone())),
         policy: r#"
 team: t
 callers: { one: {} }
 allow:
-  - { name: automations, operations: [automations.create], organizations: [org-ds], secrets: reveal }
+  - { name: automations, operations: [automations.create], organizations: [org-ds], secrets: reveal, uncapped: { acus: 1, per: run } }
 "#
         .to_owned(),
         ..Setup::default()
@@ -218,7 +218,7 @@ async fn i10_a_replay_is_decided_anew() {
     session(&first.create("one", &KEY, BODY).await);
     first.finish().await;
     let second = World::with(Setup {
-        records: Arc::new(records.clone()),
+        records: Some(Arc::new(records.clone())),
         policy: r#"
 team: t
 callers: { one: {} }

@@ -22,7 +22,7 @@ const BODY: &str = r#"{"prompt":"once"}"#;
 /// A world that knows of earlier attempts what `records` says.
 async fn world(records: &MemoryRecords) -> World {
     World::with(Setup {
-        records: Arc::new(records.clone()),
+        records: Some(Arc::new(records.clone())),
         ..Setup::default()
     })
     .await
@@ -31,7 +31,7 @@ async fn world(records: &MemoryRecords) -> World {
 /// The same, and Devin has little time.
 async fn hasty(records: &MemoryRecords) -> World {
     World::with(Setup {
-        records: Arc::new(records.clone()),
+        records: Some(Arc::new(records.clone())),
         timeouts: Timeouts {
             connect: Duration::from_secs(2),
             first_byte: Duration::from_millis(600),

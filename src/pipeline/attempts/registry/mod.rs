@@ -390,7 +390,9 @@ impl<E: Clone, B: Clone + Default> Registry<E, B> {
             return;
         };
         // Its client was only told that nobody knew: the answer is nobody's yet.
-        if known.state == State::NoResult && matches!(known.client, Client::Delivered(_)) {
+        if matches!(known.state, State::NoResult | State::Unresolvable)
+            && matches!(known.client, Client::Delivered(_))
+        {
             known.client = Client::Gone(now);
         }
         known.state = state;

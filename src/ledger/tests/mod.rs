@@ -1,5 +1,7 @@
 //! The ledger's contract, over its real file: what a later store has to hold to as well.
 
+mod files;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,6 +96,12 @@ async fn stands(ledger: &Ledger, budget: &Arc<Budget>, caller: &str) -> (i64, i6
 async fn sound(ledger: &Ledger) {
     let verdict = ledger.verify().await.unwrap();
     assert!(verdict.is_sound(), "{verdict:?}");
+}
+
+async fn opened(options: Options) -> Ledger {
+    let ledger = Ledger::open(options).await.unwrap();
+    ledger.admit();
+    ledger
 }
 
 async fn ledger() -> Ledger {
@@ -214,10 +222,10 @@ async fn l5_m20_a_hold_outlives_its_process_and_is_freed_by_two_listings_only() 
     let month = budget("t/month", Some("t"), Per::Team, 7);
     let asked = create("one", 5, &[&month]);
     let hold = asked.hold;
-    let ledger = Ledger::open(options.clone()).await.unwrap();
+    let ledger = opened(options.clone()).await;
     ledger.hold(asked).await.unwrap();
     ledger.close().await;
-    let ledger = Ledger::open(options).await.unwrap();
+    let ledger = opened(options).await;
     assert_eq!(stands(&ledger, &month, "one").await, (0, 5_000));
     let unsure = ledger.unsure().await.unwrap();
     assert_eq!(
@@ -518,93 +526,4 @@ async fn g11_sessions_are_listed_by_whose_they_are_newest_first() {
         5
     );
     assert_eq!(ledger.session(&session(9)).await.unwrap(), None);
-}
-
-#[tokio::test]
-async fn m21_a_change_behind_the_ledgers_back_is_found_and_stops_spending() {
-    let folder = tempfile::tempdir().unwrap();
-    let options = Options {
-        path: folder.path().join("l.db"),
-        tag_key: tag::TagKey::new(&[1; 32]).unwrap(),
-        quiet: QUIET,
-        hand_over: Duration::from_millis(200),
-    };
-    let month = budget("t/month", Some("t"), Per::Team, 70);
-    let ledger = Ledger::open(options.clone()).await.unwrap();
-    for _ in 0..3 {
-        ledger.hold(create("one", 5, &[&month])).await.unwrap();
-    }
-    sound(&ledger).await;
-    ledger.close().await;
-    for (change, found) in [
-        (
-            "UPDATE history SET held = 1 WHERE seq = 2",
-            "line 2 is not as it was written",
-        ),
-        ("DELETE FROM history WHERE seq = 2", "line 2 is missing"),
-    ] {
-        let copy = folder.path().join("copy.db");
-        std::fs::copy(&options.path, &copy).unwrap();
-        rusqlite::Connection::open(&copy)
-            .unwrap()
-            .execute(change, [])
-            .unwrap();
-        let damaged = Options {
-            path: copy,
-            ..options.clone()
-        };
-        let ledger = Ledger::open(damaged).await.unwrap();
-        assert!(ledger.stopped().unwrap().contains(found));
-        assert!(matches!(
-            ledger.hold(create("one", 5, &[&month])).await,
-            Err(NotHeld::Store(_))
-        ));
-        ledger
-            .stop_spending(at(1), None, "op".to_owned())
-            .await
-            .unwrap();
-        ledger.hold(create("one", 5, &[&month])).await.unwrap();
-    }
-    // Sums are compared when it is asked for.
-    let ledger = Ledger::open(options.clone()).await.unwrap();
-    let change = "UPDATE tallies SET held = held - 1000; UPDATE wakes SET used = 1";
-    rusqlite::Connection::open(&options.path)
-        .unwrap()
-        .execute_batch(change)
-        .unwrap();
-    let verdict = ledger.verify().await.unwrap();
-    assert!(
-        verdict
-            .differences
-            .iter()
-            .any(|it| it.contains("payer and slot")),
-        "{verdict:?}"
-    );
-    assert!(
-        verdict.differences.iter().any(|it| it.contains("has used")),
-        "{verdict:?}"
-    );
-}
-
-#[tokio::test]
-async fn m19_two_processes_never_share_a_ledger() {
-    let folder = tempfile::tempdir().unwrap();
-    let options = Options {
-        path: folder.path().join("l.db"),
-        tag_key: tag::TagKey::new(&[1; 32]).unwrap(),
-        quiet: QUIET,
-        hand_over: Duration::from_millis(200),
-    };
-    let first = Ledger::open(options.clone()).await.unwrap();
-    let second = Ledger::open(options.clone()).await.unwrap_err();
-    assert!(matches!(second, OpenError::Locked(_)), "{second}");
-    first.close().await;
-    Ledger::open(options.clone()).await.unwrap().close().await;
-    // A file of a later version is left alone.
-    rusqlite::Connection::open(&options.path)
-        .unwrap()
-        .pragma_update(None, "user_version", 99)
-        .unwrap();
-    let later = Ledger::open(options).await.unwrap_err();
-    assert!(later.to_string().contains("version 99"), "{later}");
 }

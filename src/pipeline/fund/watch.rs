@@ -1,0 +1,78 @@
+//! Records of sessions that pass by: each is a reading (L6).
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::header::ACCEPT_ENCODING;
+use http::{HeaderValue, Response};
+use http_body::Frame;
+use tower::Service;
+
+use super::super::attempts::Intended;
+use super::{Funded, Purse};
+use crate::body::{Body, BoxError, Watched};
+use crate::exchange::Exchange;
+use crate::ledger::moment::{Moment, Tick};
+use crate::rejection::Rejection;
+use crate::settle::Record;
+
+/// The largest record that is read: a larger one passes by, and the reconciler reads it.
+const MAX_RECORD: usize = 1024 * 1024;
+
+/// Passes a request on, and reads the record that is its answer.
+pub(super) async fn watch<S>(
+    purse: Arc<Purse>,
+    mut ready: S,
+    mut exchange: Exchange<Intended>,
+) -> Result<Response<Body>, Rejection>
+where
+    S: Service<Exchange<Funded>, Response = Response<Body>, Error = Rejection>,
+{
+    // Only of a session that the ledger knows.
+    if exchange.proof.owned().session().is_none() {
+        return ready
+            .call(exchange.prove(|intended| Funded { intended }))
+            .await;
+    }
+    // A compressed record cannot be read while it passes.
+    let headers = exchange.request.headers_mut();
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let begun = purse.ledger.tick();
+    let response = ready
+        .call(exchange.prove(|intended| Funded { intended }))
+        .await?;
+    if !response.status().is_success() {
+        return Ok(response);
+    }
+    let mut seen = BytesMut::new();
+    let mut whole = http_body::Body::size_hint(response.body()).exact();
+    let tell = move |frame: Result<&Frame<Bytes>, &BoxError>| {
+        let Some(data) = frame.ok().and_then(|frame| frame.data_ref()) else {
+            return;
+        };
+        if seen.len() + data.len() > MAX_RECORD {
+            seen.clear();
+            whole = Some(u64::MAX);
+            return;
+        }
+        seen.extend_from_slice(data);
+        // Without a length, the record is whole as soon as it can be read as one.
+        let is_whole = whole.is_none_or(|length| length == seen.len() as u64);
+        if is_whole && let Some(record) = Record::parse(&seen) {
+            read(&purse, &record, begun);
+        }
+    };
+    Ok(response.map(|body| Watched::boxed(body, tell)))
+}
+
+/// Tells the ledger of a reading, beside the request.
+fn read(purse: &Arc<Purse>, record: &Record, begun: Tick) {
+    let reading = record.reading(begun, Moment::now(&*purse.clock));
+    let (ledger, session) = (purse.ledger.clone(), record.session.clone());
+    purse.tasks.spawn(async move {
+        if let Err(error) = ledger.read(session, reading).await {
+            // The next reading says the same.
+            tracing::debug!(%error, "a reading was not recorded");
+        }
+    });
+}

@@ -1,0 +1,14 @@
+//! Settling: what was held becomes what Devin says was used.
+//!
+//! Beside the request path, a reconciler asks Devin about every session that holds something, looks for what was sent
+//! and not answered, and sweeps each organization for children, wakes from elsewhere and sessions that the ledger has
+//! forgotten. All that it learns it tells the ledger; it decides nothing about money itself.
+
+mod devin;
+mod reconciler;
+mod record;
+mod seek;
+mod sweep;
+
+pub use reconciler::{Reconciler, Times};
+pub use record::{Page, Record};

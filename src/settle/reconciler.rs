@@ -1,0 +1,229 @@
+//! The reconciler's rounds.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use super::devin::{AskError, Devin, target};
+use super::record::{Page, Record};
+use crate::Parts;
+use crate::body::Body;
+use crate::clock::Clock;
+use crate::exchange::Exchange;
+use crate::ledger::moment::{Moment, Tick};
+use crate::ledger::{Ledger, SessionId, StoreError};
+use crate::pipeline::credential::Outbound;
+use crate::rejection::Rejection;
+use crate::ruleset::Current;
+
+/// How many sessions are asked about at once.
+const BATCH: usize = 100;
+/// The most pages of one list: a list that is longer is gone on with in the next round.
+const MAX_PAGES: usize = 100;
+/// What one poll that found nothing can count for at most, however long ago the one before it was (L6).
+const MOST_MISSED: Duration = Duration::from_secs(600);
+
+/// When what is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// From one round to the next.
+    pub every: Duration,
+    /// How long after an attempt's end a listing has to begin for its absence to say something (L5).
+    pub unknown_after: Duration,
+    /// From one request to Devin to the next: the reconciler's share of Devin's rate.
+    pub pace: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_secs(15),
+            unknown_after: Duration::from_secs(15 * 60),
+            pace: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Why a round, or a part of it, came to nothing: the next one tries again.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RoundError {
+    /// Devin could not be asked.
+    #[error("asking Devin: {0}")]
+    Ask(#[from] AskError),
+    /// The ledger does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Settles what was spent.
+#[derive(Debug)]
+pub struct Reconciler<U> {
+    pub(super) devin: Devin<U>,
+    pub(super) ledger: Ledger,
+    pub(super) policies: Current,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) untagged: Arc<HashSet<String>>,
+    pub(super) times: Times,
+    /// When the last poll of each organization's sessions succeeded.
+    polled: Mutex<HashMap<Box<str>, Duration>>,
+    /// The service user that the shared token is of, once it is known.
+    pub(super) ourselves: Mutex<Option<String>>,
+}
+
+impl<U> Reconciler<U>
+where
+    U: Service<Exchange<Outbound>, Response = http::Response<Body>, Error = Rejection>
+        + Clone
+        + Send
+        + 'static,
+    U::Future: Send,
+{
+    /// Of a gateway, over this upstream.
+    pub fn new(parts: &Parts, upstream: U, times: Times) -> Self {
+        Self {
+            devin: Devin {
+                upstream,
+                token: parts.token.clone(),
+                pinned: parts.pinned.clone(),
+                log: parts.log.clone(),
+                clock: Arc::clone(&parts.clock),
+                pace: times.pace,
+                next: Mutex::new(Instant::now()),
+            },
+            ledger: parts.ledger.clone(),
+            policies: parts.policies.clone(),
+            clock: Arc::clone(&parts.clock),
+            untagged: Arc::clone(&parts.untagged),
+            times,
+            polled: Mutex::default(),
+            ourselves: Mutex::default(),
+        }
+    }
+
+    /// Goes round until told to stop. Before the first hold is taken, every organization is swept once (L13).
+    pub async fn follow(self, stop: CancellationToken) {
+        let rounds = async {
+            loop {
+                self.round().await;
+                tokio::time::sleep(self.times.every).await;
+            }
+        };
+        tokio::select! {
+            () = rounds => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    /// One round. What fails is told in the log, and tried again in the next one.
+    pub async fn round(&self) -> bool {
+        let mut went_well = true;
+        let mut note = |what: &str, outcome: Result<(), RoundError>| {
+            if let Err(error) = outcome {
+                went_well = false;
+                tracing::warn!(%error, what, "not settled in this round");
+            }
+        };
+        note("polling open sessions", self.poll().await);
+        note("seeking unknown outcomes", self.seek().await);
+        let swept = self.sweep().await;
+        if swept.is_ok() {
+            self.ledger.admit();
+        }
+        note("sweeping organizations", swept);
+        went_well
+    }
+
+    /// Asks about every session that holds something (L6).
+    async fn poll(&self) -> Result<(), RoundError> {
+        let mut open: BTreeMap<Box<str>, Vec<SessionId>> = BTreeMap::new();
+        for (organization, session) in self.ledger.open_sessions().await? {
+            open.entry(organization).or_default().push(session);
+        }
+        for (organization, sessions) in open {
+            for batch in sessions.chunks(BATCH) {
+                self.poll_batch(&organization, batch).await?;
+            }
+            let up = self.clock.up();
+            self.polled.lock().await.insert(organization, up);
+        }
+        Ok(())
+    }
+
+    async fn poll_batch(&self, organization: &str, batch: &[SessionId]) -> Result<(), RoundError> {
+        let ids: Vec<String> = batch.iter().map(ToString::to_string).collect();
+        let begun = self.ledger.tick();
+        let records = self
+            .list(organization, &[("session_ids", &ids.join(","))])
+            .await?;
+        let wanted: BTreeSet<&SessionId> = batch.iter().collect();
+        let mut found = BTreeSet::new();
+        for record in records.iter().filter(|it| wanted.contains(&it.session)) {
+            found.insert(record.session.clone());
+            self.read(record, begun).await?;
+        }
+        let moment = Moment::now(&*self.clock);
+        let last = self.polled.lock().await.get(organization).copied();
+        let after = last.map_or(Duration::ZERO, |last| moment.up.saturating_sub(last));
+        for session in batch.iter().filter(|it| !found.contains(*it)) {
+            let after = after.min(MOST_MISSED);
+            self.ledger.missed(moment, session.clone(), after).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the ledger what a record says. Whether it knows the session.
+    pub(super) async fn read(&self, record: &Record, begun: Tick) -> Result<bool, StoreError> {
+        let reading = record.reading(begun, Moment::now(&*self.clock));
+        self.ledger.read(record.session.clone(), reading).await
+    }
+
+    /// A complete list of sessions: an error if it did not come to an end.
+    pub(super) async fn list(
+        &self,
+        organization: &str,
+        filters: &[(&str, &str)],
+    ) -> Result<Vec<Record>, AskError> {
+        let mut records = Vec::new();
+        let mut seen = HashSet::new();
+        let mut after: Option<String> = None;
+        for _ in 0..MAX_PAGES {
+            let mut query = filters.to_vec();
+            query.push(("first", "200"));
+            if let Some(after) = &after {
+                query.push(("after", after));
+            }
+            let target = target(&["v3", "organizations", organization, "sessions"], &query);
+            let body = self.devin.get("sessions.list", &target).await?;
+            let page = Page::parse(&body)
+                .ok_or_else(|| AskError::Unusable("a list of sessions that is none".into()))?;
+            records.extend(page.records);
+            match page.next {
+                None => return Ok(records),
+                Some(cursor) if seen.insert(cursor.clone()) => after = Some(cursor),
+                Some(_) => {
+                    return Err(AskError::Unusable("the cursor of a page came again".into()));
+                }
+            }
+        }
+        Err(AskError::Unusable("a list without an end".into()))
+    }
+
+    /// The beginning of the oldest window that is open now.
+    pub(super) fn oldest_window(&self, now: Timestamp) -> Timestamp {
+        let rules = self.policies.load();
+        let starts = rules
+            .policy()
+            .budgets()
+            .iter()
+            .map(|it| it.every.window(now).start);
+        // Without a budget, a day: what was used until then is used up.
+        let day = now - jiff::SignedDuration::from_hours(24);
+        starts.min().unwrap_or(day)
+    }
+}
