@@ -66,6 +66,7 @@ async fn open(path: &Path) -> Ledger {
         hand_over: HAND_OVER,
     };
     let ledger = Ledger::open(options).await.unwrap();
+    ledger.admit();
     assert_eq!(
         ledger.stopped(),
         None,
