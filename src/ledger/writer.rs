@@ -74,6 +74,7 @@ impl Work<'_> {
             | Cause::Release
             | Cause::Use
             | Cause::Unheld
+            | Cause::Move
             | Cause::Uncapped
             | Cause::Rest => {}
         }

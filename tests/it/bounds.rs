@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{Setup, World, without_our_tag};
+use crate::settling::without_our_tag;
+use crate::world::{Setup, World};
 
 const SESSIONS: &str = "/v3/organizations/org-ds/sessions";
 

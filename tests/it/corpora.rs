@@ -2,7 +2,7 @@
 //!
 //! Without it these tests say that they were skipped; with it, a missing file fails.
 
-use crate::world::without_our_tag;
+use crate::settling::without_our_tag;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};

@@ -6,7 +6,8 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 
-use crate::world::{World, without_our_tag};
+use crate::settling::without_our_tag;
+use crate::world::World;
 
 const SESSIONS: &str = "/v3beta1/organizations/org-ds/sessions";
 

@@ -122,6 +122,8 @@ pub enum Cause {
     Overrun,
     /// Spend that never had a hold.
     Unheld,
+    /// Usage that turned out to be another wake's of the same session.
+    Move,
     /// What was charged for a spend without a cap.
     Uncapped,
     /// What a settled wake had left.
@@ -139,6 +141,7 @@ impl Cause {
             Self::Use => "use",
             Self::Overrun => "overrun",
             Self::Unheld => "unheld",
+            Self::Move => "move",
             Self::Uncapped => "uncapped",
             Self::Rest => "rest",
             Self::Written => "written",
@@ -199,12 +202,35 @@ impl Book {
     }
 
     /// Devin has carried out a wake. Again, or too late: nothing changes.
-    pub fn answered(&mut self, hold: HoldId, at: Tick) {
-        if let Some(wake) = self.wake(hold)
-            && matches!(wake.state, State::Out | State::Unknown)
-        {
-            wake.state = State::Open(at);
+    pub fn answered(&mut self, hold: HoldId, at: Tick) -> Vec<Entry> {
+        match self.wake(hold) {
+            Some(wake) if matches!(wake.state, State::Out | State::Unknown) => {
+                wake.state = State::Open(at);
+                self.pour()
+            }
+            Some(_) | None => Vec::new(),
         }
+    }
+
+    /// Lays the usage that is posted to open wakes out anew: to the oldest that was answered, up to its hold, then to the
+    /// next, and last to those whose answers are still out. Those may not have begun, and need all of their holds when
+    /// they do; and of two that were answered, the older is the one to be closed. What is beyond a hold stays where it
+    /// was seen.
+    fn pour(&mut self) -> Vec<Entry> {
+        let within = |wake: &Wake| wake.used.min(wake.held);
+        let open = self.wakes.iter().filter(|it| it.state.holds());
+        let mut rest = open.fold(Acu::ZERO, |sum, it| sum.saturating_add(within(it)));
+        let mut entries = Vec::new();
+        for wake in in_order(&mut self.wakes).filter(|it| it.state.holds()) {
+            let part = rest.min(wake.held);
+            rest = rest.saturating_sub(part);
+            let by = part.saturating_sub(within(wake));
+            if by != Acu::ZERO {
+                wake.used = wake.used.saturating_add(by);
+                entries.push(moved(wake, by));
+            }
+        }
+        entries
     }
 
     /// There was no answer that says whether a wake was carried out: the hold stays (L5).
@@ -261,9 +287,10 @@ impl Book {
         entries
     }
 
-    /// Adds a rise of the usage to the oldest wake that holds, up to its hold, then to the next.
+    /// Adds a rise of the usage to the oldest wake that was answered, up to its hold, then to the next, and last to those
+    /// whose answers are still out.
     fn post(&mut self, mut rise: Acu, at: Timestamp, entries: &mut Vec<Entry>) {
-        for wake in &mut self.wakes {
+        for wake in in_order(&mut self.wakes) {
             let part = rise.min(wake.left());
             if part > Acu::ZERO {
                 wake.used = wake.used.saturating_add(part);
@@ -376,6 +403,23 @@ impl Book {
 
     fn wake(&mut self, hold: HoldId) -> Option<&mut Wake> {
         self.wakes.iter_mut().find(|it| it.hold == hold)
+    }
+}
+
+/// Those that were answered, oldest first, then the others.
+fn in_order(wakes: &mut [Wake]) -> impl Iterator<Item = &mut Wake> {
+    let is_answered = |wake: &&mut Wake| matches!(wake.state, State::Open(_));
+    let (answered, others): (Vec<_>, Vec<_>) = wakes.iter_mut().partition(is_answered);
+    answered.into_iter().chain(others)
+}
+
+fn moved(wake: &Wake, by: Acu) -> Entry {
+    Entry {
+        cause: Cause::Move,
+        hold: Some(wake.hold),
+        instant: wake.at,
+        spent: by,
+        held: Acu::ZERO.saturating_sub(by),
     }
 }
 

@@ -123,7 +123,8 @@ impl World {
             Step::Answer(pick) => {
                 if let Some(ix) = self.pick(Sent::CarriedOut, *pick) {
                     let at = self.tick();
-                    self.book.answered(self.sent[ix].0, at);
+                    let entries = self.book.answered(self.sent[ix].0, at);
+                    self.note(entries);
                     self.sent[ix].1 = Sent::Over;
                 }
             }

@@ -259,6 +259,27 @@ fn l7_the_first_reading_after_an_answer_closes_the_wakes_before_it() {
 }
 
 #[test]
+fn l7_usage_of_an_answered_wake_takes_nothing_from_one_that_has_not_begun() {
+    let mut book = Book::default();
+    for n in 1..=3 {
+        book.hold(hold(n), n as u32, instant(n as i64), Acu::whole(5));
+    }
+    // The second was carried out, and has used all of its cap; no answer has come.
+    book.read(&reading(5, 1, 5.0, "running"), QUIET);
+    let moved = book.answered(hold(2), Tick(10));
+    assert_eq!(sums(&moved), (0, 0));
+    assert_eq!(causes(&moved), [Cause::Move, Cause::Move]);
+    let left: Vec<_> = book.wakes.iter().map(|it| it.left().milli()).collect();
+    assert_eq!(left, [5_000, 0, 5_000]);
+    // Rest closes what was answered, and no more.
+    book.read(&reading(11, 10, 5.0, "suspended"), QUIET);
+    book.read(&reading(12, 70, 5.0, "suspended"), QUIET);
+    let left: Vec<_> = book.wakes.iter().map(|it| it.left().milli()).collect();
+    assert_eq!(left, [5_000, 0, 5_000]);
+    assert!(book.answered(hold(2), Tick(11)).is_empty());
+}
+
+#[test]
 fn l2_use_beyond_every_hold_is_charged_as_overrun() {
     let mut book = open();
     let entries = book.read(&reading(11, 1, 7.5, "running"), QUIET);

@@ -61,10 +61,7 @@ impl Work<'_> {
         hold: HoldId,
         tick: Tick,
     ) -> Result<Option<Happened>, StoreError> {
-        self.event(at, hold, |book| {
-            book.answered(hold, tick);
-            Vec::new()
-        })
+        self.event(at, hold, |book| book.answered(hold, tick))
     }
 
     /// A create was carried out: its session is known from now on.

@@ -18,14 +18,17 @@ async fn m21_a_change_behind_the_ledgers_back_is_found_and_stops_spending() {
     }
     sound(&ledger).await;
     ledger.close().await;
-    for (change, found) in [
+    for (n, (change, found)) in [
         (
             "UPDATE history SET held = 1 WHERE seq = 2",
             "line 2 is not as it was written",
         ),
         ("DELETE FROM history WHERE seq = 2", "line 2 is missing"),
-    ] {
-        let copy = folder.path().join("copy.db");
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let copy = folder.path().join(format!("copy{n}.db"));
         std::fs::copy(&options.path, &copy).unwrap();
         rusqlite::Connection::open(&copy)
             .unwrap()

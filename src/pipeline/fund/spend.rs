@@ -115,7 +115,7 @@ where
     }
     let mut answer = answer?;
     trail.upstream_answered.store(true, Ordering::Relaxed);
-    if matches!(outcome, Outcome::Done { .. }) {
+    if matches!(outcome, Outcome::Done { .. } | Outcome::Charged) {
         outbound::tell(answer.headers_mut(), &held);
     }
     Ok(answer)
@@ -278,7 +278,7 @@ fn give_back(purse: &Purse, hold: HoldId) {
 #[derive(Clone, Debug)]
 enum Outcome {
     /// It was carried out; Devin's record of the session, where it is one.
-    Done { record: Option<Record> },
+    Done { record: Option<Box<Record>> },
     /// It was carried out, and has no cap.
     Charged,
     /// It was definitely not carried out (L4).
@@ -326,11 +326,11 @@ fn judge(
         _ if !status.is_success() => unknown(charge),
         Charge::Uncapped => Outcome::Charged,
         Charge::Wake => Outcome::Done {
-            record: Record::parse(answer.body()),
+            record: Record::parse(answer.body()).map(Box::new),
         },
         Charge::Capped => match Record::parse(answer.body()) {
             Some(record) => Outcome::Done {
-                record: Some(record),
+                record: Some(Box::new(record)),
             },
             None => {
                 let rejection = Rejection::UpstreamInvalid {
@@ -383,7 +383,7 @@ async fn record(
 }
 
 /// The answer's own record is the first reading, begun before the answer.
-async fn read(purse: Arc<Purse>, record: Record, begun: Tick, hold: HoldId) {
+async fn read(purse: Arc<Purse>, record: Box<Record>, begun: Tick, hold: HoldId) {
     let reading = record.reading(begun, Moment::now(&*purse.clock));
     let known = purse.ledger.read(record.session.clone(), reading).await;
     if let Err(error) = known {
