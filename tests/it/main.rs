@@ -38,6 +38,7 @@ mod settling;
 mod status;
 mod tidy;
 mod tools;
+mod torture;
 mod trial;
 mod uploads;
 mod upstream;

@@ -41,7 +41,7 @@ fn holds_in(bounds: Bounds, least: usize) {
 
 #[test]
 fn l1_to_l8_hold_wherever_a_process_dies_and_the_other_takes_over() {
-    holds_in(CRASH, 200_000);
+    holds_in(CRASH, 150_000);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn l1_to_l10_hold_with_a_crash_an_edit_and_a_day_that_ends() {
         days: true,
         ..CRASH
     };
-    holds_in(bounds, 3_000_000);
+    holds_in(bounds, 1_000_000);
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn l1_to_l10_hold_with_both_sessions_in_full() {
 #[ignore = "takes minutes: tests/run --deep"]
 fn l1_to_l10_hold_with_caps_that_are_used_in_part_and_clamped() {
     let bounds = Bounds { cap: 2, ..CRASH };
-    holds_in(bounds, 500_000);
+    holds_in(bounds, 300_000);
 }
 
 /// What a gateway that makes this mistake breaks, and the shortest way to it.

@@ -172,8 +172,12 @@ impl World {
         if self.processes[process] == Process::Serves {
             self.readings = Default::default();
         }
-        // It is started again, and waits for whoever is faster.
-        self.processes[process] = Process::Waits;
+        // It is started again, and waits for the other to die.
+        self.processes[process] = if self.crashes < self.bounds.crashes {
+            Process::Waits
+        } else {
+            Process::Down
+        };
         for request in &mut self.requests {
             if request.by == Some(process) {
                 request.by = None;

@@ -34,9 +34,11 @@ impl Model for World {
             may(stage == Idle && known && serves, Action::Hold(ix));
             may(stage == Held, Action::Send(ix));
             may(stage == Sent && !truth.ended, Action::CarryOut(ix));
-            may(stage == Sent && waited, Action::Refuse(ix));
+            let brief = self.bounds.brief && ix == 2;
+            may(stage == Sent && waited && !brief, Action::Refuse(ix));
             may(stage == Done && waited, Action::Answer(ix));
-            may(matches!(stage, Sent | Done) && waited, Action::Lose(ix));
+            let on_its_way = matches!(stage, Sent | Done) && waited;
+            may(on_its_way && !brief, Action::Lose(ix));
             may(stage == Sent && !waited, Action::Expire(ix));
             may(stage == Done && !waited && serves, Action::Find(ix));
             may(stage == Gone && serves, Action::Miss(ix));

@@ -93,6 +93,7 @@ pub(super) enum Action {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Process {
+    Down,
     Waits,
     Serves,
 }

@@ -94,25 +94,6 @@ async fn m19_two_processes_never_share_a_ledger() {
     assert!(later.to_string().contains("version 99"), "{later}");
 }
 
-/// So many holds that are one group: the writer is kept until all of them wait.
-async fn group(ledger: &Ledger, month: &Arc<Budget>, count: usize) -> Vec<Result<Held, NotHeld>> {
-    let (go, gate) = std::sync::mpsc::channel::<()>();
-    let kept = ledger.0.writer.write(move |_| {
-        let _ = gate.recv();
-        Ok(())
-    });
-    let holds = futures_util::future::join_all(
-        (0..count).map(|n| ledger.hold(create(&format!("c{n}"), 1, &[month]))),
-    );
-    let release = async {
-        tokio::task::yield_now().await;
-        go.send(()).unwrap();
-    };
-    let (kept, outcomes, ()) = tokio::join!(kept, holds, release);
-    kept.unwrap();
-    outcomes
-}
-
 #[tokio::test]
 async fn m19_a_full_disk_takes_no_hold_breaks_no_history_and_heals() {
     let folder = tempfile::tempdir().unwrap();
@@ -124,7 +105,7 @@ async fn m19_a_full_disk_takes_no_hold_breaks_no_history_and_heals() {
     };
     let month = budget("t/month", Some("t"), Per::Team, 5_000);
     let ledger = opened(options.clone()).await;
-    ledger.hold(create("c0", 1, &[&month])).await.unwrap();
+    ledger.hold(create("one", 1, &[&month])).await.unwrap();
     let most = |pages: &'static str| {
         ledger.0.writer.write(move |work| {
             let pragma = format!("PRAGMA max_page_count = {pages}");
@@ -132,16 +113,40 @@ async fn m19_a_full_disk_takes_no_hold_breaks_no_history_and_heals() {
             Ok(all?)
         })
     };
-    // No page more than there is: the disk is full in the middle of a group.
+    let large = |bytes| Adjustment {
+        budget: "t/other".to_owned(),
+        scope: None,
+        acus: Acu::ZERO,
+        at: at(0).at,
+        until: None,
+        who: "op".to_owned(),
+        why: "x".repeat(bytes),
+    };
+    // No more pages than there are. In one group: what fits into a page, what does not, and again what does.
     most("1").await.unwrap();
-    let outcomes = group(&ledger, &month, 300).await;
-    let taken = outcomes.iter().filter(|it| it.is_ok()).count();
-    assert_eq!(taken, 0, "nobody is told that a hold was taken");
-    assert_eq!(stands(&ledger, &month, "c0").await, (0, 1_000));
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let kept = ledger.0.writer.write(move |_| {
+        let _ = gate.recv();
+        Ok(())
+    });
+    let release = async {
+        go.send(()).unwrap();
+    };
+    let (_, before, full, after, ()) = tokio::join!(
+        kept,
+        ledger.hold(create("one", 1, &[&month])),
+        ledger.adjust(large(100_000)),
+        ledger.hold(create("one", 1, &[&month])),
+        release,
+    );
+    assert!(full.is_err());
+    // Who is told that it is not held is told the truth.
+    assert!(before.is_err() && after.is_err());
+    assert_eq!(stands(&ledger, &month, "one").await, (0, 1_000));
     most("1000000").await.unwrap();
-    let outcomes = group(&ledger, &month, 300).await;
-    assert!(outcomes.iter().all(Result::is_ok));
-    assert_eq!(stands(&ledger, &month, "c0").await, (0, 301_000));
+    ledger.hold(create("one", 1, &[&month])).await.unwrap();
+    ledger.adjust(large(100_000)).await.unwrap();
+    assert_eq!(stands(&ledger, &month, "one").await, (0, 2_000));
     sound(&ledger).await;
     ledger.close().await;
     let ledger = opened(options).await;
