@@ -70,7 +70,9 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::open`]; or there is no folder for it.
     pub async fn temporary(quiet: Duration) -> Result<Self, OpenError> {
-        let folder = tempfile::tempdir().map_err(|error| OpenError::Store {
+        // A container's root can be read-only; its shared memory is not.
+        let folder = tempfile::tempdir().or_else(|_| tempfile::tempdir_in("/dev/shm"));
+        let folder = folder.map_err(|error| OpenError::Store {
             path: std::env::temp_dir(),
             source: StoreError(error.to_string().into()),
         })?;

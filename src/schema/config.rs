@@ -43,6 +43,19 @@ pub(super) fn schema() -> Value {
                 ],
             },
             "access_log": access_log(),
+            "store": text_of("The ledger's file. Left out: sqlite:tollgate.db.", "^sqlite:.+"),
+            "tag_key": source("What tags on sessions are signed with; at least 32 characters. Left out: a file that is made beside the ledger."),
+            "restricted_tags": {
+                "description": "Organizations whose allowed tags leave out ours: sessions there are created one at a time.",
+                "type": "array",
+                "items": { "type": "string" },
+            },
+            "settle": mapping("How what is held is settled: 15s, 1m, 15m.", &[], json!({
+                "every": duration("From one round to the next. Left out: 15s."),
+                "quiet": duration("How far apart a session has to be seen at rest twice. Left out: 60s."),
+                "unknown_after": duration("How long after a lost attempt's end its absence says something. Left out: 15m."),
+                "pace": duration("From one request to Devin to the next. Left out: 500ms."),
+            })),
         }),
     );
     if let Value::Object(schema) = &mut schema {
@@ -76,17 +89,7 @@ fn upstream() -> Value {
             "ca": mapping("Certificate authorities to trust beside the system's.", &["file"], json!({
                 "file": file("A PEM file."),
             })),
-            "token": {
-                "description": "Where the shared token is; never the token itself.",
-                "oneOf": [
-                    mapping("In a file, which is read again when it changes.", &["file"], json!({
-                        "file": file("The file."),
-                    })),
-                    mapping("In an environment variable.", &["env"], json!({
-                        "env": text_of("The variable's name.", "^[A-Z0-9_]+$"),
-                    })),
-                ],
-            },
+            "token": source("Where the shared token is; never the token itself."),
             "timeouts": mapping("How long is waited for Devin: 500ms, 3s, 5m.", &[], json!({
                 "connect": duration("For a connection. Left out: 3s."),
                 "first_byte": duration("For the beginning of an answer. Left out: 60s."),
@@ -94,6 +97,21 @@ fn upstream() -> Value {
             })),
         }),
     )
+}
+
+/// Where a secret is.
+fn source(description: &str) -> Value {
+    json!({
+        "description": description,
+        "oneOf": [
+            mapping("In a file; a token's is read again when it changes.", &["file"], json!({
+                "file": file("The file."),
+            })),
+            mapping("In an environment variable.", &["env"], json!({
+                "env": text_of("The variable's name.", "^[A-Z0-9_]+$"),
+            })),
+        ],
+    })
 }
 
 fn duration(description: &str) -> Value {

@@ -158,7 +158,7 @@ async fn world(issuers: Vec<Issuer>) -> World {
 }
 
 impl World {
-    async fn with_token(&self, token: &str) -> crate::world::Answer {
+    async fn with_token(&self, token: &str) -> crate::answer::Answer {
         self.canaries.lock().unwrap().push(token.to_owned());
         let request = http::Request::get("/").header("authorization", format!("Bearer {token}"));
         self.send("/v3/self", request, "").await

@@ -14,6 +14,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod answer;
 mod invariants;
 mod process;
 mod world;

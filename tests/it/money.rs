@@ -10,8 +10,9 @@ use tollgate::ledger::HoldId;
 use tollgate::ledger::tag::Tag;
 use tollgate::settle::Times;
 
+use crate::answer::Answer;
 use crate::settling::AT_ONCE;
-use crate::world::{Answer, Setup, World};
+use crate::world::{Setup, World};
 
 const SESSIONS: &str = "/v3/organizations/org-ds/sessions";
 /// A fake session works for eight minutes, and uses two ACUs at each wake.

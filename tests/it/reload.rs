@@ -13,7 +13,8 @@ use tollgate::clock::SystemClock;
 use tollgate::document::Budget;
 use tollgate::reload::{Outcome, Reload};
 
-use crate::world::{Answer, World};
+use crate::answer::Answer;
+use crate::world::World;
 
 const LIST: &str = "/v3/organizations/org-ds/sessions";
 const SELF: &str = "/v3/self";

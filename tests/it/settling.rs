@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tollgate::acu::Acu;
 use tollgate::budget::Payer;
 use tollgate::ledger::moment::Moment;
 use tollgate::pipeline::upstream::{Timeouts, Upstream};
@@ -53,8 +52,7 @@ impl World {
     /// What each session has spent at the fake, in thousandths, by bare id.
     pub(crate) fn truth(&self) -> HashMap<String, i64> {
         let all = self.fake.truth().into_iter();
-        all.map(|it| (it.id, Acu::from_milli(it.spent_milli as i64).milli()))
-            .collect()
+        all.map(|it| (it.id, it.spent_milli)).collect()
     }
 }
 

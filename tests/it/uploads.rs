@@ -1,6 +1,7 @@
 //! Uploads against the bounds of a policy, over real sockets.
 
-use crate::world::{Answer, Setup, World};
+use crate::answer::Answer;
+use crate::world::{Setup, World};
 
 const POLICY: &str = r#"
 team: t

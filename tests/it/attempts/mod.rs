@@ -14,7 +14,8 @@ use tollgate::ledger::Resolution;
 use tollgate::pipeline::attempts::MemoryRecords;
 use tollgate::pipeline::upstream::Timeouts;
 
-use crate::world::{Answer, Setup, World};
+use crate::answer::Answer;
+use crate::world::{Setup, World};
 
 const SESSIONS: &str = "/v3/organizations/org-ds/sessions";
 const BODY: &str = r#"{"prompt":"once"}"#;

@@ -7,7 +7,8 @@ use tollgate::fake_devin::{Fault, FaultKind};
 use tollgate::pipeline::upstream::Timeouts;
 
 use super::{LIST, among, ids, setup};
-use crate::world::{Answer, Setup, World};
+use crate::answer::Answer;
+use crate::world::{Setup, World};
 
 /// An answer in the place of the fake's own.
 fn raw(head: &str, body: impl AsRef<[u8]>) -> FaultKind {

@@ -10,7 +10,8 @@ use tollgate::ledger::SessionId;
 use tollgate::ledger::book::Reading;
 use tollgate::ledger::moment::Moment;
 
-use crate::world::{Answer, Setup, World};
+use crate::answer::Answer;
+use crate::world::{Setup, World};
 
 const CREATE: &str = "/v3/organizations/org-ds/sessions";
 const ENTERPRISE: &str = "/v3/enterprise/sessions";
