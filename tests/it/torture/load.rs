@@ -93,6 +93,14 @@ budgets:
         serve_with(command, self.folder.path())
     }
 
+    /// Starts a process that dies at a point without being asked for anything.
+    pub(super) fn starts_and_dies(&self, point: &str) {
+        let mut command = self.command(tollgate());
+        command.arg("serve").env("TOLLGATE_FAILPOINT", point);
+        let ended = command.current_dir(self.folder.path()).output().unwrap();
+        assert_eq!(ended.status.code(), None, "{ended:?}");
+    }
+
     /// Starts a process that is told of a file that cannot grow, and not ended for it: its access log goes nowhere.
     pub(super) fn serve_where_files_can_be_limited(&self) -> Served {
         let mut command = self.command(Command::new("sh"));

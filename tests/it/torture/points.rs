@@ -14,18 +14,21 @@ async fn dies_at(point: Point, time: usize) {
     let session = created.1["session_id"].as_str().unwrap().to_owned();
     before.stop();
     let what = format!("{}:{time}", point.name());
-    let doomed = site.serve(Some(&what));
-    for n in 0..time {
-        let created = client.create(doomed.callers, &format!("create {n}")).await;
-        let said = client
-            .say(doomed.callers, &session, &format!("say {n}"))
-            .await;
-        if created.is_none() || said.is_none() {
-            break;
+    if point == Point::InReconcile {
+        // It comes there by itself, and maybe before it says that it is ready.
+        tokio::task::block_in_place(|| site.starts_and_dies(&what));
+    } else {
+        let doomed = site.serve(Some(&what));
+        for n in 0..time {
+            let created = client.create(doomed.callers, &format!("create {n}")).await;
+            let text = format!("say {n}");
+            let said = client.say(doomed.callers, &session, &text).await;
+            if created.is_none() || said.is_none() {
+                break;
+            }
         }
+        tokio::task::block_in_place(|| doomed.died());
     }
-    // The reconciler may be who comes to the point.
-    tokio::task::block_in_place(|| doomed.died());
     site.fake.advance(std::time::Duration::from_secs(120));
     let after = site.serve(None);
     tokio::task::block_in_place(|| site.settles(after));
