@@ -15,10 +15,8 @@ use crate::policy::bounds::{CapTerms, NoRoom};
 impl World {
     pub(super) fn hold(&mut self, request: usize) -> Fallible<bool> {
         let session = session_of(request);
-        let budgets = match self.slip {
-            Slip::HoldsInOneBudgetOnly => &self.budgets()[1..],
-            _ => &self.budgets()[..],
-        };
+        let first = usize::from(self.slip == Slip::HoldsInOneBudgetOnly);
+        let budgets = &self.budgets()[first..];
         let room = budgets.iter().map(|it| self.room(it, session)).min();
         let room = room.unwrap_or(Acu::ZERO);
         let wanted = Cap::new(i64::from(self.bounds.cap) + i64::from(request == 2)).unwrap();
@@ -46,13 +44,12 @@ impl World {
             at: self.now,
             missed: 0,
         };
-        match self.slip {
-            Slip::SendsBeforeHolding => return Ok(true),
-            Slip::SendsMoreThanIsHeld => {
-                self.requests[request].cap = wanted.acu().saturating_add(STEP)
-            }
-            Slip::LetsMessagesShareAHold if request == 1 => return Ok(true),
-            _ => {}
+        let shares = self.slip == Slip::LetsMessagesShareAHold && request == 1;
+        if shares || self.slip == Slip::SendsBeforeHolding {
+            return Ok(true);
+        }
+        if self.slip == Slip::SendsMoreThanIsHeld {
+            self.requests[request].cap = wanted.acu().saturating_add(STEP);
         }
         let now = self.now;
         let shelf = &mut self.shelves[session];

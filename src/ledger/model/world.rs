@@ -324,10 +324,8 @@ impl World {
             let Some(request) = request else {
                 return Err(format!("L8: {entry:?} is of no wake"));
             };
-            let instant = match self.slip {
-                Slip::CountsByTheClock => self.now,
-                _ => entry.instant,
-            };
+            let slips = self.slip == Slip::CountsByTheClock;
+            let instant = if slips { self.now } else { entry.instant };
             ensure(instant == self.requests[request].at, || {
                 format!("L8: {entry:?} counts at {instant}")
             })?;
