@@ -309,6 +309,11 @@ impl Rejection {
         }
     }
 
+    /// The operator's half.
+    pub fn cause(&self) -> Option<String> {
+        self.facts().cause
+    }
+
     /// The stable code.
     pub fn code(&self) -> Code {
         self.facts().code

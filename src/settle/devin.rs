@@ -37,7 +37,7 @@ pub(super) enum AskError {
     #[error("{0}")]
     Unusable(BoxError),
     /// It could not be reached.
-    #[error("{0:?}")]
+    #[error("{} ({})", .0.code().name(), .0.cause().unwrap_or_default())]
     Rejected(Rejection),
 }
 

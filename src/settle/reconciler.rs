@@ -72,6 +72,8 @@ pub struct Reconciler<U> {
     pub(super) times: Times,
     /// When the last poll of each organization's sessions succeeded.
     polled: Mutex<HashMap<Box<str>, Duration>>,
+    /// What failed in the last round.
+    told: Mutex<Vec<String>>,
     /// The service user that the shared token is of, once it is known.
     pub(super) ourselves: Mutex<Option<String>>,
 }
@@ -102,6 +104,7 @@ where
             untagged: Arc::clone(&parts.untagged),
             times,
             polled: Mutex::default(),
+            told: Mutex::default(),
             ourselves: Mutex::default(),
         }
     }
@@ -120,14 +123,11 @@ where
         }
     }
 
-    /// One round. What fails is told in the log, and tried again in the next one.
+    /// One round. What fails is told in the log (once, until it is something else), and tried again in the next one.
     pub async fn round(&self) -> bool {
-        let mut went_well = true;
+        let mut failures = Vec::new();
         let mut note = |what: &str, outcome: Result<(), RoundError>| {
-            if let Err(error) = outcome {
-                went_well = false;
-                tracing::warn!(%error, what, "not settled in this round");
-            }
+            failures.extend(outcome.err().map(|error| format!("{what}: {error}")));
         };
         note("polling open sessions", self.poll().await);
         note("seeking unknown outcomes", self.seek().await);
@@ -136,7 +136,17 @@ where
             self.ledger.admit();
         }
         note("sweeping organizations", swept);
-        went_well
+        let mut told = self.told.lock().await;
+        if *told != failures {
+            match failures.as_slice() {
+                [] => tracing::info!("settling goes on"),
+                some => {
+                    tracing::warn!(failures = ?some, "not everything can be settled; it is tried again")
+                }
+            }
+        }
+        told.clone_from(&failures);
+        failures.is_empty()
     }
 
     /// Asks about every session that holds something (L6).

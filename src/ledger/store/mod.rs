@@ -10,6 +10,8 @@ mod lock;
 mod payers;
 mod verify;
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -70,6 +72,14 @@ impl Store {
     /// # Errors
     /// The file cannot be used, is damaged, or is of a later version of this program.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        // Made here if need be: SQLite gives its other files the mode of this one, and they hold callers' answers.
+        let made = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path);
+        made.map_err(|error| StoreError(error.to_string().into()))?;
         let mut connection = Connection::open(path)?;
         prepare(&connection)?;
         migrate(&mut connection)?;
