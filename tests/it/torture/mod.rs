@@ -17,6 +17,11 @@ use crate::world::World;
 
 const SESSIONS: &str = "/v3/organizations/org-ds/sessions";
 
+/// Whether `tests/run --deep` runs, which has time for more of the same.
+fn is_deep() -> bool {
+    std::env::var_os("TOLLGATE_DEEP").is_some()
+}
+
 /// How many there are of each status.
 fn count(statuses: &[u16]) -> BTreeMap<u16, usize> {
     let mut all = BTreeMap::new();

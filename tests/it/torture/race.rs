@@ -10,7 +10,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tokio::sync::Semaphore;
 
-use super::{SESSIONS, count};
+use super::{SESSIONS, count, is_deep};
 use crate::world::{Setup, World};
 
 const POLICY: &str = r#"
@@ -97,19 +97,13 @@ fn equal(_: usize) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn l2_m1_of_many_creates_at_once_as_many_pass_as_there_is_room_for() {
-    race(2_000, distinct).await;
+    let (times, creates) = if is_deep() { (5, 10_000) } else { (1, 2_000) };
+    for _ in 0..times {
+        race(creates, distinct).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn l2_m1_clients_that_all_wait_with_equal_bodies_get_a_session_each_while_there_is_room() {
-    race(1_500, equal).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes minutes: tests/run --deep"]
-async fn l2_m1_of_ten_thousand_creates_a_hundred_pass_five_times() {
-    for _ in 0..5 {
-        race(10_000, distinct).await;
-    }
-    race(10_000, equal).await;
+    race(if is_deep() { 10_000 } else { 1_500 }, equal).await;
 }
