@@ -2,18 +2,22 @@
 //! checked is bad, 2 that the call is.
 
 mod ask;
+mod budget;
 mod check;
 mod explain;
 mod health;
 mod keys;
 mod operations;
+mod order;
 mod replay;
 mod schema;
 mod serve;
 mod source;
 mod status;
+mod table;
 mod test;
 mod upstream;
+mod usage;
 
 use std::future::Future;
 use std::io::{self, Write};
@@ -33,7 +37,7 @@ use crate::telemetry;
 struct Call {
     /// How results are printed.
     #[arg(long, global = true, value_enum, default_value = "text")]
-    output: Format,
+    output: Output,
     /// What the process logs on standard error, such as `info` or `tollgate=debug`.
     #[arg(
         long = "log-level",
@@ -54,6 +58,41 @@ pub enum Format {
     Text,
     /// For scripts.
     Json,
+}
+
+impl Format {
+    /// A result: as it is, or in the words that `text` has for it.
+    fn print(self, said: &serde_json::Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        match self {
+            Self::Json => print(&said.to_string())?,
+            Self::Text => print(&text())?,
+        }
+        Ok(())
+    }
+}
+
+/// How results are printed, where one is a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
+    /// For spreadsheets: only what is a table.
+    Csv,
+}
+
+impl Output {
+    /// For a result that is no table.
+    fn plain(self) -> Result<Format, Failure> {
+        match self {
+            Self::Text => Ok(Format::Text),
+            Self::Json => Ok(Format::Json),
+            Self::Csv => Err(Failure::Unusable(
+                "only `budget show` and `usage` give a table: use --output json".into(),
+            )),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,6 +122,13 @@ enum Command {
     Health(health::Options),
     /// Ask a running gateway how it is, which policies it runs, and why newer ones were refused.
     Status(status::Options),
+    /// Show budgets, raise and correct them, and check the ledger.
+    Budget {
+        #[command(subcommand)]
+        command: budget::Command,
+    },
+    /// Show who has spent how much.
+    Usage(usage::Options),
     /// Run only the fake Devin.
     FakeDevin(upstream::Options),
 }
@@ -133,22 +179,12 @@ impl<E: Into<BoxError>> From<E> for Failure {
 pub fn main() -> ExitCode {
     let call = Call::parse();
     telemetry::start(&call.log_level);
-    let format = call.output;
-    let result = match call.command {
-        Command::Serve(config) => on_runtime(serve::run(config, format)),
-        Command::Demo(options) => on_runtime(demo::run(options, format)),
-        Command::Check(options) => check::run(&options, format),
-        Command::Test(options) => test::run(&options, format),
-        Command::Explain(options) => explain::run(&options, format),
-        Command::Operations(options) => operations::run(&options, format),
-        Command::Schema(options) => schema::run(&options),
-        Command::Replay(options) => replay::run(&options, format),
-        Command::Keys { command } => keys::run(&command, format),
-        Command::Health(options) => on_runtime(health::run(options, format)),
-        Command::Status(options) => on_runtime(status::run(options, format)),
-        Command::FakeDevin(options) => on_runtime(upstream::run(options, format)),
+    // What goes wrong is no table either.
+    let format = match call.output {
+        Output::Json => Format::Json,
+        Output::Text | Output::Csv => Format::Text,
     };
-    match result {
+    match run(call.command, call.output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Bad) => ExitCode::FAILURE,
         // As for a call that does not parse.
@@ -161,6 +197,25 @@ pub fn main() -> ExitCode {
             complain(format, &*error);
             ExitCode::from(2)
         }
+    }
+}
+
+fn run(command: Command, output: Output) -> Result<(), Failure> {
+    match command {
+        Command::Serve(config) => on_runtime(serve::run(config, output.plain()?)),
+        Command::Demo(options) => on_runtime(demo::run(options, output.plain()?)),
+        Command::Check(options) => check::run(&options, output.plain()?),
+        Command::Test(options) => test::run(&options, output.plain()?),
+        Command::Explain(options) => explain::run(&options, output.plain()?),
+        Command::Operations(options) => operations::run(&options, output.plain()?),
+        Command::Schema(options) => schema::run(&options),
+        Command::Replay(options) => replay::run(&options, output.plain()?),
+        Command::Keys { command } => keys::run(&command, output.plain()?),
+        Command::Health(options) => on_runtime(health::run(options, output.plain()?)),
+        Command::Status(options) => on_runtime(status::run(options, output.plain()?)),
+        Command::Budget { command } => on_runtime(budget::run(command, output)),
+        Command::Usage(options) => on_runtime(usage::run(options, output)),
+        Command::FakeDevin(options) => on_runtime(upstream::run(options, output.plain()?)),
     }
 }
 

@@ -164,6 +164,7 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
     let bound = Bound {
         callers: vec![listen(options.port).await?],
         admin: listen(options.admin_port).await?,
+        socket: None,
     };
     let clock = SystemClock;
     let policies = Current::new(policy, clock.now());

@@ -90,7 +90,9 @@ pub mod ruleset;
 pub mod settle;
 pub mod token;
 // How the process is configured and watched.
+pub mod accounts;
 pub mod admin;
+pub mod alerts;
 pub mod document;
 pub mod metrics;
 pub mod schema;
@@ -196,8 +198,8 @@ where
         ))
         // The border: below it refusals are values, above it there are only answers.
         .layer(ProblemsLayer::new(parts.policies.clone()))
-        // Whoever is refused can read why, without a credential.
-        .layer(PagesLayer)
+        // Whoever is refused can read why, without a credential; and what is a caller's own, with its.
+        .layer(PagesLayer::new(parts))
         // What is asked, before who asks: the path is read once, and for nothing unknown is anyone authenticated.
         .layer(StageLayer::new(Classify::new(Arc::new(Catalogue::new()))))
         // Who asks. The credential ends here.

@@ -6,6 +6,8 @@
 //! of the policy set is not kept here a second time: it is asked for when the
 //! page is.
 
+mod money;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +29,9 @@ use crate::problem::Code;
 use crate::ruleset::{Current, Loaded};
 use crate::trail::Trail;
 
+pub use money::Counted;
+use money::OfMoney;
+
 /// The media type of [`Metrics::page`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -46,6 +51,7 @@ struct Families {
     durations: Family<DurationLabels, Histogram>,
     internal_errors: Counter,
     shadows: Family<ShadowLabels, Counter>,
+    money: OfMoney,
 }
 
 /// Small numbers, so that counting a request makes no text; the page does.
@@ -134,12 +140,15 @@ impl Metrics {
             Family::clone(&shadows),
         );
         registry.register_collector(Box::new(OfPolicy(policies)));
+        let money = OfMoney::default();
+        registry.register_collector(Box::new(money.clone()));
         Self(Arc::new(Families {
             registry,
             requests,
             durations,
             internal_errors,
             shadows,
+            money,
         }))
     }
 
@@ -175,6 +184,11 @@ impl Metrics {
     /// Another policy set runs: rules of the one before are counted no more, and their names go.
     pub fn policy_replaced(&self) {
         self.0.shadows.clear();
+    }
+
+    /// The page will say this of the ledger.
+    pub fn show(&self, counted: Counted) {
+        self.0.money.0.store(Some(Arc::new(counted)));
     }
 
     /// Everything, as OpenMetrics text.

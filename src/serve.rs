@@ -10,6 +10,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -29,7 +31,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use crate::admin::{self, Health};
+use crate::admin::{Admin, AdminSocket, Health, SocketError, Tells, Uid};
+use crate::alerts::Watch;
 use crate::body::{Body, BoxError};
 use crate::exchange::Exchange;
 use crate::ledger::Ledger;
@@ -58,35 +61,87 @@ pub struct Bound {
     pub callers: Vec<TcpListener>,
     /// For the operator.
     pub admin: TcpListener,
+    /// For the operator's orders.
+    pub socket: Option<AdminSocket>,
 }
 
-/// An address that cannot be listened on.
+/// What connections come from.
+trait Listen: Send + Sync {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// Who is at its other end.
+    type Peer: Copy + Send;
+
+    /// The next one.
+    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Self::Peer)>> + Send;
+}
+
+impl Listen for TcpListener {
+    type Stream = TcpStream;
+    type Peer = SocketAddr;
+
+    async fn next(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = self.accept().await?;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+        Ok((stream, peer))
+    }
+}
+
+impl Listen for AdminSocket {
+    type Stream = UnixStream;
+    type Peer = Uid;
+
+    async fn next(&self) -> io::Result<(UnixStream, Uid)> {
+        self.accept().await
+    }
+}
+
+/// What cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot listen on {address}: {source} (`listen:` and `admin:` in the configuration say where)"
-)]
-pub struct BindError {
-    address: SocketAddr,
-    source: io::Error,
+pub enum BindError {
+    /// An address.
+    #[error(
+        "cannot listen on {address}: {source} (`listen:` and `admin:` in the configuration say where)"
+    )]
+    Address {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The admin socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
 }
 
 /// Binds every listener, or none.
 ///
 /// # Errors
 /// The first address that cannot be bound.
-pub async fn bind(callers: &[SocketAddr], admin: SocketAddr) -> Result<Bound, BindError> {
+pub async fn bind(
+    callers: &[SocketAddr],
+    admin: SocketAddr,
+    socket: Option<&Path>,
+) -> Result<Bound, BindError> {
     let bind = async |address: SocketAddr| {
         let bound = TcpListener::bind(address).await;
-        bound.map_err(|source| BindError { address, source })
+        bound.map_err(|source| BindError::Address { address, source })
     };
     let admin = bind(admin).await?;
     let mut bound = Vec::new();
     for address in callers {
         bound.push(bind(*address).await?);
     }
+    let socket = match socket {
+        Some(path) => Some(AdminSocket::bind(path).await?),
+        None => None,
+    };
     Ok(Bound {
         callers: bound,
         admin,
+        socket,
     })
 }
 
@@ -102,7 +157,7 @@ pub struct Running {
     stop: CancellationToken,
     stop_admin: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
-    admin_task: JoinHandle<()>,
+    admin_tasks: Vec<JoinHandle<()>>,
     /// Requests that run on without their clients.
     attempts: TaskTracker,
     settling: Option<JoinHandle<()>>,
@@ -137,7 +192,9 @@ impl Running {
         self.ledger.close().await;
         // Until here a probe is told that the process stops, and not that it is gone.
         self.stop_admin.cancel();
-        let _ = self.admin_task.await;
+        for task in self.admin_tasks {
+            let _ = task.await;
+        }
         let log = self.log;
         match tokio::task::spawn_blocking(move || log.close()).await? {
             true => Ok(()),
@@ -187,12 +244,30 @@ where
             },
         )));
     }
-    let tells_all = admin_address.ip().is_loopback();
-    let service = admin::Admin::new(health.clone(), parts.metrics.clone(), tells_all);
+    let watch = Watch::new(
+        parts.ledger.clone(),
+        parts.policies.clone(),
+        Arc::clone(&parts.clock),
+    );
+    tasks.push(tokio::spawn(watch.follow(stop.clone())));
+    let tells = match admin_address.ip().is_loopback() {
+        true => Tells::All,
+        false => Tells::Little,
+    };
+    let service = Admin::new(health.clone(), parts, tells);
+    let stop_admin = CancellationToken::new();
+    let mut admin_tasks = Vec::new();
+    if let Some(socket) = bound.socket {
+        let service = service.clone();
+        let make = move |uid| service.telling(Tells::Orders(uid));
+        let ignore = |peer, error| async move { tracing::debug!(?peer, error, "admin connection") };
+        let accepting = accept(socket, stop_admin.clone(), make, ignore);
+        admin_tasks.push(tokio::spawn(accepting));
+    }
     let make = move |_| service.clone();
     let ignore = |peer, error| async move { tracing::debug!(%peer, error, "admin connection") };
-    let stop_admin = CancellationToken::new();
-    let admin_task = tokio::spawn(accept(bound.admin, stop_admin.clone(), make, ignore));
+    let accepting = accept(bound.admin, stop_admin.clone(), make, ignore);
+    admin_tasks.push(tokio::spawn(accepting));
     Ok(Running {
         callers,
         admin: admin_address,
@@ -200,7 +275,7 @@ where
         stop,
         stop_admin,
         tasks,
-        admin_task,
+        admin_tasks,
         attempts: parts.tasks.clone(),
         settling,
         ledger: parts.ledger.clone(),
@@ -222,22 +297,24 @@ where
 }
 
 /// Accepts until told to stop, then waits for the connections, but not for ever.
-async fn accept<M, H, R, F>(listener: TcpListener, stop: CancellationToken, make: M, refused: R)
+async fn accept<L, M, H, R, F>(listener: L, stop: CancellationToken, make: M, refused: R)
 where
-    M: Fn(SocketAddr) -> H,
+    L: Listen,
+    M: Fn(L::Peer) -> H,
     H: HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible>
         + Send
         + 'static,
     H::Future: Send,
-    R: Fn(SocketAddr, String) -> F + Clone + Send + 'static,
+    R: Fn(L::Peer, String) -> F + Clone + Send + 'static,
     F: Future<Output = ()> + Send,
+    L::Peer: 'static,
 {
     let connections = GracefulShutdown::new();
     let tasks = TaskTracker::new();
     let cut = CancellationToken::new();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listener.next() => accepted,
             () = stop.cancelled() => break,
         };
         match accepted {
@@ -277,20 +354,18 @@ where
     let _ = tokio::time::timeout(CUT, tasks.wait()).await;
 }
 
-fn connection<H>(
-    stream: TcpStream,
+fn connection<S, H>(
+    stream: S,
     service: H,
     spawner: Spawner,
-) -> auto::UpgradeableConnection<'static, TokioIo<TcpStream>, H, Spawner>
+) -> auto::UpgradeableConnection<'static, TokioIo<S>, H, Spawner>
 where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible>
         + Send
         + 'static,
     H::Future: Send,
 {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY");
-    }
     builder(spawner)
         .serve_connection_with_upgrades(TokioIo::new(stream), service)
         .into_owned()

@@ -4,6 +4,7 @@
 //! nothing is in both. All mistakes are reported at once. A value that may be
 //! secret is a source (`env:`, `file:`), never the secret.
 
+mod alerts;
 mod issuers;
 mod ledger;
 mod reader;
@@ -20,6 +21,7 @@ use crate::pipeline::credential::Pinned;
 use crate::pipeline::upstream::Timeouts;
 use crate::token::{ServiceToken, TokenError};
 
+pub use alerts::{AlertSettings, AlertsError};
 pub use ledger::{LedgerSettings, TagKeyError, TagKeySource};
 
 /// The prefix of environment variables that override settings: `TOLLGATE__UPSTREAM__BASE_URL`.
@@ -35,6 +37,10 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// The admin listener.
     pub admin: SocketAddr,
+    /// The socket that takes operators' orders.
+    pub admin_socket: Option<PathBuf>,
+    /// Who is told of alarms and thresholds.
+    pub alerts: Option<AlertSettings>,
     /// Devin's address.
     pub pinned: Pinned,
     /// Certificate authorities to trust beside the system's.

@@ -7,6 +7,8 @@
 //! entries count (L9).
 
 mod cap;
+mod due;
+mod forecast;
 mod window;
 mod zone;
 
@@ -16,6 +18,8 @@ use std::sync::Arc;
 use crate::acu::Acu;
 
 pub use cap::{NoFit, fit};
+pub use due::{MOST_DUE, due, shortest};
+pub use forecast::Forecast;
 pub use window::{Cycle, Every, Length, SLOT, Window};
 pub use zone::{NoZone, Zone};
 
@@ -100,6 +104,26 @@ impl Account {
 }
 
 impl Budget {
+    /// Whether it is the caller's or its team's alone: then its numbers are theirs to see (M24).
+    pub fn is_own(&self) -> bool {
+        match self.per {
+            Per::Caller | Per::Team => true,
+            Per::Organization => self.team.is_some(),
+            Per::Everyone => false,
+        }
+    }
+
+    /// The name of the account that this payer's entries count in, as adjustments know it; none where there is one
+    /// account for all.
+    pub fn scope<'p>(&self, payer: &'p Payer) -> Option<&'p Arc<str>> {
+        match self.per {
+            Per::Everyone => None,
+            Per::Organization => Some(&payer.organization),
+            Per::Team => Some(&payer.team),
+            Per::Caller => Some(&payer.caller),
+        }
+    }
+
     /// Which entries count beside those of this payer.
     pub fn account(&self, payer: &Payer) -> Account {
         let mut account = Account {

@@ -3,10 +3,12 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Config, Failure, Format, print};
 use crate::Parts;
+use crate::alerts::send;
 use crate::clock::{Clock, SystemClock};
 use crate::document::Report;
 use crate::ledger::{Aliases, Ledger};
@@ -46,8 +48,14 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
     }
     let token = settings.token.open()?;
     let upstream = Upstream::new(&settings.ca, settings.timeouts)?;
+    let webhook = settings.alerts.as_ref().map(|it| it.open()).transpose()?;
     // Bound before anything is written: a port in use changes nothing.
-    let bound = bind(&settings.listen, settings.admin).await?;
+    let bound = bind(
+        &settings.listen,
+        settings.admin,
+        settings.admin_socket.as_deref(),
+    )
+    .await?;
     let log = Sink::open(settings.access_log)?;
     reopen_log_on_signal(log.clone())?;
     if let TokenSource::File(path) = &settings.token {
@@ -56,6 +64,9 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let policies = Current::new(policy, clock.now());
     let metrics = Metrics::new(policies.clone());
+    let hash = policies.loaded().hash;
+    let ledger = Ledger::open(settings.ledger.options()?).await?;
+    ledger.rename(Aliases::of(policies.load().policy())).await?;
     let reload = Reload::new(
         settings.policies.folder,
         settings.policies.budget,
@@ -63,11 +74,17 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         policies.clone(),
         metrics.clone(),
         Arc::clone(&clock),
-    );
+    )
+    .telling(ledger.clone());
     tokio::spawn(reload.follow(hangups()?));
-    let hash = policies.loaded().hash;
-    let ledger = Ledger::open(settings.ledger.options()?).await?;
-    ledger.rename(Aliases::of(policies.load().policy())).await?;
+    let stop_alerts = CancellationToken::new();
+    match webhook {
+        Some(webhook) => {
+            let (ledger, clock) = (ledger.clone(), Arc::clone(&clock));
+            tokio::spawn(send(webhook, ledger, clock, stop_alerts.clone()));
+        }
+        None => ledger.bell().mute(),
+    }
     let parts = Parts {
         metrics,
         policies,
@@ -90,6 +107,7 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
     signals.told().await;
     tracing::info!("stopping");
     signals.stop_or_leave(running.stop()).await?;
+    stop_alerts.cancel();
     Ok(())
 }
 

@@ -22,7 +22,16 @@ struct Status {
     ready: bool,
     #[serde(default)]
     reasons: Vec<String>,
+    #[serde(default)]
+    spending: Spending,
     policy: Option<Policy>,
+}
+
+/// Why nothing can be spent, if so.
+#[derive(Default, Deserialize)]
+struct Spending {
+    stopped: Option<String>,
+    store: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -70,10 +79,11 @@ pub(super) async fn run(options: Options, format: Format) -> Result<(), Failure>
 }
 
 impl Status {
-    /// Ready, and with the policies that the files hold.
+    /// Ready, with the policies that the files hold, and with a ledger that takes holds.
     fn is_fine(&self) -> bool {
         let refused = self.policy.as_ref().and_then(|it| it.last_refused.as_ref());
-        self.ready && refused.is_none()
+        let can_spend = self.spending.stopped.is_none() && self.spending.store.is_none();
+        self.ready && refused.is_none() && can_spend
     }
 }
 
@@ -83,6 +93,11 @@ fn describe(status: &Status) -> String {
         (false, []) => "not ready".to_owned(),
         (false, reasons) => format!("not ready: {}", reasons.join("; ")),
     };
+    // Writing to a text cannot fail.
+    let Spending { stopped, store } = &status.spending;
+    for why in stopped.iter().chain(store) {
+        let _ = write!(text, "\nnothing is spent: {why}");
+    }
     let Some(policy) = &status.policy else {
         text += "\nit says more only where its operator's port is on loopback";
         return text;
@@ -97,7 +112,6 @@ fn describe(status: &Status) -> String {
         last_refused,
     } = policy;
     let age = age(*age_seconds);
-    // Writing to a text cannot fail.
     let _ = write!(
         text,
         "\npolicy {hash}, {callers} callers\nloaded {age} ago, at {loaded_at}\n{reloads} reloads, {refused_reloads} refused"
@@ -146,7 +160,7 @@ fn age(seconds: u64) -> String {
 }
 
 /// A file can be named so that its name is an order to a terminal.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     let show = |it: char| {
         let is_odd = it.is_control() && it != '\n';
         let plain = (!is_odd).then_some(it);

@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::book::Reading;
 use super::cache::Cache;
-use super::commands::{self, Adjustment, Budgeted, Held, Holding, NotHeld};
+use super::commands::{self, Adjustment, Budgeted, Held, Holding, NotHeld, Passed};
 use super::moment::{Moment, Tick, Ticks};
 use super::reads::{Readers, Resolutions};
 use super::session::SessionId;
@@ -17,6 +17,7 @@ use super::store::{self, Aliases};
 use super::tag::{Tag, TagKey};
 use super::writer::{PATIENCE, Writer};
 use super::{HoldId, Resolution, StoreError};
+use crate::alerts::Bell;
 use crate::budget::{Account, Budget, Payer};
 use crate::failpoint::{Point, reach};
 
@@ -32,6 +33,7 @@ pub(super) struct Inner {
     pub(super) ticks: Ticks,
     pub(super) aliases: ArcSwap<Aliases>,
     pub(super) tag_key: TagKey,
+    pub(super) bell: Bell,
     pub(super) quiet: Duration,
     /// Why nothing may be spent, if so.
     pub(super) stopped: ArcSwapOption<String>,
@@ -73,6 +75,21 @@ impl Ledger {
         self.0.writer.groups()
     }
 
+    /// How many lines the history has: where it has not grown, no account has moved.
+    pub fn lines(&self) -> i64 {
+        self.0.writer.lines()
+    }
+
+    /// Why nothing can be written, if so: the last attempt to write something failed.
+    pub fn failure(&self) -> Option<Arc<StoreError>> {
+        self.0.writer.failure()
+    }
+
+    /// Where alarms go.
+    pub fn bell(&self) -> &Bell {
+        &self.0.bell
+    }
+
     /// The key of tags.
     pub fn tag_key(&self) -> &TagKey {
         &self.0.tag_key
@@ -96,6 +113,11 @@ impl Ledger {
         self.0.stopped.store(why.clone().map(Arc::new));
         let write = move |work: &mut super::writer::Work<'_>| {
             store::set_meta(&work.store.connection, "stopped", why.as_deref())?;
+            if why.is_none() {
+                // What is damaged until here was looked at, and does not stop the next start again.
+                let lines = work.store.chain.lines().to_string();
+                store::set_meta(&work.store.connection, "believed", Some(&lines))?;
+            }
             let note = match why {
                 Some(why) => format!("stopped by {who}: {why}"),
                 None => format!("resumed by {who}"),
@@ -353,6 +375,38 @@ impl Ledger {
             all.sort();
             all.dedup();
             Ok(all)
+        };
+        self.0.writer.write(write).await
+    }
+
+    /// Writes down that a threshold of a budget was passed in a window. Whether it is the first time.
+    ///
+    /// # Errors
+    /// The store does not take it.
+    pub async fn passed(&self, passed: Passed) -> Result<bool, StoreError> {
+        let write = move |work: &mut super::writer::Work<'_>| {
+            commands::passed(&work.store.connection, &passed)
+        };
+        self.0.writer.write(write).await
+    }
+
+    /// Thresholds that were passed and that nobody was told of yet, oldest first. What is over for long is forgotten.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn untold(&self, now: jiff::Timestamp) -> Result<Vec<(String, String)>, StoreError> {
+        let write =
+            move |work: &mut super::writer::Work<'_>| commands::untold(&work.store.connection, now);
+        self.0.writer.write(write).await
+    }
+
+    /// Somebody was told of it.
+    ///
+    /// # Errors
+    /// The store does not take it.
+    pub async fn told(&self, alert: String) -> Result<(), StoreError> {
+        let write = move |work: &mut super::writer::Work<'_>| {
+            commands::told(&work.store.connection, &alert)
         };
         self.0.writer.write(write).await
     }

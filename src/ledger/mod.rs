@@ -8,11 +8,13 @@ mod answers;
 pub mod book;
 mod cache;
 mod commands;
+mod consumption;
 mod handle;
 #[cfg(test)]
 mod model;
 pub mod moment;
 mod motion;
+mod objects;
 mod open;
 mod reads;
 mod session;
@@ -25,12 +27,14 @@ mod writer;
 use std::sync::Arc;
 
 pub use commands::{
-    Adjustment, Budgeted, Held, Holding, NoRoomIn, NotHeld, Remaining, Swept, Unsure, UnsureKind,
-    What,
+    Adjustment, Budgeted, Held, Holding, NoRoomIn, NotHeld, Passed, Remaining, Swept, Unsure,
+    UnsureKind, What,
 };
+pub use consumption::{ComparedDay, Unattributed, Unreadable};
 pub use handle::Ledger;
 pub use motion::Motion;
-pub use open::{HAND_OVER, OpenError, Options};
+pub use objects::{Costs, ObjectKey, Standing};
+pub use open::{HAND_OVER, OpenError, Options, check};
 pub use session::{Known, Position, SessionId};
 pub use store::{Aliases, Balance, Verdict};
 

@@ -12,9 +12,11 @@ use super::cache::Cache;
 use super::handle::{Inner, Ledger};
 use super::moment::Ticks;
 use super::reads::Readers;
-use super::store::{self, Lock, Store, verify};
+use super::store::{self, Lock, Store, Verdict, verify};
 use super::tag::TagKey;
 use super::writer::Writer;
+use crate::alerts::{Bell, Kind};
+use crate::clock::{Clock as _, SystemClock};
 
 /// How long a second process usually waits for the first to let the ledger go.
 pub const HAND_OVER: Duration = Duration::from_secs(10);
@@ -76,11 +78,8 @@ impl Ledger {
             path: std::env::temp_dir(),
             source: StoreError(error.to_string().into()),
         })?;
-        let mut key = [0; 32];
-        let random = aws_lc_rs::rand::fill(&mut key).ok();
-        let tag_key = random.and_then(|()| TagKey::new(&key));
         let path = folder.path().join("tollgate.db");
-        let tag_key = tag_key.ok_or_else(|| OpenError::Store {
+        let tag_key = TagKey::random().ok_or_else(|| OpenError::Store {
             path: path.clone(),
             source: StoreError("the system gives no random bytes".into()),
         })?;
@@ -109,7 +108,10 @@ impl Ledger {
         let opening = path.clone();
         let opened = tokio::task::spawn_blocking(move || {
             let store = Store::open(&opening)?;
-            let verdict = verify(&store.connection, Some(TAIL))?;
+            let believed = store::meta(&store.connection, "believed")?;
+            let believed = believed.and_then(|it| it.parse().ok()).unwrap_or(0);
+            let after = store.chain.lines().saturating_sub(TAIL).max(believed);
+            let verdict = verify(&store.connection, Some(after))?;
             let stopped = store::meta(&store.connection, "stopped")?;
             let last = store.last_tick()?;
             Ok((store, verdict, stopped, last))
@@ -123,10 +125,14 @@ impl Ledger {
                 "the ledger is damaged ({it}): restore it, or `tollgate budget adjust --resume`"
             )
         });
+        let bell = Bell::default();
         if let Some(damage) = &damage {
-            tracing::error!(alarm = "damage", damage, "nothing is spent");
+            let text = format!("nothing is spent: {damage}");
+            let now = SystemClock.now();
+            bell.tell(Kind::Damage, now, &text);
         }
-        let (writer, thread) = Writer::start(store, lock).map_err(OpenError::Thread)?;
+        let started = Writer::start(store, lock, bell.clone());
+        let (writer, thread) = started.map_err(OpenError::Thread)?;
         let ledger = Self(Arc::new(Inner {
             writer,
             readers: Readers::of(path.clone()),
@@ -134,6 +140,7 @@ impl Ledger {
             ticks: Ticks::after(last),
             aliases: ArcSwap::default(),
             tag_key: options.tag_key,
+            bell,
             quiet: options.quiet,
             stopped: ArcSwapOption::from_pointee(damage.or(stopped)),
             admits: watch::Sender::new(false),
@@ -157,6 +164,27 @@ impl Ledger {
         }
         Ok(ledger)
     }
+}
+
+/// Checks the whole ledger while no process has it, without changing anything of it.
+///
+/// # Errors
+/// See [`OpenError`].
+pub async fn check(path: &Path) -> Result<Verdict, OpenError> {
+    let lock = lock(path, Duration::ZERO).await?;
+    let reading = path.to_owned();
+    let checked = tokio::task::spawn_blocking(move || {
+        let verdict = verify(&store::reader(&reading)?, None);
+        drop(lock);
+        verdict
+    });
+    let checked = checked
+        .await
+        .unwrap_or_else(|error| Err(StoreError(error.to_string().into())));
+    checked.map_err(|source| OpenError::Store {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 async fn lock(path: &Path, within: Duration) -> Result<Lock, OpenError> {

@@ -1,18 +1,19 @@
 //! What is read beside the writer: over connections of their own, which wait for nobody's commit.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
-use super::commands::{self, Swept, Unsure};
+use super::commands::{self, Adjustment, Swept, Unsure};
 use super::handle::Ledger;
 use super::session::{Known, Origin, Position, SessionId};
-use super::store::{self, Verdict, verify};
+use super::store::{self, Balance, Verdict, verify};
 use super::tag::Tag;
 use super::{HoldId, Resolution, StoreError};
-use crate::budget::Account;
+use crate::acu::Acu;
+use crate::budget::{Account, Payer};
 
 /// How many connections are kept.
 const READERS: usize = 2;
@@ -74,6 +75,41 @@ impl Ledger {
     /// The store does not answer.
     pub async fn unsure(&self) -> Result<Vec<Unsure>, StoreError> {
         self.reading(commands::unsure).await
+    }
+
+    /// What each payer has spent and holds of what counts from `from` until just before `to`, in quarters of an hour.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn usage(
+        &self,
+        from: jiff::Timestamp,
+        to: jiff::Timestamp,
+    ) -> Result<BTreeMap<Payer, Balance>, StoreError> {
+        let aliases = self.0.aliases.load_full();
+        self.reading(move |connection| commands::usage(connection, &aliases, from, to))
+            .await
+    }
+
+    /// The last adjustments of a budget, by its id, newest first.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn adjusted(
+        &self,
+        budget: Arc<str>,
+        most: usize,
+    ) -> Result<Vec<Adjustment>, StoreError> {
+        self.reading(move |connection| commands::adjusted(connection, &budget, most))
+            .await
+    }
+
+    /// How many holds have no known outcome, and how much they are.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn unknown_holds(&self) -> Result<(u64, Acu), StoreError> {
+        self.reading(commands::unknown_holds).await
     }
 
     /// Whether a hold was ever taken.

@@ -44,6 +44,13 @@ impl TagKey {
         (bytes.len() >= 32).then(|| Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, bytes))))
     }
 
+    /// A new one, of the system's random bytes. `None` if it gives none.
+    pub fn random() -> Option<Self> {
+        let mut key = [0; 32];
+        aws_lc_rs::rand::fill(&mut key).ok()?;
+        Self::new(&key)
+    }
+
     /// The tag of a session in this organization.
     pub fn tag(&self, tag: &Tag, organization: &str) -> String {
         let said = format!("{PREFIX}{}.{}.{}", tag.hold, tag.caller, tag.cap);

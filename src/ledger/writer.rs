@@ -5,15 +5,18 @@
 //! nothing of the others' with it; and nobody is told "done" before it is on the disk.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
+use serde_json::{Map, json};
 use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
 use super::book::{Cause, Entry};
 use super::store::{Line, Loaded, Lock, PayerIx, Posted, Store, posted, tally};
+use crate::alerts::{Alert, Bell, Kind};
 
 /// How many pieces of work may wait.
 const QUEUE: usize = 8_192;
@@ -34,6 +37,8 @@ struct Told {
 pub(super) struct Work<'s> {
     pub(super) store: &'s mut Store,
     posted: Vec<Posted>,
+    /// What is rung once it is on the disk.
+    alarms: Vec<Alert>,
 }
 
 impl Work<'_> {
@@ -61,15 +66,8 @@ impl Work<'_> {
         tally(&self.store.connection, &posted)?;
         self.posted.push(posted);
         match entry.cause {
-            Cause::Overrun | Cause::Written => {
-                let amount = entry.spent;
-                tracing::error!(
-                    alarm = entry.cause.as_str(),
-                    session,
-                    %amount,
-                    "ACUs were charged beyond what was seen to be within a hold"
-                );
-            }
+            Cause::Overrun => self.alarm(Kind::Overrun, at, payer, session, entry),
+            Cause::Written => self.alarm(Kind::Written, at, payer, session, entry),
             Cause::Hold
             | Cause::Release
             | Cause::Use
@@ -79,6 +77,40 @@ impl Work<'_> {
             | Cause::Rest => {}
         }
         Ok(())
+    }
+
+    /// ACUs were charged beyond what was seen to be within a hold.
+    fn alarm(
+        &mut self,
+        kind: Kind,
+        at: Timestamp,
+        payer: PayerIx,
+        session: Option<&str>,
+        entry: &Entry,
+    ) {
+        let payer = self.store.payers.today(payer);
+        let caller = payer.map_or_else(String::new, |it| it.caller.to_string());
+        let spent = entry.spent;
+        let text = match kind {
+            Kind::Overrun => {
+                format!("{caller}: a session used {spent} ACUs more than it was held for")
+            }
+            _ => format!(
+                "{caller}: {spent} ACUs were charged, since nobody knows what became of their hold"
+            ),
+        };
+        let mut details = Map::new();
+        details.insert("caller".to_owned(), caller.into());
+        details.insert(
+            "session".to_owned(),
+            session.map(|it| format!("devin-{it}")).into(),
+        );
+        details.insert(
+            "hold".to_owned(),
+            entry.hold.map(|it| it.to_string()).into(),
+        );
+        details.insert("acus".to_owned(), json!(spent));
+        self.alarms.push(Alert::new(kind, at, &text, details));
     }
 
     /// Writes what an event has changed about a session, and its entries.
@@ -102,8 +134,18 @@ impl Work<'_> {
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
-    /// How many groups were committed: for tests and metrics.
-    groups: Arc<AtomicU64>,
+    state: Arc<State>,
+}
+
+/// What is known of the writer from outside.
+#[derive(Debug, Default)]
+struct State {
+    /// How many groups were committed.
+    groups: AtomicU64,
+    /// How many lines the history has.
+    lines: AtomicI64,
+    /// Why the last group that had something to write could not be written, if so.
+    failure: ArcSwapOption<StoreError>,
 }
 
 impl Writer {
@@ -114,27 +156,39 @@ impl Writer {
     pub(super) fn start(
         mut store: Store,
         lock: Lock,
+        bell: Bell,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (jobs, mut waiting) = mpsc::channel(QUEUE);
-        let groups = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&groups);
+        let state = Arc::new(State::default());
+        state.lines.store(store.chain.lines(), Ordering::Relaxed);
+        let told = Arc::clone(&state);
         let thread = std::thread::Builder::new().name("ledger".to_owned());
         let thread = thread.spawn(move || {
             let mut group = Vec::with_capacity(GROUP);
             while waiting.blocking_recv_many(&mut group, GROUP) > 0 {
-                write(&mut store, &mut group);
-                counted.fetch_add(1, Ordering::Relaxed);
+                write(&mut store, &mut group, &told, &bell);
+                told.groups.fetch_add(1, Ordering::Relaxed);
             }
             // Nobody else may open the file before this connection is closed.
             drop(store);
             drop(lock);
         })?;
-        Ok((Self { jobs, groups }, thread))
+        Ok((Self { jobs, state }, thread))
     }
 
     /// How many groups were committed.
     pub(super) fn groups(&self) -> u64 {
-        self.groups.load(Ordering::Relaxed)
+        self.state.groups.load(Ordering::Relaxed)
+    }
+
+    /// How many lines the history has.
+    pub(super) fn lines(&self) -> i64 {
+        self.state.lines.load(Ordering::Relaxed)
+    }
+
+    /// Why nothing can be written, if so: the last attempt to write something failed.
+    pub(super) fn failure(&self) -> Option<Arc<StoreError>> {
+        self.state.failure.load_full()
     }
 
     /// Does a piece of work in a transaction, and waits until it is on the disk.
@@ -173,17 +227,24 @@ impl Writer {
         };
         match tokio::time::timeout(PATIENCE, sent_and_done).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(StoreError("the disk takes too long".into())),
+            Err(_) => {
+                let error = StoreError("the disk takes too long".into());
+                self.state.failure.store(Some(Arc::new(error.clone())));
+                Err(error)
+            }
         }
     }
 }
 
 /// Writes a group.
-fn write(store: &mut Store, group: &mut Vec<Job>) {
+fn write(store: &mut Store, group: &mut Vec<Job>, state: &State, bell: &Bell) {
     let mut told = Vec::with_capacity(group.len());
+    let mut alarms = Vec::new();
+    let changes = store.connection.total_changes();
     let begun = run(store, "BEGIN IMMEDIATE");
     if let Err(error) = begun {
         let error = StoreError::from(error);
+        state.failure.store(Some(Arc::new(error.clone())));
         for job in group.drain(..) {
             told.push(job(Err(error.clone())));
         }
@@ -197,17 +258,25 @@ fn write(store: &mut Store, group: &mut Vec<Job>) {
                 "it gave up what it was writing".into(),
             ))));
         } else {
-            told.push(one(store, job));
+            told.push(one(store, job, &mut alarms));
         }
     }
     let committed = run(store, "COMMIT").map_err(StoreError::from);
     if let Err(error) = &committed {
         // Nothing of the group holds, and what is kept in memory may say that it did.
         tracing::error!(%error, "the ledger could not be written");
+        state.failure.store(Some(Arc::new(error.clone())));
         let _ = store.connection.execute_batch("ROLLBACK");
         if let Err(error) = store.recall() {
             tracing::error!(%error, "the ledger could not be read either");
         }
+    } else {
+        // A group that only looked says nothing about the disk.
+        if store.connection.total_changes() != changes {
+            state.failure.store(None);
+        }
+        state.lines.store(store.chain.lines(), Ordering::Relaxed);
+        alarms.into_iter().for_each(|it| bell.ring(it));
     }
     tell(told, &committed);
 }
@@ -228,7 +297,7 @@ fn run(store: &Store, sql: &str) -> rusqlite::Result<()> {
 }
 
 /// One piece of work, in a savepoint.
-fn one(store: &mut Store, job: Job) -> Told {
+fn one(store: &mut Store, job: Job, alarms: &mut Vec<Alert>) -> Told {
     let kept = store.chain.clone();
     if let Err(error) = run(store, "SAVEPOINT piece") {
         return job(Err(error.into()));
@@ -236,11 +305,13 @@ fn one(store: &mut Store, job: Job) -> Told {
     let mut work = Work {
         store,
         posted: Vec::new(),
+        alarms: Vec::new(),
     };
     let told = job(Ok(&mut work));
-    let posted = work.posted;
+    let (posted, rung) = (work.posted, work.alarms);
     let noted = told.went_well && store.balances.note(&store.payers, &posted).is_ok();
     if noted && run(store, "RELEASE piece").is_ok() {
+        alarms.extend(rung);
         return told;
     }
     let _ = store

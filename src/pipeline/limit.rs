@@ -11,10 +11,11 @@ use std::sync::Arc;
 use super::Granted;
 use super::stage::Stage;
 use crate::exchange::Exchange;
-use crate::policy::Shadowed;
+use crate::policy::{CallerIx, Policy, Shadowed};
 use crate::problem::Code;
 use crate::rejection::Rejection;
-use crate::trail::Decided;
+use crate::ruleset::Limiters;
+use crate::trail::{Decided, Trail};
 
 /// The stage.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,34 +25,45 @@ impl Stage<Granted> for Limit {
     type Out = Granted;
 
     fn judge(&self, exchange: Exchange<Granted>) -> Result<Exchange<Granted>, Rejection> {
-        let caller = exchange.proof.caller();
-        let policy = exchange.proof.policy();
-        let Some(limit) = policy.limit_of(caller).and_then(|ix| policy.limit(ix)) else {
-            return Ok(exchange);
-        };
-        let _ = exchange.trail.limit.set(Arc::clone(&limit.name));
-        match exchange.proof.limiters().take(caller) {
-            Ok(()) => Ok(exchange),
-            Err(_) if limit.shadow => {
-                let _ = exchange.trail.shadow.set(Shadowed {
-                    allow: false,
-                    rule: Some(Arc::clone(&limit.name)),
-                    code: Some(Code::RateLimited),
-                });
-                Ok(exchange)
-            }
-            Err(retry_after) => {
-                // The head was allowed; nobody has looked at the body.
-                let rule = policy.grant_name(exchange.proof.grant());
-                let _ = exchange.trail.decided.set(Decided {
-                    allow: true,
-                    rule: Some(Arc::clone(rule)),
-                });
-                Err(Rejection::RateLimited {
-                    limit: Arc::clone(&limit.name),
-                    retry_after,
-                })
-            }
+        let proof = &exchange.proof;
+        let (policy, caller) = (proof.policy(), proof.caller());
+        let taken = take(policy, proof.limiters(), caller, &exchange.trail);
+        if taken.is_err() {
+            // The head was allowed; nobody has looked at the body.
+            let rule = policy.grant_name(proof.grant());
+            let _ = exchange.trail.decided.set(Decided {
+                allow: true,
+                rule: Some(Arc::clone(rule)),
+            });
         }
+        taken.map(|()| exchange)
+    }
+}
+
+/// Uses up one request of a caller's.
+pub(super) fn take(
+    policy: &Policy,
+    limiters: &Limiters,
+    caller: CallerIx,
+    trail: &Trail,
+) -> Result<(), Rejection> {
+    let Some(limit) = policy.limit_of(caller).and_then(|ix| policy.limit(ix)) else {
+        return Ok(());
+    };
+    let _ = trail.limit.set(Arc::clone(&limit.name));
+    match limiters.take(caller) {
+        Ok(()) => Ok(()),
+        Err(_) if limit.shadow => {
+            let _ = trail.shadow.set(Shadowed {
+                allow: false,
+                rule: Some(Arc::clone(&limit.name)),
+                code: Some(Code::RateLimited),
+            });
+            Ok(())
+        }
+        Err(retry_after) => Err(Rejection::RateLimited {
+            limit: Arc::clone(&limit.name),
+            retry_after,
+        }),
     }
 }

@@ -142,7 +142,7 @@ pub fn is_standard(method: &Method) -> bool {
 }
 
 /// Our limits are below the parser's, so that a head that is too large gets an answer with a reason.
-fn check_head(headers: &HeaderMap) -> Result<(), Rejection> {
+pub(super) fn check_head(headers: &HeaderMap) -> Result<(), Rejection> {
     let bytes: usize = headers
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())

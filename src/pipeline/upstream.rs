@@ -102,9 +102,51 @@ pub enum ClientBuildError {
 
 /// Opens connections, TLS included, within their time. Cheap to clone, since the client does so for each request.
 #[derive(Clone, Debug)]
-struct Connector {
+pub(crate) struct Connector {
     inner: Arc<HttpsConnector<HttpConnector>>,
     within: Duration,
+}
+
+impl Connector {
+    /// Trusting the system's roots and `extra` ones.
+    ///
+    /// # Errors
+    /// See [`ClientBuildError`].
+    pub(crate) fn new(
+        extra: &[CertificateDer<'static>],
+        within: Duration,
+    ) -> Result<Self, ClientBuildError> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        for certificate in extra {
+            roots
+                .add(certificate.clone())
+                .map_err(ClientBuildError::Certificate)?;
+        }
+        if roots.is_empty() {
+            return Err(ClientBuildError::NoRoots);
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(ClientBuildError::Tls)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_keepalive(Some(Duration::from_secs(30)));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .enable_http2()
+            .wrap_connector(http);
+        Ok(Self {
+            inner: Arc::new(connector),
+            within,
+        })
+    }
 }
 
 impl Service<Uri> for Connector {
@@ -140,32 +182,6 @@ impl Upstream {
         extra: &[CertificateDer<'static>],
         timeouts: Timeouts,
     ) -> Result<Self, ClientBuildError> {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        for certificate in extra {
-            roots
-                .add(certificate.clone())
-                .map_err(ClientBuildError::Certificate)?;
-        }
-        if roots.is_empty() {
-            return Err(ClientBuildError::NoRoots);
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(ClientBuildError::Tls)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_keepalive(Some(Duration::from_secs(30)));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .enable_http2()
-            .wrap_connector(http);
         let client = Client::builder(TokioExecutor::new())
             .retry_canceled_requests(false)
             .pool_timer(TokioTimer::new())
@@ -177,10 +193,7 @@ impl Upstream {
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .http2_max_header_list_size(64 * 1024)
-            .build(Connector {
-                inner: Arc::new(connector),
-                within: timeouts.connect,
-            });
+            .build(Connector::new(extra, timeouts.connect)?);
         Ok(Self {
             client: Arc::new(client),
             timeouts,

@@ -320,12 +320,22 @@ impl Policy {
 
     /// The organizations that live grants name, each once. Of a grant for `any`, none.
     pub fn organizations(&self) -> std::collections::BTreeSet<&str> {
-        let grants = self.rules.iter().filter(|it| it.effect == Effect::Allow);
-        let named = grants.filter_map(|it| match &it.organizations {
-            Organizations::Any => None,
-            Organizations::Only(ids) => Some(ids),
-        });
-        named.flatten().map(String::as_str).collect()
+        named_by(&self.rules)
+    }
+
+    /// The organizations that this caller's live grants name. Of a grant for `any`, none.
+    pub fn organizations_of(&self, caller: CallerIx) -> std::collections::BTreeSet<&str> {
+        let rules = self.caller(caller).rules.iter().map(|ix| self.rule(*ix));
+        named_by(rules)
+    }
+
+    /// The organizations that the live grants of a team's file name.
+    pub fn organizations_of_team(&self, team: &str) -> std::collections::BTreeSet<&str> {
+        named_by(
+            self.rules
+                .iter()
+                .filter(|it| it.team.as_deref() == Some(team)),
+        )
     }
 
     /// The caller of this name.
@@ -417,4 +427,14 @@ impl Policy {
         self.keys.insert(id.to_owned(), key);
         true
     }
+}
+
+/// The organizations that grants among these rules name.
+fn named_by<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> std::collections::BTreeSet<&'r str> {
+    let grants = rules.into_iter().filter(|it| it.effect == Effect::Allow);
+    let named = grants.filter_map(|it| match &it.organizations {
+        Organizations::Any => None,
+        Organizations::Only(ids) => Some(ids),
+    });
+    named.flatten().map(String::as_str).collect()
 }

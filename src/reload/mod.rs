@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::document::{Budget, Report, Span};
+use crate::ledger::{Aliases, Ledger};
 use crate::metrics::Metrics;
 use crate::policy::{Fingerprint, Policy, PolicyFiles, compile};
 use crate::ruleset::{Change, Current, Refused};
@@ -49,7 +50,7 @@ pub enum Outcome {
     Unchanged,
     /// The files hold mistakes, and what ran runs on.
     Refused,
-    /// The files change too fast to be read.
+    /// The files change too fast to be read, or the ledger cannot be told of them now: it is tried again.
     Restless,
 }
 
@@ -62,6 +63,8 @@ pub struct Reload {
     policies: Current,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
+    /// Is told what callers and teams are called now.
+    ledger: Option<Ledger>,
     watch: Watch,
     /// What was refused last, to know it again.
     refused: Option<(PolicyFiles, String)>,
@@ -127,9 +130,17 @@ impl Reload {
             policies,
             metrics,
             clock,
+            ledger: None,
             watch: Watch::default(),
             refused: None,
         }
+    }
+
+    /// Telling this ledger what callers and teams are called, before each set that is taken.
+    #[must_use]
+    pub fn telling(mut self, ledger: Ledger) -> Self {
+        self.ledger = Some(ledger);
+        self
     }
 
     /// Looks at the folder until the end of the process, and reads it whenever `asked` says so. Requests to do so
@@ -156,10 +167,14 @@ impl Reload {
             return None;
         }
         let reading = self.read().await;
-        if !reading.is_whole || !reading.is_steady {
+        if !reading.is_whole {
             self.watch.forget();
         }
-        Some(self.take(reading, false))
+        let outcome = self.take(reading, false).await;
+        if outcome == Outcome::Restless {
+            self.watch.forget();
+        }
+        Some(outcome)
     }
 
     /// Reads the files at once, whether they seem to have changed or not.
@@ -168,15 +183,13 @@ impl Reload {
         self.watch.forget();
         for _ in 0..TRIES {
             let reading = self.read().await;
-            let outcome = self.take(reading, true);
+            let outcome = self.take(reading, true).await;
             if outcome != Outcome::Restless {
                 return outcome;
             }
             tokio::time::sleep(STILL).await;
         }
-        tracing::warn!(
-            "the policies change too fast to be read; they are read when they stand still"
-        );
+        tracing::warn!("the policies could not be taken now; they are looked at again");
         Outcome::Restless
     }
 
@@ -205,7 +218,7 @@ impl Reload {
     }
 
     /// Makes what was read the set that runs, or says why not.
-    fn take(&mut self, reading: Reading, is_asked: bool) -> Outcome {
+    async fn take(&mut self, reading: Reading, is_asked: bool) -> Outcome {
         if !reading.is_steady {
             return Outcome::Restless;
         }
@@ -222,6 +235,14 @@ impl Reload {
                 tracing::info!(policy = old, "the policies have not changed");
             }
             return Outcome::Unchanged;
+        }
+        // Before the first request is judged by the new names: under a name that the ledger does not know, nothing would
+        // have been spent yet.
+        if let Some(ledger) = &self.ledger
+            && let Err(error) = ledger.rename(Aliases::of(&policy)).await
+        {
+            tracing::error!(%error, "the policies are not taken yet: the ledger cannot be told of their names");
+            return Outcome::Restless;
         }
         let (new, callers) = (policy.hash().to_owned(), policy.callers().count());
         let change = self.policies.replace(policy, self.clock.now());

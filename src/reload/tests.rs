@@ -107,7 +107,7 @@ async fn a2_what_changed_while_it_was_read_is_not_taken() {
         let before = Fingerprint::of(bench.folder.path());
         bench.write("t.yaml", text);
         let reading = Reading::since(&before, bench.folder.path(), BUDGET, &[]);
-        assert_eq!(bench.reload.take(reading, true), Outcome::Restless);
+        assert_eq!(bench.reload.take(reading, true).await, Outcome::Restless);
         let loaded = bench.loaded();
         assert_eq!((loaded.callers, loaded.reloads, loaded.refused), (1, 0, 0));
     }
@@ -290,4 +290,47 @@ async fn a11_whoever_asks_while_a_reload_runs_is_heard() {
         tokio::time::sleep(STILL).await;
     }
     follower.abort();
+}
+
+#[tokio::test]
+async fn l9_the_ledger_is_told_of_new_names_before_they_are_taken() {
+    use crate::acu::{Acu, Cap};
+    use crate::budget::Payer;
+    use crate::ledger::moment::Moment;
+    use crate::ledger::{HoldId, Holding, Ledger, What};
+    use crate::policy::bounds::CapTerms;
+
+    let mut bench = Bench::new();
+    let ledger = Ledger::temporary(Duration::from_secs(60)).await.unwrap();
+    bench.reload = bench.reload.telling(ledger.clone());
+    let payer = |caller: &str| Payer {
+        organization: "o".into(),
+        team: "t".into(),
+        caller: caller.into(),
+    };
+    let moment = Moment::now(&*bench.clock);
+    let asked = Holding {
+        hold: HoldId::new(),
+        moment,
+        payer: payer("one"),
+        operation: "sessions.create",
+        what: What::Session {
+            wanted: Cap::new(3).unwrap(),
+            terms: CapTerms::default(),
+            alone: false,
+        },
+        budgets: Vec::new(),
+        deadline: Duration::ZERO,
+        fingerprint: [0; 32],
+    };
+    ledger.hold(asked).await.unwrap();
+    bench.write(
+        "t.yaml",
+        "team: t\ncallers: { uno: { renamed_from: [one] } }\nbudgets: [{ name: day, per: caller, acus: 5, every: day }]\n",
+    );
+    assert_eq!(bench.reload.now().await, Outcome::Replaced);
+    let rules = bench.policies.load();
+    let budget = Arc::clone(&rules.policy().budgets()[0]);
+    let found = ledger.budgeted(moment, vec![(budget, payer("uno"))]).await;
+    assert_eq!(found.unwrap()[0].balance.held, Acu::whole(3));
 }

@@ -9,6 +9,9 @@ const ADDRESS: &str = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+(%[0-9]+)?
 /// https anywhere, http to this machine; no user, path or query.
 const BASE_URL: &str = r"^([Hh][Tt][Tt][Pp][Ss]://[^/?#@]+|[Hh][Tt][Tt][Pp]://(localhost|127(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?)/?$";
 
+/// https anywhere, http to this machine; no user.
+const WEBHOOK: &str = r"^([Hh][Tt][Tt][Pp][Ss]://[^/?#@]+|[Hh][Tt][Tt][Pp]://(localhost|127(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?)([/?].*)?$";
+
 pub(super) fn schema() -> Value {
     let mut schema = mapping(
         "How the process runs. Relative paths are relative to this file.",
@@ -20,7 +23,10 @@ pub(super) fn schema() -> Value {
                 "minItems": 1,
                 "items": address("One address for callers."),
             },
-            "admin": address("Where operators connect. Left out: 127.0.0.1:9090."),
+            "admin": mapping("Where operators connect.", &[], json!({
+                "tcp": text_of("An IP address and a port. Left out: 127.0.0.1:9090.", ADDRESS),
+                "unix": text_of("A socket for the operator's orders, such as tollgate-admin.sock; its file is its owner's.", "."),
+            })),
             "upstream": upstream(),
             "identity": mapping("Whose tokens are believed.", &[], json!({
                 "issuers": {
@@ -43,18 +49,25 @@ pub(super) fn schema() -> Value {
                 ],
             },
             "access_log": access_log(),
-            "store": text_of("The ledger's file. Left out: sqlite:tollgate.db.", "^sqlite:.+"),
-            "tag_key": source("What tags on sessions are signed with; at least 32 characters. Left out: a file that is made beside the ledger."),
+            "store": text_of("The ledger. Left out: sqlite:tollgate.db.", "^sqlite:."),
+            "tag_key": key("Where the key is that tags on sessions are signed with. Left out: a file beside the ledger, made at the first start."),
             "restricted_tags": {
                 "description": "Organizations whose allowed tags leave out ours: sessions there are created one at a time.",
                 "type": "array",
                 "items": { "type": "string" },
             },
-            "settle": mapping("How what is held is settled: 15s, 1m, 15m.", &[], json!({
+            "settle": mapping("How what is held is settled: 500ms, 3s, 5m.", &[], json!({
                 "every": duration("From one round to the next. Left out: 15s."),
-                "quiet": duration("How far apart a session has to be seen at rest twice. Left out: 60s."),
-                "unknown_after": duration("How long after a lost attempt's end its absence says something. Left out: 15m."),
+                "quiet": duration("How far apart two readings of a session at rest have to be. Left out: 60s."),
+                "unknown_after": duration("How long after an attempt's end a listing has to begin for its absence to say something. Left out: 15m."),
                 "pace": duration("From one request to Devin to the next. Left out: 500ms."),
+            })),
+            "alerts": mapping("Who is told of alarms, and of thresholds of budgets that were passed.", &["webhook", "key"], json!({
+                "webhook": text_of("An https address without a user. http is for this machine only.", WEBHOOK),
+                "key": key("Where the key is that alerts are signed with, of at least 32 characters; never the key itself."),
+                "ca": mapping("Certificate authorities to trust beside the system's.", &["file"], json!({
+                    "file": file("A PEM file."),
+                })),
             })),
         }),
     );
@@ -76,6 +89,16 @@ fn address(description: &str) -> Value {
     )
 }
 
+fn key(description: &str) -> Value {
+    json!({
+        "description": description,
+        "oneOf": [
+            mapping("In a file.", &["file"], json!({ "file": file("The file.") })),
+            mapping("In an environment variable.", &["env"], json!({ "env": file("The variable's name.") })),
+        ],
+    })
+}
+
 fn file(description: &str) -> Value {
     json!({ "description": description, "type": "string" })
 }
@@ -89,7 +112,17 @@ fn upstream() -> Value {
             "ca": mapping("Certificate authorities to trust beside the system's.", &["file"], json!({
                 "file": file("A PEM file."),
             })),
-            "token": source("Where the shared token is; never the token itself."),
+            "token": {
+                "description": "Where the shared token is; never the token itself.",
+                "oneOf": [
+                    mapping("In a file, which is read again when it changes.", &["file"], json!({
+                        "file": file("The file."),
+                    })),
+                    mapping("In an environment variable.", &["env"], json!({
+                        "env": text_of("The variable's name.", "^[A-Z0-9_]+$"),
+                    })),
+                ],
+            },
             "timeouts": mapping("How long is waited for Devin: 500ms, 3s, 5m.", &[], json!({
                 "connect": duration("For a connection. Left out: 3s."),
                 "first_byte": duration("For the beginning of an answer. Left out: 60s."),
@@ -97,21 +130,6 @@ fn upstream() -> Value {
             })),
         }),
     )
-}
-
-/// Where a secret is.
-fn source(description: &str) -> Value {
-    json!({
-        "description": description,
-        "oneOf": [
-            mapping("In a file; a token's is read again when it changes.", &["file"], json!({
-                "file": file("The file."),
-            })),
-            mapping("In an environment variable.", &["env"], json!({
-                "env": text_of("The variable's name.", "^[A-Z0-9_]+$"),
-            })),
-        ],
-    })
 }
 
 fn duration(description: &str) -> Value {

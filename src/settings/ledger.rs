@@ -82,6 +82,18 @@ impl LedgerSettings {
     }
 }
 
+impl LedgerSettings {
+    /// How the ledger is opened for a command that neither reads nor signs a tag, while no gateway runs.
+    pub fn for_orders(&self) -> Option<Options> {
+        Some(Options {
+            path: self.path.clone(),
+            tag_key: TagKey::random()?,
+            quiet: self.quiet,
+            hand_over: Duration::ZERO,
+        })
+    }
+}
+
 impl TagKeySource {
     fn open(&self) -> Result<TagKey, TagKeyError> {
         let (origin, text) = match self {

@@ -1,7 +1,7 @@
 //! The fields of `tollgate.yaml`, read with every mistake collected.
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::Uri;
@@ -10,18 +10,21 @@ use jiff::SignedDuration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::{Policies, Settings, TokenSource, issuers, ledger};
+use super::{Policies, Settings, TokenSource, alerts, issuers, ledger};
 use crate::document::{Budget, Node, Report, Span, Table, Value};
 use crate::pipeline::access_log::Output;
 use crate::pipeline::credential::Pinned;
 use crate::pipeline::upstream::Timeouts;
 
+/// Where operators connect if nothing is said.
+const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+
 pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Settings> {
     let mut table = Table::new("tollgate.yaml", root, report)?;
     let listen = listen(&mut table, report);
     let admin = match table.take("admin") {
-        Some(node) => address("admin", node, &["unix", "key"], report),
-        None => Some(SocketAddr::from(([127, 0, 0, 1], 9090))),
+        Some(node) => admin(node, folder, report),
+        None => Some((ADMIN, None)),
     };
     let upstream = table
         .require("upstream")
@@ -39,14 +42,23 @@ pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Se
         None => Some(Output::Stdout),
     };
     let ledger = ledger::read_settings(&mut table, folder, report);
+    let alerts = table
+        .take("alerts")
+        .map(|node| alerts::alerts(node, folder, report));
     for field in ["limits_store", "mode", "trusted_proxies"] {
         table.not_yet(field, report);
     }
     table.finish(report);
     let upstream = upstream?;
+    let (admin, admin_socket) = admin?;
     Some(Settings {
         listen,
-        admin: admin?,
+        admin,
+        admin_socket,
+        alerts: match alerts {
+            Some(read) => Some(read?),
+            None => None,
+        },
         pinned: upstream.pinned,
         ca: upstream.ca,
         token: upstream.token,
@@ -66,40 +78,47 @@ fn listen(table: &mut Table<'_>, report: &mut Report) -> Vec<SocketAddr> {
     if items.is_empty() {
         report.error(span, "`listen:` is an empty list");
     }
-    let read = |item| address("listen", item, &["tls", "unix", "mode", "caller"], report);
+    let read = |item| listener(item, report);
     items.iter().filter_map(read).collect()
 }
 
 /// `{ tcp: "127.0.0.1:8080" }`
-fn address(
-    name: &'static str,
-    node: &Node,
-    later: &[&'static str],
-    report: &mut Report,
-) -> Option<SocketAddr> {
-    let mut table = Table::new(
-        if name == "admin" {
-            "`admin:`"
-        } else {
-            "a listener"
-        },
-        node,
-        report,
-    )?;
-    for field in later {
+fn listener(node: &Node, report: &mut Report) -> Option<SocketAddr> {
+    let mut table = Table::new("a listener", node, report)?;
+    for field in ["tls", "unix", "mode", "caller"] {
         table.not_yet(field, report);
     }
-    let found = table.require_text("tcp", report).and_then(|(text, span)| {
-        let parsed = text.parse().ok();
-        if parsed.is_none() {
-            report
-                .error(span, format!("`{}` is no address", text.escape_debug()))
-                .help("write an IP address and a port, such as \"127.0.0.1:8080\"");
-        }
-        parsed
-    });
+    let found = table
+        .require_text("tcp", report)
+        .and_then(|(text, span)| address(text, span, report));
     table.finish(report);
     found
+}
+
+/// `{ tcp: "127.0.0.1:9090", unix: /run/tollgate-admin.sock }`
+fn admin(node: &Node, folder: &Path, report: &mut Report) -> Option<(SocketAddr, Option<PathBuf>)> {
+    let mut table = Table::new("`admin:`", node, report)?;
+    table.not_yet("key", report);
+    let tcp = match table.text("tcp", report) {
+        Some((text, span)) => address(text, span, report),
+        None => Some(ADMIN),
+    };
+    let unix = table.text("unix", report);
+    if let Some(("", span)) = unix {
+        report.error(span, "`unix:` must be a path");
+    }
+    table.finish(report);
+    Some((tcp?, unix.map(|(path, _)| folder.join(path))))
+}
+
+fn address(text: &str, span: Span, report: &mut Report) -> Option<SocketAddr> {
+    let parsed = text.parse().ok();
+    if parsed.is_none() {
+        report
+            .error(span, format!("`{}` is no address", text.escape_debug()))
+            .help("write an IP address and a port, such as \"127.0.0.1:8080\"");
+    }
+    parsed
 }
 
 /// A folder, or `{ folder: policies/, max_nodes: 1000000 }`.
@@ -172,7 +191,7 @@ fn upstream(node: &Node, folder: &Path, report: &mut Report) -> Option<UpstreamS
 }
 
 /// `{ file: ca.pem }`
-fn certificates(
+pub(super) fn certificates(
     node: &Node,
     folder: &Path,
     report: &mut Report,
@@ -227,16 +246,8 @@ fn base_url(text: &str, span: Span, report: &mut Report) -> Option<Pinned> {
             .help("write https://api.devin.ai; the version stands in each request's path");
         return None;
     };
-    let host = pinned
-        .authority
-        .host()
-        .trim_start_matches('[')
-        .trim_end_matches(']');
-    let is_loopback = host == "localhost"
-        || host
-            .parse()
-            .is_ok_and(|it: std::net::IpAddr| it.is_loopback());
-    if pinned.scheme == Scheme::HTTPS || (pinned.scheme == Scheme::HTTP && is_loopback) {
+    let stays_here = pinned.scheme == Scheme::HTTP && is_loopback(pinned.authority.host());
+    if pinned.scheme == Scheme::HTTPS || stays_here {
         return Some(pinned);
     }
     report
@@ -246,6 +257,13 @@ fn base_url(text: &str, span: Span, report: &mut Report) -> Option<Pinned> {
         )
         .help("http is accepted for loopback addresses only");
     None
+}
+
+/// Whether a host is this machine, by its very name.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let address = host.parse();
+    host == "localhost" || address.is_ok_and(|it: IpAddr| it.is_loopback())
 }
 
 fn token(node: &Node, folder: &Path, report: &mut Report) -> Option<TokenSource> {
@@ -301,7 +319,7 @@ fn token(node: &Node, folder: &Path, report: &mut Report) -> Option<TokenSource>
 }
 
 /// Nothing of what stands below is shown.
-fn hide(node: &Node, report: &mut Report) {
+pub(super) fn hide(node: &Node, report: &mut Report) {
     match &node.value {
         Value::Map(entries) => {
             for (key, value) in entries {

@@ -9,6 +9,7 @@ use super::devin::{AskError, target};
 use super::reconciler::{Reconciler, RoundError};
 use super::record::Record;
 use crate::acu::Cap;
+use crate::alerts::Kind;
 use crate::body::Body;
 use crate::exchange::Exchange;
 use crate::ledger::moment::{Moment, Tick};
@@ -116,8 +117,12 @@ where
                 [record] => self.found(it, record, begun).await?,
                 several => {
                     let (hold, count) = (it.hold, several.len());
-                    tracing::error!(alarm = "ambiguous", %hold, count, "several sessions could be the one of a create without an answer: its hold is charged, and none of them is anybody's");
                     let moment = Moment::now(&*self.clock);
+                    let text = format!(
+                        "{count} sessions could be the one of a create without an answer: its hold {hold} is charged, and none of them is anybody's"
+                    );
+                    let bell = self.ledger.bell();
+                    bell.tell(Kind::Ambiguous, moment.at, &text);
                     self.ledger.written_off(moment, it.hold).await?;
                 }
             }

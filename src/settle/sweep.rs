@@ -9,9 +9,11 @@ use tower::Service;
 use super::devin::AskError;
 use super::reconciler::{Reconciler, RoundError};
 use super::record::Record;
+use crate::alerts::Kind;
 use crate::body::Body;
 use crate::budget::Payer;
 use crate::exchange::Exchange;
+use crate::ledger::Swept;
 use crate::ledger::moment::{Moment, Tick};
 use crate::pipeline::credential::Outbound;
 use crate::rejection::Rejection;
@@ -30,14 +32,8 @@ where
     /// Sweeps every organization that the ledger or the policy knows.
     pub(super) async fn sweep(&self) -> Result<(), RoundError> {
         let swept = self.ledger.organizations().await?;
-        let mut all: BTreeSet<Box<str>> = swept.iter().map(|(id, _)| id.clone()).collect();
-        {
-            let rules = self.policies.load();
-            all.extend(rules.policy().organizations().into_iter().map(Box::from));
-        }
         let mut failed = None;
-        // In place of an organization, what names none has a name that is no id.
-        for organization in all.into_iter().filter(|it| !it.starts_with('(')) {
+        for organization in self.organizations(&swept) {
             let last = swept.iter().find(|(id, _)| *id == organization);
             let last = last.and_then(|(_, until)| *until);
             match self.sweep_one(&organization, last).await {
@@ -52,6 +48,17 @@ where
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Every organization that the ledger or the policy knows.
+    pub(super) fn organizations(&self, swept: &[Swept]) -> BTreeSet<Box<str>> {
+        let rules = self.policies.load();
+        let named = rules.policy().organizations();
+        let mut all: BTreeSet<Box<str>> = named.into_iter().map(Box::from).collect();
+        all.extend(swept.iter().map(|(id, _)| id.clone()));
+        // In place of an organization, what names none has a name that is no id.
+        all.retain(|it| !it.starts_with('('));
+        all
     }
 
     async fn sweep_one(
@@ -143,9 +150,14 @@ where
                 "{} has a tag of ours for the caller `{}`, whom no policy knows: name who has it now in `renamed_from:`, then `tollgate budget adjust --resume`",
                 record.session, tag.caller
             );
-            tracing::error!(alarm = "unknown-caller", why, "nothing is spent");
-            let who = "the reconciler".to_owned();
-            self.ledger.stop_spending(moment, Some(why), who).await?;
+            // Each sweep finds it again until somebody has mended it.
+            if self.ledger.stopped().is_none_or(|it| *it != why) {
+                let text = format!("nothing is spent: {why}");
+                let bell = self.ledger.bell();
+                bell.tell(Kind::UnknownCaller, moment.at, &text);
+                let who = "the reconciler".to_owned();
+                self.ledger.stop_spending(moment, Some(why), who).await?;
+            }
             return Ok(true);
         };
         let payer = Payer {
@@ -156,7 +168,11 @@ where
         let reading = record.reading(begun, moment);
         let session = record.session.clone();
         if self.ledger.adopt(session, payer, tag, reading).await? {
-            tracing::error!(alarm = "adopted", session = %record.session, "the ledger did not know a session of its own: it was restored, or lost");
+            let session = &record.session;
+            let text = format!(
+                "the ledger did not know a session of its own, {session}: it was restored, or lost"
+            );
+            self.ledger.bell().tell(Kind::Adopted, moment.at, &text);
         }
         Ok(true)
     }

@@ -128,6 +128,20 @@ impl Served {
         get(self.admin, path, "")
     }
 
+    /// What the operator's port answers to a POST.
+    pub(crate) fn post_to_operator(&self, path: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(self.admin).unwrap();
+        let length = body.len();
+        write!(
+            stream,
+            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
     /// What `/readyz` says.
     pub(crate) fn readiness(&self) -> Value {
         let answer = self.operator("/readyz");

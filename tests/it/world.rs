@@ -261,6 +261,7 @@ impl World {
         let bound = Bound {
             callers: vec![TcpListener::bind("127.0.0.1:0").await.unwrap()],
             admin: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            socket: None,
         };
         let upstream = wrap(Upstream::new(&setup.roots, setup.timeouts).unwrap());
         let running = start(bound, &parts, upstream).unwrap();

@@ -1,12 +1,13 @@
 //! How budgets stand, and what people have changed about them: raises and corrections.
 
 use jiff::Timestamp;
+use rusqlite::{Connection, Row};
 
 use super::super::StoreError;
 use super::super::store::{self, Balance, Line, instant, micros};
 use super::super::writer::Work;
 use crate::acu::Acu;
-use crate::budget::{Budget, Payer, Per, Window};
+use crate::budget::{Budget, Payer, Window};
 
 /// A raise of a budget, or a correction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,19 +49,19 @@ impl Work<'_> {
     ) -> Result<(Balance, Acu, Window), StoreError> {
         let window = budget.every.window(now);
         let store = &mut *self.store;
-        let account = budget.account(payer);
+        // A request that is under way may still carry a team's former name.
+        let account = store.payers.account_today(&budget.account(payer));
         let balance = store
             .balances
             .balance(&store.connection, &store.payers, &account, window)?;
-        let scope = match budget.per {
-            Per::Everyone => None,
-            Per::Organization => Some(&payer.organization),
-            Per::Team => Some(&payer.team),
-            Per::Caller => Some(&payer.caller),
-        };
         let mut limit = budget.limit;
-        for it in self.adjustments(&budget.id)? {
-            let is_of = it.scope.is_none() || it.scope.as_deref() == scope.map(|it| &**it);
+        let adjustments = self.adjustments(&budget.id, now, window.start)?;
+        let payers = &self.store.payers;
+        let scope = budget.scope(payer);
+        let scope = scope.map(|it| payers.scope_today(budget.per, it));
+        for it in adjustments {
+            let of = it.scope.as_deref();
+            let is_of = of.is_none_or(|it| scope == Some(payers.scope_today(budget.per, it)));
             let holds = match it.until {
                 Some(until) => it.at <= now && now < until,
                 None => window.holds(it.at),
@@ -72,24 +73,17 @@ impl Work<'_> {
         Ok((balance, limit, window))
     }
 
-    /// The adjustments of a budget, oldest first.
-    pub(in crate::ledger) fn adjustments(
+    /// The adjustments of a budget that may hold now, oldest first.
+    fn adjustments(
         &self,
         budget: &str,
+        now: Timestamp,
+        start: Timestamp,
     ) -> Result<Vec<Adjustment>, StoreError> {
-        let sql = "SELECT budget, scope, acus, at, until, who, why FROM adjustments WHERE budget = ?1 ORDER BY id";
+        let sql = "SELECT budget, scope, acus, at, until, who, why FROM adjustments \
+                   WHERE budget = ?1 AND (until > ?2 OR (until IS NULL AND at >= ?3)) ORDER BY id";
         let mut all = self.store.connection.prepare_cached(sql)?;
-        let rows = all.query_map([budget], |row| {
-            Ok(Adjustment {
-                budget: row.get(0)?,
-                scope: row.get(1)?,
-                acus: Acu::from_milli(row.get(2)?),
-                at: instant(row.get(3)?),
-                until: row.get::<_, Option<i64>>(4)?.map(instant),
-                who: row.get(5)?,
-                why: row.get(6)?,
-            })
-        })?;
+        let rows = all.query_map((budget, micros(now), micros(start)), adjustment)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -134,4 +128,30 @@ impl Work<'_> {
         };
         self.store.chain.append(&self.store.connection, &line)
     }
+}
+
+fn adjustment(row: &Row<'_>) -> rusqlite::Result<Adjustment> {
+    Ok(Adjustment {
+        budget: row.get(0)?,
+        scope: row.get(1)?,
+        acus: Acu::from_milli(row.get(2)?),
+        at: instant(row.get(3)?),
+        until: row.get::<_, Option<i64>>(4)?.map(instant),
+        who: row.get(5)?,
+        why: row.get(6)?,
+    })
+}
+
+/// The last adjustments of a budget, newest first, whether they hold or not.
+pub(in crate::ledger) fn adjusted(
+    connection: &Connection,
+    budget: &str,
+    most: usize,
+) -> Result<Vec<Adjustment>, StoreError> {
+    let sql = "SELECT budget, scope, acus, at, until, who, why FROM adjustments \
+               WHERE budget = ?1 ORDER BY id DESC LIMIT ?2";
+    let mut all = connection.prepare_cached(sql)?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = all.query_map((budget, most), adjustment)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -1,13 +1,15 @@
 //! What is only looked up, over a connection of its own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::super::session::{Origin, Position, SessionId};
-use super::super::store::Aliases;
+use super::super::store::{self, Aliases, Balance};
 use super::super::{HoldId, Resolution, StoreError};
-use crate::acu::Cap;
+use crate::acu::{Acu, Cap};
 use crate::budget::{Account, Payer};
 
 /// Where a session comes from.
@@ -114,4 +116,48 @@ pub(in crate::ledger) fn ended(
         Some((state, None)) if state == "closed" => Some(Resolution::Unresolvable),
         Some(_) => None,
     })
+}
+
+/// What each payer has spent and holds of what counts from `from` until just before `to`, under the names of today.
+pub(in crate::ledger) fn usage(
+    connection: &Connection,
+    aliases: &Aliases,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<BTreeMap<Payer, Balance>, StoreError> {
+    let sql = "SELECT p.organization, p.team, p.caller, sum(t.spent), sum(t.held), sum(t.overrun), sum(t.unheld) \
+               FROM tallies t JOIN payers p ON p.id = t.payer WHERE t.slot >= ?1 AND t.slot < ?2 GROUP BY p.id";
+    let mut all = connection.prepare(sql)?;
+    let mut rows = all.query((store::slot_from(from), store::slot_from(to)))?;
+    let mut found: BTreeMap<Payer, Balance> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let text = |column| row.get::<_, String>(column).map(Arc::from);
+        let acu = |column| row.get(column).map(Acu::from_milli);
+        let payer = Payer {
+            organization: text(0)?,
+            team: text(1)?,
+            caller: text(2)?,
+        };
+        let part = Balance {
+            spent: acu(3)?,
+            held: acu(4)?,
+            overrun: acu(5)?,
+            unheld: acu(6)?,
+        };
+        let sum = found.entry(aliases.today(&payer)).or_default();
+        sum.add(&part).ok_or_else(store::overflow)?;
+    }
+    Ok(found)
+}
+
+/// How many holds have no known outcome, and how much they are.
+pub(in crate::ledger) fn unknown_holds(connection: &Connection) -> Result<(u64, Acu), StoreError> {
+    let sql = "SELECT count(*), coalesce(sum(held - used), 0) FROM wakes WHERE state = 'unknown'";
+    let mut one = connection.prepare_cached(sql)?;
+    Ok(one.query_row([], |row| {
+        Ok((
+            row.get::<_, i64>(0)?.unsigned_abs(),
+            Acu::from_milli(row.get(1)?),
+        ))
+    })?)
 }

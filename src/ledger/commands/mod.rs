@@ -2,13 +2,17 @@
 
 mod adjust;
 mod adopt;
+mod alerts;
 mod hold;
 mod look;
 mod settle;
 mod unsure;
 
+pub(super) use adjust::adjusted;
 pub use adjust::{Adjustment, Budgeted};
+pub use alerts::Passed;
+pub(super) use alerts::{passed, told, untold};
 pub use hold::{Held, Holding, NoRoomIn, NotHeld, Remaining, What};
-pub(super) use look::{ended, has_hold, origin, sessions_of};
+pub(super) use look::{ended, has_hold, origin, sessions_of, unknown_holds, usage};
 pub use unsure::{Swept, Unsure, UnsureKind};
 pub(super) use unsure::{carried_out, open_sessions, organizations, swept, unsure};

@@ -26,7 +26,7 @@ pub(super) fn slot(at: Timestamp) -> i64 {
 }
 
 /// The first slot that begins at this instant or later.
-fn slot_from(at: Timestamp) -> i64 {
+pub(crate) fn slot_from(at: Timestamp) -> i64 {
     // The ends of time are no multiples, and nothing is near them.
     micros(at).saturating_add(SLOT - 1).div_euclid(SLOT)
 }
@@ -45,7 +45,8 @@ pub struct Balance {
 }
 
 impl Balance {
-    pub(super) fn add(&mut self, other: &Self) -> Option<()> {
+    /// Adds another one to it. `None` if a sum does not fit.
+    pub fn add(&mut self, other: &Self) -> Option<()> {
         self.spent = self.spent.checked_add(other.spent)?;
         self.held = self.held.checked_add(other.held)?;
         self.overrun = self.overrun.checked_add(other.overrun)?;

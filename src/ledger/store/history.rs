@@ -131,6 +131,11 @@ fn digest(
 }
 
 impl Chain {
+    /// How many lines there are.
+    pub(crate) fn lines(&self) -> i64 {
+        self.seq
+    }
+
     /// The end of the file's history.
     pub(super) fn load(connection: &Connection) -> Result<Self, StoreError> {
         let sql = "SELECT seq, chain FROM history ORDER BY seq DESC LIMIT 1";

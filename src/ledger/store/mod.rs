@@ -20,7 +20,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 pub use balances::Balance;
-pub(super) use balances::{Balances, Posted, overflow, posted, tally};
+pub(super) use balances::{Balances, Posted, overflow, posted, slot_from, tally};
 pub(super) use books::{
     Loaded, NewSession, NewWake, assign, insert_session, insert_wake, load, update, update_wake,
     wake,
@@ -36,7 +36,13 @@ use super::StoreError;
 use super::moment::Tick;
 
 /// Each step from one form of the tables to the next; the number of steps taken is the file's `user_version`.
-const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("answers.sql")];
+const MIGRATIONS: [&str; 5] = [
+    include_str!("schema.sql"),
+    include_str!("answers.sql"),
+    include_str!("alerts.sql"),
+    include_str!("consumption.sql"),
+    include_str!("objects.sql"),
+];
 
 /// How long a statement waits for another connection's.
 const BUSY: Duration = Duration::from_secs(5);

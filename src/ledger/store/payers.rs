@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::StoreError;
-use crate::budget::{Account, Payer};
+use crate::budget::{Account, Payer, Per};
 use crate::policy::Policy;
 
 /// A payer's number in the file.
@@ -42,6 +42,29 @@ impl Aliases {
             team: now(&self.teams, &payer.team),
             caller: now(&self.callers, &payer.caller),
         }
+    }
+
+    /// The same account under the names of today.
+    fn account_today(&self, account: &Account) -> Account {
+        let now = |names: &HashMap<Box<str>, Arc<str>>, name: &Option<Arc<str>>| {
+            let name = name.as_ref()?;
+            Some(Arc::clone(names.get(&**name).unwrap_or(name)))
+        };
+        Account {
+            organization: account.organization.clone(),
+            team: now(&self.teams, &account.team),
+            caller: now(&self.callers, &account.caller),
+        }
+    }
+
+    /// The name of today of an account of a budget that is split like this.
+    fn scope_today<'n>(&'n self, per: Per, name: &'n str) -> &'n str {
+        let known = match per {
+            Per::Everyone | Per::Organization => None,
+            Per::Team => self.teams.get(name),
+            Per::Caller => self.callers.get(name),
+        };
+        known.map_or(name, |it| it)
     }
 }
 
@@ -111,6 +134,16 @@ impl Payers {
     /// The same under the names of today.
     pub(crate) fn today(&self, ix: PayerIx) -> Option<Payer> {
         self.payer(ix).map(|payer| self.aliases.today(payer))
+    }
+
+    /// An account under the names of today.
+    pub(crate) fn account_today(&self, account: &Account) -> Account {
+        self.aliases.account_today(account)
+    }
+
+    /// The name of today of an account of a budget that is split like this.
+    pub(crate) fn scope_today<'n>(&'n self, per: Per, name: &'n str) -> &'n str {
+        self.aliases.scope_today(per, name)
     }
 
     /// Everybody whose entries count in this account.

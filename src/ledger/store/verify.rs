@@ -34,14 +34,14 @@ impl Verdict {
     }
 }
 
-/// Checks the last `tail` lines of the chain, or all of it and every sum.
+/// Checks the chain behind the line `after`, which is believed; or all of it, and every sum.
 ///
 /// # Errors
 /// The file cannot be read.
-pub(crate) fn verify(connection: &Connection, tail: Option<i64>) -> Result<Verdict, StoreError> {
+pub(crate) fn verify(connection: &Connection, after: Option<i64>) -> Result<Verdict, StoreError> {
     let mut verdict = Verdict::default();
-    follow_chain(connection, tail, &mut verdict)?;
-    if tail.is_none() {
+    follow_chain(connection, after.unwrap_or(0), &mut verdict)?;
+    if after.is_none() {
         for (what, sql) in SUMS {
             compare(connection, what, sql, &mut verdict)?;
         }
@@ -51,7 +51,7 @@ pub(crate) fn verify(connection: &Connection, tail: Option<i64>) -> Result<Verdi
 
 fn follow_chain(
     connection: &Connection,
-    tail: Option<i64>,
+    after: i64,
     verdict: &mut Verdict,
 ) -> Result<(), StoreError> {
     let last: i64 =
@@ -59,15 +59,18 @@ fn follow_chain(
             row.get(0)
         })?;
     verdict.lines = last;
-    let first = tail.map_or(1, |tail| last.saturating_sub(tail).max(1));
     let sql = format!("SELECT {COLUMNS} FROM history WHERE seq >= ?1 ORDER BY seq");
     let mut lines = connection.prepare(&sql)?;
-    let mut lines = lines.query_map([first], Stored::read)?;
+    let mut lines = lines.query_map([after], Stored::read)?;
     let mut count = 0;
     // From the middle, the first line is believed.
-    let (mut before, mut expected) = ([0; 32], first);
-    if first > 1 {
-        let Some(line) = lines.next().transpose()? else {
+    let (mut before, mut expected) = ([0; 32], 1);
+    if after > 0 {
+        let first = lines.next().transpose()?;
+        if first.as_ref().is_none_or(|it| it.seq != after) {
+            verdict.note(&mut count, || format!("history: line {after} is missing"));
+        }
+        let Some(line) = first else {
             return Ok(());
         };
         before = line.chain.try_into().unwrap_or([0; 32]);

@@ -89,24 +89,38 @@ impl Stage<Classified> for Authenticate {
 
     fn judge(&self, mut exchange: Exchange<Classified>) -> Result<Exchange<Identified>, Rejection> {
         let policy = Arc::clone(exchange.proof.policy());
-        let credential = bearer(exchange.request.headers())?;
-        let (caller, identity) = if credential.starts_with(api_key::PREFIX) {
-            self.by_key(&policy, credential, &exchange.trail)
-        } else {
-            self.by_token(&policy, credential, &exchange.trail)
-        }?;
-        let _ = exchange.trail.identity.set(identity);
-        let known = policy.caller(caller);
-        let _ = exchange.trail.caller.set(KnownCaller {
-            name: Arc::clone(known.name()),
-            team: Arc::clone(known.team()),
-        });
+        let caller = self.caller(&policy, exchange.request.headers(), &exchange.trail)?;
         exchange.request.headers_mut().remove(AUTHORIZATION);
         Ok(exchange.prove(|classified| Identified { classified, caller }))
     }
 }
 
 impl Authenticate {
+    /// Whose request this is, by the credential in these headers.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(super) fn caller(
+        &self,
+        policy: &Policy,
+        headers: &HeaderMap,
+        trail: &crate::trail::Trail,
+    ) -> Result<CallerIx, Rejection> {
+        let credential = bearer(headers)?;
+        let (caller, identity) = if credential.starts_with(api_key::PREFIX) {
+            self.by_key(policy, credential, trail)
+        } else {
+            self.by_token(policy, credential, trail)
+        }?;
+        let _ = trail.identity.set(identity);
+        let known = policy.caller(caller);
+        let _ = trail.caller.set(KnownCaller {
+            name: Arc::clone(known.name()),
+            team: Arc::clone(known.team()),
+        });
+        Ok(caller)
+    }
+
     fn by_key(
         &self,
         policy: &Policy,

@@ -1,5 +1,6 @@
 //! Everything at once, and everything that goes wrong: races, faults, and processes that are killed.
 
+mod clock;
 mod disk;
 mod faults;
 mod kill;

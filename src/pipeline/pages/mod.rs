@@ -1,17 +1,21 @@
-//! The gateway's own pages on the caller port: what the `type` of a refusal points to.
+//! The gateway's own pages on the caller port: what the `type` of a refusal points to, and what is a caller's own.
 //!
-//! They need no credential, since whoever was refused must be able to read why.
-//! Nothing else of the gateway's stands on this port: no metrics, no admin.
+//! The former need no credential, since whoever was refused must be able to read why; the latter (`own`) need the
+//! caller's. Nothing else of the gateway's stands on this port: no metrics, no admin.
+
+mod own;
 
 use std::fmt::Write as _;
 use std::task::{Context, Poll};
 
-use futures_util::future::{Either, Ready, ready};
+use futures_util::future::Either;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderValue, Method, Response};
 use tower::{Layer, Service};
 
-use super::Arrived;
+use self::own::{OwnPage, OwnPages};
+use super::{Arrived, BoxFuture};
+use crate::Parts;
 use crate::body::{Body, full};
 use crate::catalogue::Verb;
 use crate::exchange::Exchange;
@@ -22,20 +26,35 @@ use crate::rejection::{Rejection, UnknownBecause};
 const OWN: &str = "/.tollgate";
 
 /// Makes [`Pages`] services.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PagesLayer;
+#[derive(Clone, Debug)]
+pub struct PagesLayer {
+    own: OwnPages,
+}
+
+impl PagesLayer {
+    /// Of this gateway.
+    pub fn new(parts: &Parts) -> Self {
+        Self {
+            own: OwnPages::new(parts),
+        }
+    }
+}
 
 impl<S> Layer<S> for PagesLayer {
     type Service = Pages<S>;
 
     fn layer(&self, inner: S) -> Pages<S> {
-        Pages { inner }
+        Pages {
+            own: self.own.clone(),
+            inner,
+        }
     }
 }
 
 /// Answers what is the gateway's own, and lets the rest through.
 #[derive(Clone, Debug)]
 pub struct Pages<S> {
+    own: OwnPages,
     inner: S,
 }
 
@@ -45,7 +64,7 @@ where
 {
     type Response = Response<Body>;
     type Error = Rejection;
-    type Future = Either<S::Future, Ready<Result<Response<Body>, Rejection>>>;
+    type Future = Either<S::Future, BoxFuture<Response<Body>, Rejection>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Rejection>> {
         self.inner.poll_ready(cx)
@@ -56,8 +75,26 @@ where
         if !path.starts_with(OWN) {
             return Either::Left(self.inner.call(exchange));
         }
-        Either::Right(ready(page(exchange.request.method(), path)))
+        if let Some(page) = OwnPage::at(path) {
+            let own = self.own.clone();
+            return Either::Right(Box::pin(async move {
+                only_get(exchange.request.method())?;
+                own.answer(page, exchange).await
+            }));
+        }
+        let answer = page(exchange.request.method(), path);
+        Either::Right(Box::pin(async { answer }))
     }
+}
+
+fn only_get(method: &Method) -> Result<(), Rejection> {
+    if method == Method::GET {
+        return Ok(());
+    }
+    Err(Rejection::MethodUnknown {
+        allowed: vec![Verb::Get],
+        is_standard: super::target::is_standard(method),
+    })
 }
 
 fn page(method: &Method, path: &str) -> Result<Response<Body>, Rejection> {
@@ -70,12 +107,7 @@ fn page(method: &Method, path: &str) -> Result<Response<Body>, Rejection> {
         },
         None => return Err(Rejection::OperationUnknown(UnknownBecause::OwnPage)),
     };
-    if method != Method::GET {
-        return Err(Rejection::MethodUnknown {
-            allowed: vec![Verb::Get],
-            is_standard: super::target::is_standard(method),
-        });
-    }
+    only_get(method)?;
     let mut response = Response::new(full(html));
     let headers = response.headers_mut();
     headers.insert(

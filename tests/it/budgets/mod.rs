@@ -1,0 +1,5 @@
+//! Budgets as operators and callers see them.
+
+mod commands;
+mod pages;
+mod webhook;
