@@ -84,6 +84,7 @@ pub mod target;
 // What it is made of, and its edges.
 pub mod body;
 pub mod clock;
+pub mod failpoint;
 pub mod reload;
 pub mod ruleset;
 pub mod settle;

@@ -31,6 +31,9 @@ pub struct SessionTruth {
     pub vanished: bool,
     /// Thousandths of an ACU that it has spent: the sum over its wakes.
     pub spent_milli: i64,
+    /// How often somebody told it what to do: its prompt, and each message. One that comes before the work on the
+    /// last has begun begins no stretch of its own.
+    pub told: usize,
     /// Its stretches of work, the oldest first.
     pub wakes: Vec<WakeTruth>,
 }
@@ -73,6 +76,11 @@ impl SessionTruth {
             elsewhere: session.wishes.elsewhere,
             vanished: session.odd.vanished,
             spent_milli: session.spent(now),
+            told: session
+                .conversation(now)
+                .iter()
+                .filter(|it| it.source == "user")
+                .count(),
             wakes,
         }
     }

@@ -19,6 +19,7 @@ use super::writer::{PATIENCE, Writer};
 use super::{HoldId, Resolution, StoreError};
 use crate::alerts::Bell;
 use crate::budget::{Account, Budget, Payer};
+use crate::failpoint::{Point, reach};
 
 /// The ledger, cheap to clone. The file is let go when the last clone is dropped.
 #[derive(Clone, Debug)]
@@ -168,7 +169,14 @@ impl Ledger {
             return Err(NotHeld::Store(StoreError(why.as_str().into())));
         }
         self.admitted().await?;
-        self.0.writer.write(move |work| work.hold(&asked)).await?
+        let write = move |work: &mut super::writer::Work<'_>| {
+            let held = work.hold(&asked)?;
+            reach(Point::HoldBeforeCommit);
+            Ok(held)
+        };
+        let held = self.0.writer.write(write).await?;
+        reach(Point::HoldAfterCommit);
+        held
     }
 
     /// A create was carried out, and this is its session.
@@ -184,6 +192,7 @@ impl Ledger {
         let tick = self.tick();
         let write = move |work: &mut super::writer::Work<'_>| {
             work.created(moment.at, hold, tick, &session)?;
+            reach(Point::InSettle);
             Ok(())
         };
         self.0.writer.write(write).await
@@ -195,8 +204,12 @@ impl Ledger {
     /// The store does not take it: then it has to be tried again.
     pub async fn answered(&self, moment: Moment, hold: HoldId) -> Result<(), StoreError> {
         let tick = self.tick();
-        let write = move |work: &mut super::writer::Work<'_>| work.answered(moment.at, hold, tick);
-        self.0.writer.write(write).await.map(|_| ())
+        let write = move |work: &mut super::writer::Work<'_>| {
+            work.answered(moment.at, hold, tick)?;
+            reach(Point::InSettle);
+            Ok(())
+        };
+        self.0.writer.write(write).await
     }
 
     /// A spend without a cap was carried out, or nobody knows: it stays charged.
@@ -222,7 +235,11 @@ impl Ledger {
     /// # Errors
     /// The store does not take it: then it has to be tried again.
     pub async fn released(&self, moment: Moment, hold: HoldId) -> Result<bool, StoreError> {
-        let write = move |work: &mut super::writer::Work<'_>| work.released(moment.at, hold);
+        let write = move |work: &mut super::writer::Work<'_>| {
+            let released = work.released(moment.at, hold)?;
+            reach(Point::InSettle);
+            Ok(released)
+        };
         self.0.writer.write(write).await
     }
 
@@ -243,8 +260,12 @@ impl Ledger {
     /// The store does not take it: the next reading says the same.
     pub async fn read(&self, session: SessionId, reading: Reading) -> Result<bool, StoreError> {
         let quiet = self.0.quiet;
-        let write = move |work: &mut super::writer::Work<'_>| work.read(&session, &reading, quiet);
-        Ok(self.0.writer.write(write).await?.is_some())
+        let write = move |work: &mut super::writer::Work<'_>| {
+            let known = work.read(&session, &reading, quiet)?;
+            reach(Point::InReconcile);
+            Ok(known.is_some())
+        };
+        self.0.writer.write(write).await
     }
 
     /// A poll that succeeded, `after` the one before it, did not find the session.

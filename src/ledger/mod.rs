@@ -10,6 +10,8 @@ mod cache;
 mod commands;
 mod consumption;
 mod handle;
+#[cfg(test)]
+mod model;
 pub mod moment;
 mod motion;
 mod objects;

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::clock::Clock;
 
 /// A place in the order of what this ledger has seen happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(pub i64);
 
 /// Hands out ticks, each greater than all before it.
@@ -32,7 +32,7 @@ impl Ticks {
 }
 
 /// When something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Moment {
     /// The time of day.
     pub at: Timestamp,

@@ -234,7 +234,7 @@ fn write(store: &mut Store, group: &mut Vec<Job>, state: &State, bell: &Bell) {
     let mut told = Vec::with_capacity(group.len());
     let mut alarms = Vec::new();
     let changes = store.connection.total_changes();
-    let begun = store.connection.execute_batch("BEGIN IMMEDIATE");
+    let begun = run(store, "BEGIN IMMEDIATE");
     if let Err(error) = begun {
         let error = StoreError::from(error);
         state.failure.store(Some(Arc::new(error.clone())));
@@ -244,10 +244,17 @@ fn write(store: &mut Store, group: &mut Vec<Job>, state: &State, bell: &Bell) {
         return tell(told, &Err(error));
     }
     for job in group.drain(..) {
-        told.push(one(store, job, &mut alarms));
+        // Some errors (a full disk) make SQLite give up the whole transaction: nothing of the group holds then, and
+        // what came behind would be committed piece by piece, to a history whose end is not the file's.
+        if store.connection.is_autocommit() {
+            told.push(job(Err(StoreError(
+                "it gave up what it was writing".into(),
+            ))));
+        } else {
+            told.push(one(store, job, &mut alarms));
+        }
     }
-    let committed = store.connection.execute_batch("COMMIT");
-    let committed = committed.map_err(StoreError::from);
+    let committed = run(store, "COMMIT").map_err(StoreError::from);
     if let Err(error) = &committed {
         // Nothing of the group holds, and what is kept in memory may say that it did.
         tracing::error!(%error, "the ledger could not be written");
@@ -273,10 +280,19 @@ fn tell(told: Vec<Told>, committed: &Result<(), StoreError>) {
     }
 }
 
+/// A statement without values or rows, prepared once.
+fn run(store: &Store, sql: &str) -> rusqlite::Result<()> {
+    store
+        .connection
+        .prepare_cached(sql)?
+        .execute([])
+        .map(|_| ())
+}
+
 /// One piece of work, in a savepoint.
 fn one(store: &mut Store, job: Job, alarms: &mut Vec<Alert>) -> Told {
     let kept = store.chain.clone();
-    if let Err(error) = store.connection.execute_batch("SAVEPOINT piece") {
+    if let Err(error) = run(store, "SAVEPOINT piece") {
         return job(Err(error.into()));
     }
     let mut work = Work {
@@ -287,7 +303,7 @@ fn one(store: &mut Store, job: Job, alarms: &mut Vec<Alert>) -> Told {
     let told = job(Ok(&mut work));
     let (posted, rung) = (work.posted, work.alarms);
     let noted = told.went_well && store.balances.note(&store.payers, &posted).is_ok();
-    if noted && store.connection.execute_batch("RELEASE piece").is_ok() {
+    if noted && run(store, "RELEASE piece").is_ok() {
         alarms.extend(rung);
         return told;
     }

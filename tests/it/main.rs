@@ -44,6 +44,7 @@ mod spending;
 mod status;
 mod tidy;
 mod tools;
+mod torture;
 mod trial;
 mod uploads;
 mod upstream;

@@ -46,16 +46,23 @@ pub(crate) fn folder(config: &str, policies: &[(&str, &str)]) -> tempfile::TempD
 /// A gateway of the binary's own, from its files.
 pub(crate) struct Served {
     child: Child,
-    callers: SocketAddr,
+    pub(crate) callers: SocketAddr,
     pub(crate) admin: SocketAddr,
     log: std::thread::JoinHandle<String>,
 }
 
 pub(crate) fn serve(folder: &Path, extra: &[&str]) -> Served {
-    let mut child = tollgate()
+    let mut command = tollgate();
+    command
         .arg("serve")
         .args(extra)
-        .env("DEVIN_SERVICE_USER_TOKEN", "canary-token-value")
+        .env("DEVIN_SERVICE_USER_TOKEN", "canary-token-value");
+    serve_with(command, folder)
+}
+
+/// The same, by a command of the test's own.
+pub(crate) fn serve_with(mut command: Command, folder: &Path) -> Served {
+    let mut child = command
         .current_dir(folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -174,6 +181,23 @@ impl Served {
             .status()
             .unwrap();
         assert!(killed.success());
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it, and waits until it is gone.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.died();
+    }
+
+    /// Waits until it has died of itself.
+    pub(crate) fn died(mut self) {
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.code(), None, "it ended, and was to die");
+        self.log.join().unwrap();
     }
 
     /// Sends SIGTERM; returns the process's own log.

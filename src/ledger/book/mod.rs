@@ -24,7 +24,7 @@ use crate::acu::Acu;
 pub const VANISHED_AFTER: Duration = Duration::from_secs(48 * 3_600);
 
 /// Where a wake stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Its request is on its way, and no answer has come.
     Out,
@@ -49,7 +49,7 @@ impl State {
 }
 
 /// One wake.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Wake {
     /// Its hold's id.
     pub hold: HoldId,
@@ -82,7 +82,7 @@ impl Wake {
 }
 
 /// A session that was seen at rest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rest {
     /// When the reading that saw it began.
     pub begun: Tick,
@@ -95,7 +95,7 @@ pub struct Rest {
 }
 
 /// What Devin said of a session, once.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reading {
     /// The tick before the request for it left.
     pub begun: Tick,
@@ -165,7 +165,7 @@ pub struct Entry {
 }
 
 /// A session's account.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Book {
     /// The highest usage that was ever read.
     pub usage: Acu,

@@ -93,3 +93,62 @@ async fn m19_two_processes_never_share_a_ledger() {
     let later = Ledger::open(options).await.unwrap_err();
     assert!(later.to_string().contains("version 99"), "{later}");
 }
+
+#[tokio::test]
+async fn m19_a_full_disk_takes_no_hold_breaks_no_history_and_heals() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        path: folder.path().join("l.db"),
+        tag_key: tag::TagKey::new(&[1; 32]).unwrap(),
+        quiet: QUIET,
+        hand_over: Duration::from_millis(200),
+    };
+    let month = budget("t/month", Some("t"), Per::Team, 5_000);
+    let ledger = opened(options.clone()).await;
+    ledger.hold(create("one", 1, &[&month])).await.unwrap();
+    let most = |pages: &'static str| {
+        ledger.0.writer.write(move |work| {
+            let pragma = format!("PRAGMA max_page_count = {pages}");
+            let all = work.store.connection.query_row(&pragma, [], |_| Ok(()));
+            Ok(all?)
+        })
+    };
+    let large = |bytes| Adjustment {
+        budget: "t/other".to_owned(),
+        scope: None,
+        acus: Acu::ZERO,
+        at: at(0).at,
+        until: None,
+        who: "op".to_owned(),
+        why: "x".repeat(bytes),
+    };
+    // No more pages than there are. In one group: what fits into a page, what does not, and again what does.
+    most("1").await.unwrap();
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let kept = ledger.0.writer.write(move |_| {
+        let _ = gate.recv();
+        Ok(())
+    });
+    let release = async {
+        go.send(()).unwrap();
+    };
+    let (_, before, full, after, ()) = tokio::join!(
+        kept,
+        ledger.hold(create("one", 1, &[&month])),
+        ledger.adjust(large(100_000)),
+        ledger.hold(create("one", 1, &[&month])),
+        release,
+    );
+    assert!(full.is_err());
+    // Who is told that it is not held is told the truth.
+    assert!(before.is_err() && after.is_err());
+    assert_eq!(stands(&ledger, &month, "one").await, (0, 1_000));
+    most("1000000").await.unwrap();
+    ledger.hold(create("one", 1, &[&month])).await.unwrap();
+    ledger.adjust(large(100_000)).await.unwrap();
+    assert_eq!(stands(&ledger, &month, "one").await, (0, 2_000));
+    sound(&ledger).await;
+    ledger.close().await;
+    let ledger = opened(options).await;
+    assert_eq!(ledger.stopped(), None);
+}

@@ -21,6 +21,7 @@ use crate::budget::{Budget, Payer};
 use crate::catalogue::{Charge, Operation};
 use crate::clock::Clock;
 use crate::exchange::Exchange;
+use crate::failpoint::{Point, reach};
 use crate::json::Document;
 use crate::ledger::moment::{Moment, Tick};
 use crate::ledger::tag::Tag;
@@ -97,9 +98,13 @@ where
     let begun = purse.ledger.tick();
     let sent = exchange.prove(|intended| Funded { intended });
     let answer = match ready.call(sent).await {
-        Ok(answer) => whole(answer).await,
+        Ok(answer) => {
+            reach(Point::SentBeforeAnswer);
+            whole(answer).await
+        }
         Err(rejection) => Err(rejection),
     };
+    reach(Point::AnswerBeforeSettle);
     // A message to a session without a cap is charged, and not held for.
     let charge = held.cap.map_or(Charge::Uncapped, |_| charge);
     let told = answer.as_ref().ok().map(|it| it.body().clone());
