@@ -86,7 +86,6 @@ CREATE TABLE adjustments (
     who TEXT NOT NULL,
     why TEXT NOT NULL
 );
-CREATE INDEX adjustments_by_budget ON adjustments (budget);
 
 -- How far each organization has been swept.
 CREATE TABLE sweeps (organization TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;

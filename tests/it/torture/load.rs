@@ -16,6 +16,7 @@ use hyper_util::rt::TokioExecutor;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tollgate::api_key::ApiKey;
 use tollgate::fake_devin::{Change, Ending, FakeDevin, Options, SessionTruth};
 
@@ -312,6 +313,8 @@ pub(super) struct Load {
     pub(super) to: Arc<Mutex<SocketAddr>>,
     /// How many answers were a success.
     pub(super) done: Arc<AtomicUsize>,
+    /// Rung at each of them.
+    news: Arc<Notify>,
     over: Arc<AtomicBool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -320,9 +323,11 @@ impl Load {
     pub(super) fn on(site: &Site, to: SocketAddr) -> Self {
         let to = Arc::new(Mutex::new(to));
         let (done, over) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
+        let news = Arc::<Notify>::default();
         let one = |caller: usize| {
             let (client, to) = (site.client(), Arc::clone(&to));
             let (done, over) = (Arc::clone(&done), Arc::clone(&over));
+            let news = Arc::clone(&news);
             tokio::spawn(async move {
                 let mut session = String::new();
                 for n in 0_usize.. {
@@ -339,6 +344,7 @@ impl Load {
                     match answer {
                         Some((200, body)) => {
                             done.fetch_add(1, Ordering::SeqCst);
+                            news.notify_one();
                             if let Some(id) = body["session_id"].as_str() {
                                 session = id.to_owned();
                             }
@@ -353,9 +359,21 @@ impl Load {
         Self {
             to,
             done,
+            news,
             over,
             tasks,
         }
+    }
+
+    /// Waits for so many answers more, or a second.
+    pub(super) async fn answers(&self, more: u64) {
+        let goal = self.done.load(Ordering::SeqCst) + usize::try_from(more).unwrap();
+        let reached = async {
+            while self.done.load(Ordering::SeqCst) < goal {
+                self.news.notified().await;
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(1), reached).await;
     }
 
     pub(super) async fn end(self) {
