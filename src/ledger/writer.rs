@@ -181,6 +181,10 @@ impl Writer {
 /// Writes a group.
 fn write(store: &mut Store, group: &mut Vec<Job>) {
     let mut told = Vec::with_capacity(group.len());
+    if !store.connection.is_autocommit() {
+        // An earlier one could not even be taken back.
+        let _ = store.connection.execute_batch("ROLLBACK");
+    }
     let begun = store.connection.execute_batch("BEGIN IMMEDIATE");
     if let Err(error) = begun {
         let error = StoreError::from(error);
@@ -190,19 +194,34 @@ fn write(store: &mut Store, group: &mut Vec<Job>) {
         return tell(told, &Err(error));
     }
     for job in group.drain(..) {
-        told.push(one(store, job));
+        // Where the disk is full or fails, SQLite takes the whole transaction back: what came now would be one of its own.
+        if store.connection.is_autocommit() {
+            told.push(job(Err(taken_back())));
+        } else {
+            told.push(one(store, job));
+        }
     }
-    let committed = store.connection.execute_batch("COMMIT");
-    let committed = committed.map_err(StoreError::from);
+    let committed = if store.connection.is_autocommit() {
+        Err(taken_back())
+    } else {
+        let committed = store.connection.execute_batch("COMMIT");
+        committed.map_err(StoreError::from)
+    };
     if let Err(error) = &committed {
         // Nothing of the group holds, and what is kept in memory may say that it did.
         tracing::error!(%error, "the ledger could not be written");
-        let _ = store.connection.execute_batch("ROLLBACK");
+        if !store.connection.is_autocommit() {
+            let _ = store.connection.execute_batch("ROLLBACK");
+        }
         if let Err(error) = store.recall() {
             tracing::error!(%error, "the ledger could not be read either");
         }
     }
     tell(told, &committed);
+}
+
+fn taken_back() -> StoreError {
+    StoreError("the disk did not take it".into())
 }
 
 fn tell(told: Vec<Told>, committed: &Result<(), StoreError>) {

@@ -1,5 +1,6 @@
 //! The ledger's contract, over its real file: what a later store has to hold to as well.
 
+mod failing;
 mod files;
 
 use std::sync::Arc;
