@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, watch};
 use super::book::Reading;
 use super::cache::Cache;
 use super::commands::{self, Adjustment, Budgeted, Held, Holding, NotHeld};
-use super::moment::{Moment, Tick, Ticks};
+use super::moment::{Begun, Moment, Tick, Ticks};
 use super::reads::{Readers, Resolutions};
 use super::session::SessionId;
 use super::store::{self, Aliases};
@@ -18,6 +18,7 @@ use super::tag::{Tag, TagKey};
 use super::writer::{PATIENCE, Writer};
 use super::{HoldId, Resolution, StoreError};
 use crate::budget::{Account, Budget, Payer};
+use crate::clock::Clock;
 
 /// The ledger, cheap to clone. The file is let go when the last clone is dropped.
 #[derive(Clone, Debug)]
@@ -65,6 +66,14 @@ impl Ledger {
     /// The next place in the order of events.
     pub fn tick(&self) -> Tick {
         self.0.ticks.next()
+    }
+
+    /// A request for what is to be read leaves now.
+    pub fn begin_reading(&self, clock: &dyn Clock) -> Begun {
+        Begun {
+            tick: self.tick(),
+            up: clock.up(),
+        }
     }
 
     /// How many groups were committed.
@@ -146,7 +155,8 @@ impl Ledger {
             return Err(NotHeld::Store(StoreError(why.as_str().into())));
         }
         self.admitted().await?;
-        self.0.writer.write(move |work| work.hold(&asked)).await?
+        let held = self.0.writer.try_write(move |work| work.hold(&asked)).await;
+        held.ok_or(NotHeld::Late)??
     }
 
     /// A create was carried out, and this is its session.

@@ -23,8 +23,8 @@ mod writer;
 use std::sync::Arc;
 
 pub use commands::{
-    Adjustment, Budgeted, Held, Holding, NoRoomIn, NotHeld, Remaining, Swept, Unsure, UnsureKind,
-    What,
+    Adjustment, Birth, Budgeted, Held, Holding, NoRoomIn, NotHeld, Remaining, Swept, Unsure,
+    UnsureKind, What,
 };
 pub use handle::Ledger;
 pub use motion::Motion;

@@ -147,6 +147,16 @@ impl Writer {
         &self,
         work: impl FnOnce(&mut Work<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let late = StoreError("the disk takes too long".into());
+        self.try_write(work).await.unwrap_or(Err(late))
+    }
+
+    /// The same. `None` if it is not known in time how it went: only then it may be done, or be done yet, although nobody
+    /// says so.
+    pub(super) async fn try_write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Work<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Option<Result<T, StoreError>> {
         let (done, wait) = oneshot::channel();
         let job: Job = Box::new(move |begun| {
             let outcome = match begun {
@@ -171,10 +181,7 @@ impl Writer {
             self.jobs.send(job).await.map_err(|_| gone())?;
             wait.await.map_err(|_| gone())?
         };
-        match tokio::time::timeout(PATIENCE, sent_and_done).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(StoreError("the disk takes too long".into())),
-        }
+        tokio::time::timeout(PATIENCE, sent_and_done).await.ok()
     }
 }
 

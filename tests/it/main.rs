@@ -32,6 +32,7 @@ mod large;
 mod money;
 mod ownership;
 mod policies;
+mod races;
 mod refusals;
 mod reload;
 mod replay;

@@ -9,6 +9,7 @@ mod unsure;
 
 pub use adjust::{Adjustment, Budgeted};
 pub use hold::{Held, Holding, NoRoomIn, NotHeld, Remaining, What};
-pub(super) use look::{ended, has_hold, origin, sessions_of};
+pub use look::Birth;
+pub(super) use look::{birth, ended, origin, sessions_of};
 pub use unsure::{Swept, Unsure, UnsureKind};
 pub(super) use unsure::{carried_out, open_sessions, organizations, swept, unsure};

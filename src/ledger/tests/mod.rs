@@ -79,7 +79,10 @@ fn message(to: &SessionId, budgets: &[&Arc<Budget>]) -> Holding {
 
 fn reading(ledger: &Ledger, second: i64, acus: f64, status: &str) -> Reading {
     Reading {
-        begun: ledger.tick(),
+        begun: moment::Begun {
+            tick: ledger.tick(),
+            up: at(second).up,
+        },
         moment: at(second),
         usage: Acu::from_reported(acus),
         status: status.into(),
