@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, watch};
 use super::book::Reading;
 use super::cache::Cache;
 use super::commands::{self, Adjustment, Budgeted, Held, Holding, NotHeld, Passed};
-use super::moment::{Moment, Tick, Ticks};
+use super::moment::{Begun, Moment, Tick, Ticks};
 use super::reads::{Readers, Resolutions};
 use super::session::SessionId;
 use super::store::{self, Aliases};
@@ -19,6 +19,7 @@ use super::writer::{PATIENCE, Writer};
 use super::{HoldId, Resolution, StoreError};
 use crate::alerts::Bell;
 use crate::budget::{Account, Budget, Payer};
+use crate::clock::Clock;
 use crate::failpoint::{Point, reach};
 
 /// The ledger, cheap to clone. The file is let go when the last clone is dropped.
@@ -68,6 +69,14 @@ impl Ledger {
     /// The next place in the order of events.
     pub fn tick(&self) -> Tick {
         self.0.ticks.next()
+    }
+
+    /// A request for what is to be read leaves now.
+    pub fn begin_reading(&self, clock: &dyn Clock) -> Begun {
+        Begun {
+            tick: self.tick(),
+            up: clock.up(),
+        }
     }
 
     /// How many groups were committed.
@@ -174,9 +183,9 @@ impl Ledger {
             reach(Point::HoldBeforeCommit);
             Ok(held)
         };
-        let held = self.0.writer.write(write).await?;
+        let held = self.0.writer.try_write(write).await;
         reach(Point::HoldAfterCommit);
-        held
+        held.ok_or(NotHeld::Late)??
     }
 
     /// A create was carried out, and this is its session.

@@ -27,8 +27,8 @@ mod writer;
 use std::sync::Arc;
 
 pub use commands::{
-    Adjustment, Budgeted, Held, Holding, NoRoomIn, NotHeld, Passed, Remaining, Swept, Unsure,
-    UnsureKind, What,
+    Adjustment, Birth, Budgeted, Held, Holding, NoRoomIn, NotHeld, Passed, Remaining, Swept,
+    Unsure, UnsureKind, What,
 };
 pub use consumption::{ComparedDay, Unattributed, Unreadable};
 pub use handle::Ledger;

@@ -31,6 +31,15 @@ impl Ticks {
     }
 }
 
+/// When a request for what is read left: nothing that is read is older.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Begun {
+    /// Its place in the order of events.
+    pub tick: Tick,
+    /// The time since this process began.
+    pub up: Duration,
+}
+
 /// When something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Moment {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
-use super::commands::{self, Adjustment, Swept, Unsure};
+use super::commands::{self, Adjustment, Birth, Swept, Unsure};
 use super::handle::Ledger;
 use super::session::{Known, Origin, Position, SessionId};
 use super::store::{self, Balance, Verdict, verify};
@@ -112,12 +112,12 @@ impl Ledger {
         self.reading(commands::unknown_holds).await
     }
 
-    /// Whether a hold was ever taken.
+    /// What is known of the session of a create's hold.
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn has_hold(&self, hold: HoldId) -> Result<bool, StoreError> {
-        self.reading(move |connection| commands::has_hold(connection, hold))
+    pub async fn birth(&self, hold: HoldId) -> Result<Birth, StoreError> {
+        self.reading(move |connection| commands::birth(connection, hold))
             .await
     }
 
@@ -143,7 +143,7 @@ impl Ledger {
         self.reading(commands::open_sessions).await
     }
 
-    /// The organizations that the ledger has entries of, and until when each has been swept.
+    /// The organizations that the ledger knows sessions of, and until when each has been swept.
     ///
     /// # Errors
     /// The store does not answer.

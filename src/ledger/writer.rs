@@ -194,6 +194,16 @@ impl Writer {
         &self,
         work: impl FnOnce(&mut Work<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let late = StoreError("the disk takes too long".into());
+        self.try_write(work).await.unwrap_or(Err(late))
+    }
+
+    /// The same. `None` if it is not known in time how it went: only then it may be done, or be done yet, although nobody
+    /// says so.
+    pub(super) async fn try_write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Work<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Option<Result<T, StoreError>> {
         let (done, wait) = oneshot::channel();
         let job: Job = Box::new(move |begun| {
             let outcome = match begun {
@@ -219,11 +229,11 @@ impl Writer {
             wait.await.map_err(|_| gone())?
         };
         match tokio::time::timeout(PATIENCE, sent_and_done).await {
-            Ok(outcome) => outcome,
+            Ok(outcome) => Some(outcome),
             Err(_) => {
                 let error = StoreError("the disk takes too long".into());
-                self.state.failure.store(Some(Arc::new(error.clone())));
-                Err(error)
+                self.state.failure.store(Some(Arc::new(error)));
+                None
             }
         }
     }
@@ -234,6 +244,10 @@ fn write(store: &mut Store, group: &mut Vec<Job>, state: &State, bell: &Bell) {
     let mut told = Vec::with_capacity(group.len());
     let mut alarms = Vec::new();
     let changes = store.connection.total_changes();
+    if !store.connection.is_autocommit() {
+        // An earlier one could not even be taken back.
+        let _ = store.connection.execute_batch("ROLLBACK");
+    }
     let begun = run(store, "BEGIN IMMEDIATE");
     if let Err(error) = begun {
         let error = StoreError::from(error);
@@ -247,19 +261,23 @@ fn write(store: &mut Store, group: &mut Vec<Job>, state: &State, bell: &Bell) {
         // Some errors (a full disk) make SQLite give up the whole transaction: nothing of the group holds then, and
         // what came behind would be committed piece by piece, to a history whose end is not the file's.
         if store.connection.is_autocommit() {
-            told.push(job(Err(StoreError(
-                "it gave up what it was writing".into(),
-            ))));
+            told.push(job(Err(taken_back())));
         } else {
             told.push(one(store, job, &mut alarms));
         }
     }
-    let committed = run(store, "COMMIT").map_err(StoreError::from);
+    let committed = if store.connection.is_autocommit() {
+        Err(taken_back())
+    } else {
+        run(store, "COMMIT").map_err(StoreError::from)
+    };
     if let Err(error) = &committed {
         // Nothing of the group holds, and what is kept in memory may say that it did.
         tracing::error!(%error, "the ledger could not be written");
         state.failure.store(Some(Arc::new(error.clone())));
-        let _ = store.connection.execute_batch("ROLLBACK");
+        if !store.connection.is_autocommit() {
+            let _ = store.connection.execute_batch("ROLLBACK");
+        }
         if let Err(error) = store.recall() {
             tracing::error!(%error, "the ledger could not be read either");
         }
@@ -272,6 +290,10 @@ fn write(store: &mut Store, group: &mut Vec<Job>, state: &State, bell: &Bell) {
         alarms.into_iter().for_each(|it| bell.ring(it));
     }
     tell(told, &committed);
+}
+
+fn taken_back() -> StoreError {
+    StoreError("the disk did not take it".into())
 }
 
 fn tell(told: Vec<Told>, committed: &Result<(), StoreError>) {

@@ -16,7 +16,7 @@ use crate::Parts;
 use crate::body::Body;
 use crate::clock::Clock;
 use crate::exchange::Exchange;
-use crate::ledger::moment::{Moment, Tick};
+use crate::ledger::moment::{Begun, Moment};
 use crate::ledger::{Ledger, SessionId, StoreError};
 use crate::pipeline::credential::Outbound;
 use crate::rejection::Rejection;
@@ -24,7 +24,7 @@ use crate::ruleset::Current;
 
 /// How many sessions are asked about at once.
 const BATCH: usize = 100;
-/// The most pages of one list: a list that is longer is gone on with in the next round.
+/// The most pages of a list that is wanted whole.
 const MAX_PAGES: usize = 100;
 /// What one poll that found nothing can count for at most, however long ago the one before it was (L6).
 const MOST_MISSED: Duration = Duration::from_secs(600);
@@ -46,6 +46,27 @@ impl Default for Times {
             every: Duration::from_secs(15),
             unknown_after: Duration::from_secs(15 * 60),
             pace: Duration::from_millis(500),
+        }
+    }
+}
+
+/// How far a list has been read.
+#[derive(Debug)]
+pub(super) struct Place {
+    after: Option<String>,
+    seen: HashSet<String>,
+    most: usize,
+    is_end: bool,
+}
+
+impl Place {
+    /// At its beginning; of so many pages at most.
+    pub(super) fn within(most: usize) -> Self {
+        Self {
+            after: None,
+            seen: HashSet::new(),
+            most,
+            is_end: false,
         }
     }
 }
@@ -160,40 +181,64 @@ where
         for (organization, session) in self.ledger.open_sessions().await? {
             open.entry(organization).or_default().push(session);
         }
+        let mut failed = None;
+        // One that Devin says nothing of keeps no other from being settled.
         for (organization, sessions) in open {
-            for batch in sessions.chunks(BATCH) {
-                self.poll_batch(&organization, batch).await?;
+            match self.poll_all(&organization, &sessions).await {
+                Ok(()) => {
+                    let up = self.clock.up();
+                    self.polled.lock().await.insert(organization, up);
+                }
+                Err(error) => failed = Some(error),
             }
-            let up = self.clock.up();
-            self.polled.lock().await.insert(organization, up);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn poll_all(&self, organization: &str, all: &[SessionId]) -> Result<(), RoundError> {
+        for batch in all.chunks(BATCH) {
+            self.poll_batch(organization, batch).await?;
         }
         Ok(())
     }
 
     async fn poll_batch(&self, organization: &str, batch: &[SessionId]) -> Result<(), RoundError> {
-        let ids: Vec<String> = batch.iter().map(ToString::to_string).collect();
-        let begun = self.ledger.tick();
-        let records = self
-            .list(organization, &[("session_ids", &ids.join(","))])
-            .await?;
-        let wanted: BTreeSet<&SessionId> = batch.iter().collect();
-        let mut found = BTreeSet::new();
-        for record in records.iter().filter(|it| wanted.contains(&it.session)) {
-            found.insert(record.session.clone());
-            self.read(record, begun).await?;
+        let mut missing: BTreeSet<&SessionId> = batch.iter().collect();
+        // What is archived may be left out of a list that does not ask for it.
+        for archived in [None, Some(("is_archived", "true"))] {
+            if missing.is_empty() {
+                return Ok(());
+            }
+            let ids: Vec<String> = missing.iter().map(ToString::to_string).collect();
+            let ids = ids.join(",");
+            let filters: Vec<_> = [("session_ids", &*ids)]
+                .into_iter()
+                .chain(archived)
+                .collect();
+            let begun = self.begun();
+            for record in self.list(organization, &filters).await? {
+                if missing.remove(&record.session) {
+                    self.read(&record, begun).await?;
+                }
+            }
         }
         let moment = Moment::now(&*self.clock);
         let last = self.polled.lock().await.get(organization).copied();
         let after = last.map_or(Duration::ZERO, |last| moment.up.saturating_sub(last));
-        for session in batch.iter().filter(|it| !found.contains(*it)) {
+        for session in missing {
             let after = after.min(MOST_MISSED);
             self.ledger.missed(moment, session.clone(), after).await?;
         }
         Ok(())
     }
 
+    /// A request for what is to be read leaves now.
+    pub(super) fn begun(&self) -> Begun {
+        self.ledger.begin_reading(&*self.clock)
+    }
+
     /// Tells the ledger what a record says. Whether it knows the session.
-    pub(super) async fn read(&self, record: &Record, begun: Tick) -> Result<bool, StoreError> {
+    pub(super) async fn read(&self, record: &Record, begun: Begun) -> Result<bool, StoreError> {
         let reading = record.reading(begun, Moment::now(&*self.clock));
         self.ledger.read(record.session.clone(), reading).await
     }
@@ -205,28 +250,43 @@ where
         filters: &[(&str, &str)],
     ) -> Result<Vec<Record>, AskError> {
         let mut records = Vec::new();
-        let mut seen = HashSet::new();
-        let mut after: Option<String> = None;
-        for _ in 0..MAX_PAGES {
-            let mut query = filters.to_vec();
-            query.push(("first", "200"));
-            if let Some(after) = &after {
-                query.push(("after", after));
-            }
-            let target = target(&["v3", "organizations", organization, "sessions"], &query);
-            let body = self.devin.get("sessions.list", &target).await?;
-            let page = Page::parse(&body)
-                .ok_or_else(|| AskError::Unusable("a list of sessions that is none".into()))?;
-            records.extend(page.records);
-            match page.next {
-                None => return Ok(records),
-                Some(cursor) if seen.insert(cursor.clone()) => after = Some(cursor),
-                Some(_) => {
-                    return Err(AskError::Unusable("the cursor of a page came again".into()));
-                }
+        let mut place = Place::within(MAX_PAGES);
+        while let Some(page) = self.page(organization, filters, &mut place).await? {
+            records.extend(page);
+        }
+        Ok(records)
+    }
+
+    /// The next page of a list; none behind the last.
+    pub(super) async fn page(
+        &self,
+        organization: &str,
+        filters: &[(&str, &str)],
+        place: &mut Place,
+    ) -> Result<Option<Vec<Record>>, AskError> {
+        if place.is_end {
+            return Ok(None);
+        }
+        if place.seen.len() >= place.most {
+            return Err(AskError::Unusable("a list without an end".into()));
+        }
+        let mut query = filters.to_vec();
+        query.push(("first", "200"));
+        if let Some(after) = &place.after {
+            query.push(("after", after));
+        }
+        let target = target(&["v3", "organizations", organization, "sessions"], &query);
+        let body = self.devin.get("sessions.list", &target).await?;
+        let page = Page::parse(&body)
+            .ok_or_else(|| AskError::Unusable("a list of sessions that is none".into()))?;
+        match page.next {
+            None => place.is_end = true,
+            Some(cursor) if place.seen.insert(cursor.clone()) => place.after = Some(cursor),
+            Some(_) => {
+                return Err(AskError::Unusable("the cursor of a page came again".into()));
             }
         }
-        Err(AskError::Unusable("a list without an end".into()))
+        Ok(Some(page.records))
     }
 
     /// The beginning of the oldest window that is open now.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::acu::Acu;
 use crate::ledger::SessionId;
 use crate::ledger::book::Reading;
-use crate::ledger::moment::{Moment, Tick};
+use crate::ledger::moment::{Begun, Moment};
 
 /// A session's record.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,8 @@ pub struct Record {
     pub children: Vec<SessionId>,
     /// When it was created, in seconds since 1970.
     pub created_at: Option<i64>,
+    /// When it last changed, in seconds since 1970.
+    pub updated_at: Option<i64>,
     /// The service user that created it.
     pub service_user: Option<String>,
     /// The record as it came.
@@ -67,6 +69,7 @@ impl Record {
                 .filter_map(|it| it.as_str().and_then(id))
                 .collect(),
             created_at: value.get("created_at").and_then(Value::as_i64),
+            updated_at: value.get("updated_at").and_then(Value::as_i64),
             service_user: text("service_user_id"),
             raw: Bytes::from(value.to_string()),
         })
@@ -78,7 +81,7 @@ impl Record {
     }
 
     /// What it says of the session's spending.
-    pub fn reading(&self, begun: Tick, moment: Moment) -> Reading {
+    pub fn reading(&self, begun: Begun, moment: Moment) -> Reading {
         Reading {
             begun,
             moment,

@@ -12,7 +12,7 @@ use crate::acu::Cap;
 use crate::alerts::Kind;
 use crate::body::Body;
 use crate::exchange::Exchange;
-use crate::ledger::moment::{Moment, Tick};
+use crate::ledger::moment::{Begun, Moment};
 use crate::ledger::tag::Tag;
 use crate::ledger::{Resolution, SessionId, Unsure, UnsureKind};
 use crate::pipeline::credential::Outbound;
@@ -72,22 +72,28 @@ where
                     Some(self.ledger.tag_key().tag(&tag, organization))
                 })
                 .collect();
-            let (begun, up) = (self.ledger.tick(), self.clock.up());
-            let records = self
-                .list(organization, &[("tags", &tags.join(","))])
-                .await?;
+            let tags = tags.join(",");
+            let begun = self.begun();
+            let mut records = self.list(organization, &[("tags", &tags)]).await?;
+            // What is archived may be left out of a list that does not ask for it.
+            let archived = [("tags", &*tags), ("is_archived", "true")];
+            records.extend(self.list(organization, &archived).await?);
             let mut by_hold: HashMap<_, &Record> = HashMap::new();
             for record in &records {
                 for tag in &record.tags {
                     if let Some(tag) = self.ledger.tag_key().read(tag, organization) {
-                        by_hold.insert(tag.hold, record);
+                        let first = by_hold.entry(tag.hold).or_insert(record);
+                        // Its children can have its tags.
+                        if age(record) < age(first) {
+                            *first = record;
+                        }
                     }
                 }
             }
             for it in batch {
                 match by_hold.get(&it.hold) {
                     Some(record) => self.found(it, record, begun).await?,
-                    None => self.absent(it, begun, up).await?,
+                    None => self.absent(it, begun).await?,
                 }
             }
         }
@@ -99,21 +105,21 @@ where
     async fn seek_untagged(&self, organization: &str, unsure: &[Unsure]) -> Result<(), RoundError> {
         for it in unsure {
             let since = (it.at.as_second() - SKEW).to_string();
-            let (begun, up) = (self.ledger.tick(), self.clock.up());
+            let begun = self.begun();
             let records = self
                 .list(organization, &[("created_after", &since)])
                 .await?;
-            let ourselves = self.ourselves().await;
+            let ourselves = self.ourselves().await?;
             let mut candidates = Vec::new();
             for record in &records {
-                let is_ours = ourselves.is_none() || record.service_user == ourselves;
+                let is_ours = record.service_user == ourselves;
                 let is_known = self.ledger.session(&record.session).await?.is_some();
                 if is_ours && !is_known && record.parent.is_none() {
                     candidates.push(record);
                 }
             }
             match candidates.as_slice() {
-                [] => self.absent(it, begun, up).await?,
+                [] => self.absent(it, begun).await?,
                 [record] => self.found(it, record, begun).await?,
                 several => {
                     let (hold, count) = (it.hold, several.len());
@@ -130,7 +136,7 @@ where
         Ok(())
     }
 
-    async fn found(&self, it: &Unsure, record: &Record, begun: Tick) -> Result<(), RoundError> {
+    async fn found(&self, it: &Unsure, record: &Record, begun: Begun) -> Result<(), RoundError> {
         let moment = Moment::now(&*self.clock);
         let session = record.session.clone();
         self.ledger.created(moment, it.hold, session).await?;
@@ -141,15 +147,10 @@ where
     }
 
     /// It is not in a complete listing; that says something once the listing began late enough.
-    async fn absent(
-        &self,
-        it: &Unsure,
-        begun: Tick,
-        up: std::time::Duration,
-    ) -> Result<(), RoundError> {
-        if up >= it.deadline.saturating_add(self.times.unknown_after) {
+    async fn absent(&self, it: &Unsure, begun: Begun) -> Result<(), RoundError> {
+        if begun.up >= it.deadline.saturating_add(self.times.unknown_after) {
             let moment = Moment::now(&*self.clock);
-            self.ledger.absent(moment, it.hold, begun).await?;
+            self.ledger.absent(moment, it.hold, begun.tick).await?;
         }
         Ok(())
     }
@@ -161,7 +162,7 @@ where
         text: &[u8; 32],
     ) -> Result<(), RoundError> {
         let since = it.at - jiff::SignedDuration::from_secs(SKEW);
-        let (begun, up) = (self.ledger.tick(), self.clock.up());
+        let begun = self.begun();
         let accepted = match self
             .said(&it.organization, session, text, since.as_second())
             .await
@@ -175,12 +176,12 @@ where
             }
             // The session's messages cannot be had at all: it is taken for carried out.
             Err(AskError::Status(status)) if status.as_u16() == 404 || status.as_u16() == 403 => {
-                up >= it.deadline.saturating_add(self.times.unknown_after)
+                begun.up >= it.deadline.saturating_add(self.times.unknown_after)
             }
             Err(error) => return Err(error.into()),
         };
         if !accepted {
-            return self.absent(it, begun, up).await;
+            return self.absent(it, begun).await;
         }
         self.ledger
             .answered(Moment::now(&*self.clock), it.hold)
@@ -257,18 +258,26 @@ where
         ))
     }
 
-    /// The service user that the shared token is of; none where Devin does not say.
-    async fn ourselves(&self) -> Option<String> {
+    /// The service user that the shared token is of. Until it is known, nobody can say whose a session is.
+    async fn ourselves(&self) -> Result<Option<String>, AskError> {
         let mut known = self.ourselves.lock().await;
         if known.is_none() {
-            let target = target(&["v3", "self"], &[]);
-            let body = self.devin.get("self.get", &target).await.ok()?;
-            let value: Value = serde_json::from_slice(&body).ok()?;
-            *known = value
-                .get("service_user_id")
-                .and_then(Value::as_str)
-                .map(str::to_owned);
+            let body = self
+                .devin
+                .get("self.get", &target(&["v3", "self"], &[]))
+                .await?;
+            let value: Option<Value> = serde_json::from_slice(&body).ok();
+            let id = value.as_ref().and_then(|it| it.get("service_user_id"));
+            let id = id.and_then(Value::as_str).map(str::to_owned);
+            let unusable = || AskError::Unusable("it does not say whose the token is".into());
+            *known = Some(id.ok_or_else(unusable)?);
         }
-        known.clone()
+        Ok(known.clone())
     }
+}
+
+/// Of sessions with one tag, the first has it of its own, and the others of that one.
+fn age(record: &Record) -> (bool, i64) {
+    let created = record.created_at.unwrap_or(i64::MAX);
+    (record.parent.is_some(), created)
 }

@@ -3,23 +3,37 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use tower::Service;
 
 use super::devin::AskError;
-use super::reconciler::{Reconciler, RoundError};
+use super::reconciler::{Place, Reconciler, RoundError};
 use super::record::Record;
 use crate::alerts::Kind;
 use crate::body::Body;
 use crate::budget::Payer;
 use crate::exchange::Exchange;
-use crate::ledger::Swept;
-use crate::ledger::moment::{Moment, Tick};
+use crate::ledger::moment::{Begun, Moment};
+use crate::ledger::{Birth, Swept};
 use crate::pipeline::credential::Outbound;
 use crate::rejection::Rejection;
 
 /// How far a sweep goes back behind the last one: clocks differ, and Devin's list may be late.
 const OVERLAP: SignedDuration = SignedDuration::from_mins(5);
+/// The most pages of one sweep: a million sessions that changed since the last one.
+const MAX_PAGES: usize = 5_000;
+
+/// What a record is to the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kin {
+    /// It is known by now, or nobody's whom the ledger knows.
+    Settled,
+    /// It may be the session of a create whose answer is still on its way, or a child of that one: it is looked at again.
+    Awaited,
+    /// It has no tag of its own.
+    Untagged,
+}
 
 impl<U> Reconciler<U>
 where
@@ -68,28 +82,49 @@ where
     ) -> Result<(), RoundError> {
         let now = self.clock.now();
         let since = last.map_or_else(|| self.oldest_window(now), |last| last - OVERLAP);
-        let begun = self.ledger.tick();
         let since = since.as_second().max(0).to_string();
-        let records = self
-            .list(organization, &[("updated_after", &since)])
-            .await?;
+        let mut place = Place::within(MAX_PAGES);
         let mut unknown = Vec::new();
-        for record in &records {
-            if !self.read(record, begun).await? && !self.adopt(organization, record, begun).await? {
-                unknown.push(record);
+        let (mut newest, mut is_done) = (None, true);
+        loop {
+            let begun = self.begun();
+            let filters = [("updated_after", &*since)];
+            let Some(page) = self.page(organization, &filters, &mut place).await? else {
+                break;
+            };
+            for mut record in page {
+                newest = newest.max(record.updated_at);
+                if self.read(&record, begun).await? {
+                    continue;
+                }
+                match self.adopt(organization, &record, begun).await? {
+                    Kin::Settled => {}
+                    Kin::Awaited => is_done = false,
+                    Kin::Untagged if record.parent.is_none() => {}
+                    Kin::Untagged => {
+                        record.raw = Bytes::new();
+                        unknown.push((record, begun));
+                    }
+                }
             }
         }
-        self.children(unknown, begun).await?;
-        self.ledger.swept(organization.into(), now).await?;
+        self.children(unknown).await?;
+        // By Devin's clock, since ours can be set: what it goes ahead by would never be swept.
+        let until = newest.and_then(|it| Timestamp::from_second(it).ok());
+        if let Some(until) = until.filter(|_| is_done) {
+            self.ledger
+                .swept(organization.into(), until.min(now))
+                .await?;
+        }
         Ok(())
     }
 
     /// Children of known sessions, and children of those.
-    async fn children(&self, mut unknown: Vec<&Record>, begun: Tick) -> Result<(), RoundError> {
+    async fn children(&self, mut unknown: Vec<(Record, Begun)>) -> Result<(), RoundError> {
         loop {
             let before = unknown.len();
             let mut left = Vec::new();
-            for record in unknown {
+            for (record, begun) in unknown {
                 let reading = record.reading(begun, Moment::now(&*self.clock));
                 let is_new = match &record.parent {
                     Some(parent) => {
@@ -99,7 +134,7 @@ where
                     None => false,
                 };
                 if !is_new {
-                    left.push(record);
+                    left.push((record, begun));
                 }
             }
             if left.len() == before {
@@ -109,31 +144,30 @@ where
         }
     }
 
-    /// A session that carries a tag of ours and that the ledger does not know. Whether it was one.
+    /// A session that the ledger does not know: if it carries a tag of ours, it is its tag's caller's.
     async fn adopt(
         &self,
         organization: &str,
         record: &Record,
-        begun: Tick,
-    ) -> Result<bool, RoundError> {
+        begun: Begun,
+    ) -> Result<Kin, RoundError> {
         let key = self.ledger.tag_key();
         let mut ours = record
             .tags
             .iter()
             .filter_map(|it| key.read(it, organization));
         let Some(tag) = ours.next() else {
-            return Ok(false);
+            return Ok(Kin::Untagged);
         };
-        // A child can have its parent's tags: then it is the parent's, and has no hold.
-        if record.parent.is_some() {
-            return Ok(false);
-        }
         let moment = Moment::now(&*self.clock);
-        // Its hold is known, and its answer was not: it is the session of that create. One whose answer is still on its
-        // way is left to that.
-        let unsure = self.ledger.unsure().await?;
-        if unsure.iter().any(|it| it.hold == tag.hold) || self.ledger.has_hold(tag.hold).await? {
-            return Ok(true);
+        match self.ledger.birth(tag.hold).await? {
+            // It is left to its answer, or to who looks for that.
+            Birth::Awaited => return Ok(Kin::Awaited),
+            // A child can have its parent's tags: then it is the parent's, and has no hold.
+            Birth::Known | Birth::Unheard if record.parent.is_some() => return Ok(Kin::Untagged),
+            // Somebody has copied the tag.
+            Birth::Known => return Ok(Kin::Settled),
+            Birth::Unheard | Birth::Ruled => {}
         }
         let team = {
             let rules = self.policies.load();
@@ -158,7 +192,7 @@ where
                 let who = "the reconciler".to_owned();
                 self.ledger.stop_spending(moment, Some(why), who).await?;
             }
-            return Ok(true);
+            return Ok(Kin::Settled);
         };
         let payer = Payer {
             organization: organization.into(),
@@ -174,6 +208,6 @@ where
             );
             self.ledger.bell().tell(Kind::Adopted, moment.at, &text);
         }
-        Ok(true)
+        Ok(Kin::Settled)
     }
 }

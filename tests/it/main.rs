@@ -36,6 +36,7 @@ mod month;
 mod objects;
 mod ownership;
 mod policies;
+mod races;
 mod refusals;
 mod reload;
 mod replay;

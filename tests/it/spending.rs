@@ -277,7 +277,10 @@ async fn m9_what_no_rule_bounds_is_refused_and_never_sent() {
     });
     let child = child.unwrap();
     let record = Record::read(&world.fake.session(&child).unwrap()).unwrap();
-    let reading = record.reading(world.ledger.tick(), Moment::now(&SystemClock));
+    let reading = record.reading(
+        world.ledger.begin_reading(&SystemClock),
+        Moment::now(&SystemClock),
+    );
     let parent = record.parent.clone().unwrap();
     let is_new = world.ledger.child(record.session, parent, reading).await;
     assert!(is_new.unwrap());

@@ -259,6 +259,8 @@ async fn r15_a_panic_in_what_runs_without_its_client_is_answered_too() {
         // It may have been on its way.
         assert_eq!(answer.header("x-should-retry"), Some("false"));
     }
+    // Their holds are looked after, as all whose outcome nobody knows.
+    assert_eq!(world.ledger.unsure().await.unwrap().len(), 2);
     world
         .post("one", SESSIONS, "{\"prompt\":\"x\"}")
         .await

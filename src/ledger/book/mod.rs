@@ -16,7 +16,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::HoldId;
-use super::moment::{Moment, Tick};
+use super::moment::{Begun, Moment, Tick};
 use super::motion::Motion;
 use crate::acu::Acu;
 
@@ -86,7 +86,7 @@ impl Wake {
 pub struct Rest {
     /// When the reading that saw it began.
     pub begun: Tick,
-    /// The same on the clock that does not jump.
+    /// When it was recorded, on the clock that does not jump: it was not seen so any later.
     pub up: Duration,
     /// `status/detail`.
     pub state: Box<str>,
@@ -97,8 +97,8 @@ pub struct Rest {
 /// What Devin said of a session, once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reading {
-    /// The tick before the request for it left.
-    pub begun: Tick,
+    /// When the request for it left.
+    pub begun: Begun,
     /// When it is recorded.
     pub moment: Moment,
     /// `acus_consumed`; none where that is no amount.
@@ -270,16 +270,16 @@ impl Book {
         let rise = usage.saturating_sub(self.usage);
         self.usage = usage;
         self.post(rise, reading.moment.at, &mut entries);
-        self.close_earlier(reading.begun, &mut entries);
+        self.close_earlier(reading.begun.tick, &mut entries);
         match Motion::of(&reading.status, reading.detail.as_deref()) {
             Motion::Ended => {
                 self.ended = true;
                 self.rest = None;
-                self.close_answered(reading.begun, &mut entries);
+                self.close_answered(reading.begun.tick, &mut entries);
             }
             Motion::Resting => {
                 if self.rests(reading, quiet) {
-                    self.close_answered(reading.begun, &mut entries);
+                    self.close_answered(reading.begun.tick, &mut entries);
                 }
             }
             Motion::Active => self.rest = None,
@@ -367,14 +367,16 @@ impl Book {
                 && answered.is_none_or(|answered| answered < rest.begun)
         });
         match first {
-            Some(rest) if rest.begun <= reading.begun => {
-                reading.moment.up.saturating_sub(rest.up) >= quiet && rest.begun < reading.begun
+            // Who asks decides how slowly an answer is read, so when that was says nothing.
+            Some(rest) if rest.begun <= reading.begun.tick => {
+                let between = reading.begun.up.saturating_sub(rest.up);
+                between >= quiet && rest.begun < reading.begun.tick
             }
             // An older reading, come late, says nothing new.
             Some(_) => false,
             None => {
                 self.rest = Some(Rest {
-                    begun: reading.begun,
+                    begun: reading.begun.tick,
                     up: reading.moment.up,
                     state,
                     usage: self.usage,

@@ -149,7 +149,10 @@ impl World {
                 }
             }
             Step::Begin(resting) => {
-                let begun = self.tick();
+                let begun = Begun {
+                    tick: self.tick(),
+                    up: self.moment().up,
+                };
                 self.truth.rests |= *resting;
                 let status = match (self.truth.ended, self.truth.rests) {
                     (true, _) => "exit",
@@ -213,7 +216,7 @@ proptest! {
         world.book.answered(world.sent[0].0, Tick(5));
         for (begun, usage, status) in readings {
             let reading = Reading {
-                begun: Tick(i64::from(begun)),
+                begun: Begun { tick: Tick(i64::from(begun)), up: Duration::from_secs(u64::from(begun.unsigned_abs()) * 20) },
                 moment: Moment { at: Timestamp::from_second(i64::from(begun)).unwrap(), up: Duration::from_secs(u64::from(begun.unsigned_abs()) * 20) },
                 usage: (usage < 8_500).then_some(Acu::from_milli(usage)),
                 status: ["running", "suspended", "exit"][status].into(),

@@ -18,7 +18,10 @@ fn reading(begun: i64, second: u64, acus: f64, status: &str) -> Reading {
         None => (status, None),
     };
     Reading {
-        begun: Tick(begun),
+        begun: Begun {
+            tick: Tick(begun),
+            up: Duration::from_secs(second),
+        },
         moment: Moment {
             at: instant(1_000_000 + second as i64),
             up: Duration::from_secs(second),
@@ -184,6 +187,18 @@ fn l6_rest_is_believed_when_it_is_seen_twice() {
         let entries = book.read(&reading(13, 61, usage, &last), QUIET);
         assert_eq!(sums(&entries), (0, 0), "{last}");
     }
+}
+
+#[test]
+fn l6_who_reads_an_answer_slowly_makes_no_time_pass_between_two_readings() {
+    let mut book = open();
+    assert!(book.read(&reading(20, 0, 1.0, "suspended"), QUIET).len() == 1);
+    let mut slow = reading(21, 1, 1.0, "suspended");
+    slow.moment.up = Duration::from_secs(300);
+    assert!(book.read(&slow, QUIET).is_empty());
+    assert_eq!(book.wakes[0].left(), Acu::whole(4));
+    let causes = causes(&book.read(&reading(22, 60, 1.0, "suspended"), QUIET));
+    assert_eq!(causes, [Cause::Rest]);
 }
 
 #[test]

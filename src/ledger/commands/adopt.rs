@@ -39,7 +39,7 @@ impl Work<'_> {
     }
 
     /// A session with a tag of ours that the ledger does not know: it is the tag's caller's, with the tag's cap, and
-    /// what it has used is charged without a hold. Whether it is new.
+    /// what it has used is charged without a hold. So is what comes of a hold that had been given back. Whether it is new.
     pub(in crate::ledger) fn adopt(
         &mut self,
         session: &SessionId,
@@ -52,7 +52,11 @@ impl Work<'_> {
         if store::load(&self.store.connection, session)?.is_some() {
             return Ok(false);
         }
-        let payer = self.store.payers.number(&self.store.connection, payer)?;
+        // What was held for it says who pays; else the tag does.
+        let payer = match store::wake(&self.store.connection, hold)? {
+            Some(found) => found.payer,
+            None => self.store.payers.number(&self.store.connection, payer)?,
+        };
         let new = NewSession {
             session,
             payer,

@@ -111,8 +111,10 @@ pub enum NotHeld {
     NoCap,
     /// Another create in the organization has no known outcome yet.
     Busy,
-    /// The ledger cannot be used.
+    /// The ledger cannot be used. Nothing was held.
     Store(StoreError),
+    /// The ledger took too long. It may have been held all the same.
+    Late,
 }
 
 impl From<StoreError> for NotHeld {

@@ -81,14 +81,32 @@ pub(in crate::ledger) fn sessions_of(
     Ok(found)
 }
 
-/// Whether a hold was ever taken.
-pub(in crate::ledger) fn has_hold(
-    connection: &Connection,
-    hold: HoldId,
-) -> Result<bool, StoreError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM wakes WHERE hold = ?1)";
+/// What the ledger knows of the session of a create's hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Birth {
+    /// It never heard of such a hold.
+    Unheard,
+    /// The create has no known outcome yet.
+    Awaited,
+    /// It has its session.
+    Known,
+    /// The hold was given back or written off: no session was to come of it.
+    Ruled,
+}
+
+/// What is known of the session of a create's hold.
+pub(in crate::ledger) fn birth(connection: &Connection, hold: HoldId) -> Result<Birth, StoreError> {
+    let sql = "SELECT w.session IS NOT NULL OR EXISTS (SELECT 1 FROM sessions WHERE hold = ?1), \
+               w.state IN ('closed', 'released') FROM (SELECT 1) LEFT JOIN wakes w ON w.hold = ?1";
     let mut one = connection.prepare_cached(sql)?;
-    Ok(one.query_row([&hold.0.as_bytes()[..]], |row| row.get(0))?)
+    Ok(one.query_row([&hold.0.as_bytes()[..]], |row| {
+        Ok(match (row.get(0)?, row.get::<_, Option<bool>>(1)?) {
+            (true, _) => Birth::Known,
+            (false, Some(true)) => Birth::Ruled,
+            (false, Some(false)) => Birth::Awaited,
+            (false, None) => Birth::Unheard,
+        })
+    })?)
 }
 
 /// How a hold ended, if its outcome is known by now.

@@ -13,6 +13,7 @@ pub use adjust::{Adjustment, Budgeted};
 pub use alerts::Passed;
 pub(super) use alerts::{passed, told, untold};
 pub use hold::{Held, Holding, NoRoomIn, NotHeld, Remaining, What};
-pub(super) use look::{ended, has_hold, origin, sessions_of, unknown_holds, usage};
+pub use look::Birth;
+pub(super) use look::{birth, ended, origin, sessions_of, unknown_holds, usage};
 pub use unsure::{Swept, Unsure, UnsureKind};
 pub(super) use unsure::{carried_out, open_sessions, organizations, swept, unsure};

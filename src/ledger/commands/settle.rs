@@ -85,15 +85,27 @@ impl Work<'_> {
                 parent: None,
                 origin: "created",
             };
-            let id = match store::load(&self.store.connection, session)? {
-                // Two creates cannot have made one session; of the one that came first it is.
-                Some(_) => {
-                    tracing::error!(%session, "Devin gave one session for two creates");
-                    return Ok(None);
+            match store::load(&self.store.connection, session)? {
+                None => {
+                    let id = store::insert_session(&self.store.connection, &new)?;
+                    store::assign(&self.store.connection, hold, id, 1)?;
                 }
-                None => store::insert_session(&self.store.connection, &new)?,
-            };
-            store::assign(&self.store.connection, hold, id)?;
+                // Two creates should not have made one session. If they have, this is another wake of it.
+                Some(before) if before.payer == payer => {
+                    tracing::error!(%session, %hold, "Devin gave one session for two creates");
+                    let mut after = before.clone();
+                    after.wakes += 1;
+                    after.book.rest = None;
+                    store::assign(&self.store.connection, hold, after.id, after.wakes)?;
+                    self.session(at, &before, &after, &[])?;
+                }
+                // Nothing will ever be read that settles it.
+                Some(_) => {
+                    tracing::error!(alarm = "foreign", %session, %hold, "Devin gave another's session for a create: its hold is charged");
+                    self.written_off(at, hold)?;
+                    return Ok(Some(Happened { payer }));
+                }
+            }
         }
         self.answered(at, hold, tick)?;
         Ok(Some(Happened { payer }))
@@ -109,6 +121,11 @@ impl Work<'_> {
             book.unknown(hold);
             Vec::new()
         })?;
+        // What comes of it may come to light late, where nothing else is known.
+        let sql = "INSERT OR IGNORE INTO sweeps (organization, until) SELECT p.organization, 0 \
+                   FROM wakes w JOIN payers p ON p.id = w.payer WHERE w.hold = ?1 AND w.kind = 'create'";
+        let mut one = self.store.connection.prepare_cached(sql)?;
+        one.execute([&hold.0.as_bytes()[..]])?;
         Ok(())
     }
 

@@ -104,6 +104,9 @@ impl Work<'_> {
             "UPDATE wakes SET deadline = 0, absent = NULL WHERE state = 'unknown'",
             [],
         )?;
+        let sql = "INSERT OR IGNORE INTO sweeps (organization, until) SELECT p.organization, 0 \
+                   FROM wakes w JOIN payers p ON p.id = w.payer WHERE w.state = 'unknown' AND w.kind = 'create'";
+        connection.execute(sql, [])?;
         // A rest was timed by a clock that has ended.
         connection.execute("UPDATE sessions SET rest = NULL WHERE rest IS NOT NULL", [])?;
         Ok(found)
@@ -176,9 +179,13 @@ pub(in crate::ledger) fn open_sessions(
 /// An organization, and until when it has been swept.
 pub type Swept = (Box<str>, Option<Timestamp>);
 
-/// Every organization that the ledger has entries of.
+/// Every organization that the ledger knows sessions of, or where a create once had no known outcome. One that was only
+/// asked for may not even exist: who may ask for any could make up more of them than can be swept.
 pub(in crate::ledger) fn organizations(connection: &Connection) -> Result<Vec<Swept>, StoreError> {
-    let sql = "SELECT DISTINCT p.organization, s.until FROM payers p LEFT JOIN sweeps s ON s.organization = p.organization";
+    let sql = "SELECT o.organization, nullif(s.until, 0) FROM ( \
+                   SELECT organization FROM payers p WHERE EXISTS (SELECT 1 FROM sessions WHERE payer = p.id) \
+                   UNION SELECT organization FROM sweeps \
+               ) o LEFT JOIN sweeps s ON s.organization = o.organization";
     let mut all = connection.prepare_cached(sql)?;
     let rows = all.query_map([], |row| {
         let until: Option<i64> = row.get(1)?;

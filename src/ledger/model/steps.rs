@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::book::{Entry, Reading, State};
-use super::super::moment::Moment;
+use super::super::moment::{Begun, Moment};
 use super::world::{
     Fallible, PROCESSES, Process, REQUESTS, Request, STEP, Slip, Stage, World, day, ensure,
     hold_of, is_create, session_of,
@@ -229,7 +229,10 @@ impl World {
             (false, false) => "running",
         };
         self.readings[session] = Some(Reading {
-            begun,
+            begun: Begun {
+                tick: begun,
+                up: Duration::ZERO,
+            },
             moment: Moment {
                 at: day(0),
                 up: Duration::ZERO,
@@ -247,13 +250,13 @@ impl World {
         reading.moment.at = self.now;
         let begun = reading.begun;
         if self.slip == Slip::ClosesByAnyReading {
-            reading.begun = self.tick();
+            reading.begun.tick = self.tick();
         }
         let book = &mut self.shelves[session].book;
         let before = book.clone();
         let entries = book.read(&reading, Duration::ZERO);
         for (had, has) in before.wakes.iter().zip(&book.wakes) {
-            let may_close = matches!(had.state, State::Open(answered) if answered < begun);
+            let may_close = matches!(had.state, State::Open(answered) if answered < begun.tick);
             ensure(has.state == had.state || may_close, || {
                 format!("L6: a reading begun at {begun:?} closed {had:?}")
             })?;

@@ -279,7 +279,7 @@ impl World {
             open.chain(it.book.rest.iter_mut().map(|it| &mut it.begun))
         });
         let readings = self.readings.iter_mut().flatten();
-        let mut all: Vec<&mut Tick> = books.chain(readings.map(|it| &mut it.begun)).collect();
+        let mut all: Vec<&mut Tick> = books.chain(readings.map(|it| &mut it.begun.tick)).collect();
         all.sort();
         let (mut last, mut number) = (None, 0);
         for tick in all {

@@ -241,16 +241,17 @@ pub(crate) fn update_wake(connection: &Connection, wake: &Wake) -> Result<(), St
     Ok(())
 }
 
-/// A create's wake gets the session that came of it.
+/// A create's wake gets the session that came of it, and its place among that one's wakes.
 pub(crate) fn assign(
     connection: &Connection,
     hold: HoldId,
     session: i64,
+    number: u32,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE wakes SET session = ?2 WHERE hold = ?1";
+    let sql = "UPDATE wakes SET session = ?2, number = ?3 WHERE hold = ?1";
     connection
         .prepare_cached(sql)?
-        .execute((&hold.0.as_bytes()[..], session))?;
+        .execute((&hold.0.as_bytes()[..], session, number))?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The ledger's contract, over its real file: what a later store has to hold to as well.
 
+mod failing;
 mod files;
 mod operating;
 
@@ -79,7 +80,10 @@ fn message(to: &SessionId, budgets: &[&Arc<Budget>]) -> Holding {
 
 fn reading(ledger: &Ledger, second: i64, acus: f64, status: &str) -> Reading {
     Reading {
-        begun: ledger.tick(),
+        begun: moment::Begun {
+            tick: ledger.tick(),
+            up: at(second).up,
+        },
         moment: at(second),
         usage: Acu::from_reported(acus),
         status: status.into(),

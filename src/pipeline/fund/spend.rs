@@ -1,11 +1,13 @@
 //! A request that spends: hold, send, and what becomes of the hold.
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response};
 use http_body_util::{BodyExt, Collected, Limited};
@@ -23,7 +25,7 @@ use crate::clock::Clock;
 use crate::exchange::Exchange;
 use crate::failpoint::{Point, reach};
 use crate::json::Document;
-use crate::ledger::moment::{Moment, Tick};
+use crate::ledger::moment::{Begun, Moment};
 use crate::ledger::tag::Tag;
 use crate::ledger::{
     Held, HoldId, Holding, Ledger, NotHeld, Resolution, SessionId, StoreError, What,
@@ -95,14 +97,20 @@ where
     let headers = exchange.request.headers_mut();
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let operation = exchange.proof.owned().permitted().operation();
-    let begun = purse.ledger.tick();
+    let begun = purse.ledger.begin_reading(&*purse.clock);
     let sent = exchange.prove(|intended| Funded { intended });
-    let answer = match ready.call(sent).await {
-        Ok(answer) => {
-            reach(Point::SentBeforeAnswer);
-            whole(answer).await
+    let sending = async move {
+        let answer = ready.call(sent).await?;
+        reach(Point::SentBeforeAnswer);
+        whole(answer).await
+    };
+    let answer = match AssertUnwindSafe(sending).catch_unwind().await {
+        Ok(answer) => answer,
+        Err(panic) => {
+            // A bug of ours, before or after it left. Whoever catches this knows nothing of the hold.
+            settle(Arc::clone(&purse), hold, unknown_of(&held, charge)).await;
+            resume_unwind(panic)
         }
-        Err(rejection) => Err(rejection),
     };
     reach(Point::AnswerBeforeSettle);
     // A message to a session without a cap is charged, and not held for.
@@ -279,9 +287,10 @@ async fn hold(purse: Arc<Purse>, permitted: Permitted, asked: Asked) -> Result<H
                     "In this organization sessions are created one at a time, and an earlier create has no outcome yet",
                 ));
             }
-            Err(NotHeld::Store(error)) => {
-                // It may have been taken all the same, by a store that was slow to say so.
+            Err(NotHeld::Store(error)) => return Err(Rejection::Store(error)),
+            Err(NotHeld::Late) => {
                 give_back(&purse, hold);
+                let error = StoreError("the disk takes too long".into());
                 return Err(Rejection::Store(error));
             }
         }
@@ -311,6 +320,10 @@ enum Outcome {
     Unknown,
     /// Nobody knows, and of a spend without a cap nobody will: it stays charged.
     Unseen,
+}
+
+fn unknown_of(held: &Held, charge: Charge) -> Outcome {
+    unknown(held.cap.map_or(Charge::Uncapped, |_| charge))
 }
 
 fn unknown(charge: Charge) -> Outcome {
@@ -407,7 +420,7 @@ async fn record(
 }
 
 /// The answer's own record is the first reading, begun before the answer.
-async fn read(purse: Arc<Purse>, record: Box<Record>, begun: Tick, hold: HoldId) {
+async fn read(purse: Arc<Purse>, record: Box<Record>, begun: Begun, hold: HoldId) {
     let reading = record.reading(begun, Moment::now(&*purse.clock));
     let known = purse.ledger.read(record.session.clone(), reading).await;
     if let Err(error) = known {

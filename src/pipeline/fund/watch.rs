@@ -12,7 +12,7 @@ use super::super::attempts::Intended;
 use super::{Funded, Purse};
 use crate::body::{Body, BoxError, Watched};
 use crate::exchange::Exchange;
-use crate::ledger::moment::{Moment, Tick};
+use crate::ledger::moment::{Begun, Moment};
 use crate::rejection::Rejection;
 use crate::settle::Record;
 
@@ -37,7 +37,7 @@ where
     // A compressed record cannot be read while it passes.
     let headers = exchange.request.headers_mut();
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    let begun = purse.ledger.tick();
+    let begun = purse.ledger.begin_reading(&*purse.clock);
     let response = ready
         .call(exchange.prove(|intended| Funded { intended }))
         .await?;
@@ -66,7 +66,7 @@ where
 }
 
 /// Tells the ledger of a reading, beside the request.
-fn read(purse: &Arc<Purse>, record: &Record, begun: Tick) {
+fn read(purse: &Arc<Purse>, record: &Record, begun: Begun) {
     let reading = record.reading(begun, Moment::now(&*purse.clock));
     let (ledger, session) = (purse.ledger.clone(), record.session.clone());
     purse.tasks.spawn(async move {

@@ -317,7 +317,7 @@ async fn l12_a_child_is_its_parents_creators() {
     refusal(&world.get("one", &path).await, &child);
     assert_eq!(children().await, (1, json!([])));
     let reading = Reading {
-        begun: world.ledger.tick(),
+        begun: world.ledger.begin_reading(&*world.parts.clock),
         moment: Moment {
             at: jiff::Timestamp::UNIX_EPOCH,
             up: std::time::Duration::ZERO,
