@@ -11,4 +11,4 @@ CREATE TABLE alerts (
     PRIMARY KEY (budget, account, window, threshold)
 ) WITHOUT ROWID;
 CREATE INDEX alerts_untold ON alerts (id) WHERE told = 0;
-CREATE INDEX adjustments_by_budget ON adjustments (budget);
+CREATE INDEX IF NOT EXISTS adjustments_by_budget ON adjustments (budget);

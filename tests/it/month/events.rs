@@ -299,7 +299,7 @@ impl Month {
 
     /// Time goes by, on all clocks. What is created at an even second works briefly, at an odd one long.
     pub(super) fn wait(&mut self) {
-        let minutes = 25 + self.dice.roll(350) as i64;
+        let minutes = 25 + self.dice.roll(600) as i64;
         let second = self.clock.now().as_second() + minutes * 60;
         let works_briefly = self.dice.roll(2) == 0;
         let odd = i64::from(!works_briefly);
