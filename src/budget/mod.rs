@@ -7,6 +7,7 @@
 //! entries count (L9).
 
 mod cap;
+mod due;
 mod forecast;
 mod window;
 mod zone;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use crate::acu::Acu;
 
 pub use cap::{NoFit, fit};
+pub use due::{MOST_DUE, due, shortest};
 pub use forecast::Forecast;
 pub use window::{Cycle, Every, Length, SLOT, Window};
 pub use zone::{NoZone, Zone};

@@ -8,6 +8,7 @@
 
 mod charge;
 mod fields;
+mod objects;
 mod operations;
 mod router;
 mod sessions;
@@ -17,6 +18,7 @@ use std::fmt;
 
 pub use charge::Charge;
 pub use fields::{Field, Meaning, Shown};
+pub use objects::Object;
 pub use router::{Catalogue, Found, Missed, Parameters};
 pub use sessions::SESSION_PARAMETERS;
 

@@ -8,9 +8,11 @@ mod answers;
 pub mod book;
 mod cache;
 mod commands;
+mod consumption;
 mod handle;
 pub mod moment;
 mod motion;
+mod objects;
 mod open;
 mod reads;
 mod session;
@@ -26,8 +28,10 @@ pub use commands::{
     Adjustment, Budgeted, Held, Holding, NoRoomIn, NotHeld, Passed, Remaining, Swept, Unsure,
     UnsureKind, What,
 };
+pub use consumption::{ComparedDay, Unattributed, Unreadable};
 pub use handle::Ledger;
 pub use motion::Motion;
+pub use objects::{Costs, ObjectKey, Standing};
 pub use open::{HAND_OVER, OpenError, Options, check};
 pub use session::{Known, Position, SessionId};
 pub use store::{Aliases, Balance, Verdict};

@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 
 use super::Funded;
 use super::stage::Stage;
-use crate::catalogue::OperationIx;
+use crate::catalogue::{Object, OperationIx};
 use crate::exchange::Exchange;
 use crate::rejection::Rejection;
 use crate::token::ServiceToken;
@@ -66,6 +66,16 @@ impl Outbound {
         let row = operation.row();
         let only_reads = !row.mutates && row.spends.is_none() && !row.reveals_once;
         only_reads.then_some(Self { operation })
+    }
+
+    /// Of the one change that [`crate::settle`] makes by itself: to switch off what spends on its own and no budget has
+    /// room for. `None` of every other operation.
+    pub(crate) fn disabling(operation: &str) -> Option<Self> {
+        let mut kinds = Object::ALL.into_iter();
+        kinds.find(|it| it.disabled_by() == Some(operation))?;
+        let mut served = OperationIx::served();
+        let operation = served.find(|ix| ix.row().id == operation)?;
+        Some(Self { operation })
     }
 
     /// The operation, for its deadlines.

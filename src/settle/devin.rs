@@ -1,4 +1,4 @@
-//! The reconciler's own requests to Devin: reads, with the shared token, within a share of Devin's rate.
+//! The reconciler's own requests to Devin: reads (and switching off what no budget has room for), with the shared token, within a share of Devin's rate.
 //!
 //! Each has its access-log line like a caller's, of the caller `(tollgate)`: what Devin sees is what the log says.
 
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, USER_AGENT, VIA};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT, VIA};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Collected, Limited};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tower::Service;
 
-use crate::body::{Body, BoxError, empty};
+use crate::body::{Body, BoxError, empty, full};
 use crate::clock::Clock;
 use crate::exchange::Exchange;
 use crate::pipeline::BoxFuture;
@@ -87,12 +87,34 @@ where
 {
     /// The body of a read's answer.
     pub(super) async fn get(&self, operation: &str, target: &str) -> Result<Bytes, AskError> {
+        let outbound = Outbound::own(operation);
+        self.ask(operation, outbound, Method::GET, target, empty())
+            .await
+    }
+
+    /// Switches something off that spends by itself: the one change that is made here.
+    pub(super) async fn disable(&self, operation: &str, target: &str) -> Result<Bytes, AskError> {
+        let outbound = Outbound::disabling(operation);
+        let body = full(Bytes::from_static(br#"{"enabled":false}"#));
+        self.ask(operation, outbound, Method::PATCH, target, body)
+            .await
+    }
+
+    async fn ask(
+        &self,
+        operation: &str,
+        outbound: Option<Outbound>,
+        method: Method,
+        target: &str,
+        body: Body,
+    ) -> Result<Bytes, AskError> {
         self.wait().await;
         let uri: Uri = format!("{}://{}{target}", self.pinned.scheme, self.pinned.authority)
             .parse()
             .map_err(|error| AskError::Unusable(BoxError::from(error)))?;
-        let mut request = Request::new(empty());
-        *request.method_mut() = Method::GET;
+        let is_read = method == Method::GET;
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
         *request.uri_mut() = uri;
         let trail = Arc::new(Trail::begin(&request, None, self.clock.now()));
         let headers = request.headers_mut();
@@ -101,7 +123,10 @@ where
         headers.insert(REQUEST_ID, trail.request_id_header.clone());
         headers.insert(VIA, HeaderValue::from_static("1.1 tollgate"));
         headers.insert(AUTHORIZATION, self.token.header());
-        let outbound = Outbound::own(operation).ok_or_else(|| {
+        if !is_read {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let outbound = outbound.ok_or_else(|| {
             AskError::Unusable(format!("no operation is named {operation}").into())
         })?;
         let exchange = Exchange {

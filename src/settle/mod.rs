@@ -4,7 +4,9 @@
 //! and not answered, and sweeps each organization for children, wakes from elsewhere and sessions that the ledger has
 //! forgotten. All that it learns it tells the ledger; it decides nothing about money itself.
 
+mod consumption;
 mod devin;
+mod objects;
 mod reconciler;
 mod record;
 mod seek;

@@ -72,6 +72,8 @@ pub struct Reconciler<U> {
     pub(super) times: Times,
     /// When the last poll of each organization's sessions succeeded.
     polled: Mutex<HashMap<Box<str>, Duration>>,
+    /// When consumption was looked at last.
+    pub(super) compared: Mutex<Option<Duration>>,
     /// What failed in the last round.
     told: Mutex<Vec<String>>,
     /// The service user that the shared token is of, once it is known.
@@ -104,6 +106,7 @@ where
             untagged: Arc::clone(&parts.untagged),
             times,
             polled: Mutex::default(),
+            compared: Mutex::default(),
             told: Mutex::default(),
             ourselves: Mutex::default(),
         }
@@ -136,6 +139,8 @@ where
             self.ledger.admit();
         }
         note("sweeping organizations", swept);
+        note("charging what goes on spending", self.objects().await);
+        note("comparing consumption", self.consumption().await);
         let mut told = self.told.lock().await;
         if *told != failures {
             match failures.as_slice() {

@@ -13,6 +13,7 @@ use crate::alerts::Kind;
 use crate::body::Body;
 use crate::budget::Payer;
 use crate::exchange::Exchange;
+use crate::ledger::Swept;
 use crate::ledger::moment::{Moment, Tick};
 use crate::pipeline::credential::Outbound;
 use crate::rejection::Rejection;
@@ -31,14 +32,8 @@ where
     /// Sweeps every organization that the ledger or the policy knows.
     pub(super) async fn sweep(&self) -> Result<(), RoundError> {
         let swept = self.ledger.organizations().await?;
-        let mut all: BTreeSet<Box<str>> = swept.iter().map(|(id, _)| id.clone()).collect();
-        {
-            let rules = self.policies.load();
-            all.extend(rules.policy().organizations().into_iter().map(Box::from));
-        }
         let mut failed = None;
-        // In place of an organization, what names none has a name that is no id.
-        for organization in all.into_iter().filter(|it| !it.starts_with('(')) {
+        for organization in self.organizations(&swept) {
             let last = swept.iter().find(|(id, _)| *id == organization);
             let last = last.and_then(|(_, until)| *until);
             match self.sweep_one(&organization, last).await {
@@ -53,6 +48,17 @@ where
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Every organization that the ledger or the policy knows.
+    pub(super) fn organizations(&self, swept: &[Swept]) -> BTreeSet<Box<str>> {
+        let rules = self.policies.load();
+        let named = rules.policy().organizations();
+        let mut all: BTreeSet<Box<str>> = named.into_iter().map(Box::from).collect();
+        all.extend(swept.iter().map(|(id, _)| id.clone()));
+        // In place of an organization, what names none has a name that is no id.
+        all.retain(|it| !it.starts_with('('));
+        all
     }
 
     async fn sweep_one(

@@ -199,3 +199,36 @@ async fn a2_a_caller_that_is_taken_out_is_refused_at_once_and_a_limit_is_not_ren
         .is_problem(429, "rate-limited");
     world.finish().await;
 }
+
+#[tokio::test]
+async fn l9_what_was_spent_under_a_former_name_counts_from_the_reload_on() {
+    let world = World::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let key = ApiKey::generate("k").unwrap();
+    let write = |team: &str, caller: &str| {
+        let digest = key.digest_hex();
+        let text = format!(
+            "{team}
+callers: {{ {caller} keys: [{{ id: k, sha256: \"{digest}\" }}] }} }}
+allow: [{{ name: run, operations: [sessions.create], organizations: [org-ds] }}]
+budgets: [{{ name: mine, id: mine, per: caller, acus: 5, every: month }}]
+"
+        );
+        fs::write(folder.path().join("t.yaml"), text).unwrap();
+    };
+    let create = async || {
+        let request = Request::post("/")
+            .header("authorization", format!("Bearer {}", key.expose()))
+            .header("content-type", "application/json");
+        let body = r#"{"prompt":"x","max_acu_limit":3}"#;
+        world.send(LIST, request, body).await
+    };
+    let mut reload = reload(&world, folder.path()).telling(world.ledger.clone());
+    write("team: t", "old: {");
+    assert_eq!(reload.now().await, Outcome::Replaced);
+    create().await.is_upstream(200);
+    write("team: u\nrenamed_from: [t]", "new: { renamed_from: [old],");
+    assert_eq!(reload.now().await, Outcome::Replaced);
+    create().await.is_problem(402, "budget-exhausted");
+    world.finish().await;
+}

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tollgate::alerts::Kind;
 use tollgate::budget::Payer;
 use tollgate::ledger::moment::Moment;
 use tollgate::pipeline::upstream::{Timeouts, Upstream};
@@ -40,6 +41,12 @@ impl World {
         let stands = self.ledger.budgeted(moment, asked).await.unwrap();
         let balance = stands[0].balance;
         (balance.spent.milli(), balance.held.milli())
+    }
+
+    /// How many alerts of this kind there were.
+    pub(crate) fn rung(&self, kind: Kind) -> u64 {
+        let mut all = self.ledger.bell().rung();
+        all.find(|(it, _)| *it == kind).unwrap().1
     }
 
     /// The ledger's sums agree with its history, and (G6) what sessions that it knows have spent at the fake is spent or

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::super::book::{Book, Cause, Entry, State, Wake};
 use super::super::moment::Moment;
+use super::super::objects::ObjectKey;
 use super::super::session::SessionId;
 use super::super::store::{self, Balance, NewWake};
 use super::super::writer::Work;
@@ -36,6 +37,13 @@ pub enum What {
     },
     /// A spend without a cap: charged at once.
     Uncapped(Acu),
+    /// Something that goes on spending: its present window is charged, as far as that is not paid for.
+    Standing {
+        /// What it costs in each window.
+        acus: Acu,
+        /// Which, if it is there already.
+        object: Option<ObjectKey>,
+    },
 }
 
 /// A hold that is asked for.
@@ -167,7 +175,7 @@ impl Work<'_> {
             {
                 return Ok(Err(NotHeld::Busy));
             }
-            What::Session { .. } | What::Uncapped(_) => None,
+            What::Session { .. } | What::Uncapped(_) | What::Standing { .. } => None,
         };
         let payer = match &session {
             Some(loaded) => loaded.payer,
@@ -182,7 +190,15 @@ impl Work<'_> {
         let live = || standings.iter().filter(|it| !it.budget.shadow);
         let tightest = live().min_by_key(|it| it.remaining);
         let room = tightest.map_or(Acu::from_milli(i64::MAX), |it| it.remaining);
-        let (amount, cap) = match wanted(asked, session.as_ref().and_then(|it| it.cap), room) {
+        let due = match &asked.what {
+            What::Standing {
+                acus,
+                object: Some(object),
+            } => self.object_due(object, *acus, asked.moment.at)?,
+            What::Standing { acus, object: None } | What::Uncapped(acus) => *acus,
+            What::Session { .. } | What::Message { .. } => Acu::ZERO,
+        };
+        let (amount, cap) = match wanted(asked, due, session.as_ref().and_then(|it| it.cap), room) {
             Ok(taken) => taken,
             Err(least) => {
                 let Some(tightest) = tightest else {
@@ -221,7 +237,7 @@ impl Work<'_> {
         let (kind, text) = match &asked.what {
             What::Session { .. } => ("create", None),
             What::Message { text, .. } => ("message", Some(text)),
-            What::Uncapped(_) => ("uncapped", None),
+            What::Uncapped(_) | What::Standing { .. } => ("uncapped", None),
         };
         let mut new = NewWake {
             session: None,
@@ -244,7 +260,7 @@ impl Work<'_> {
         }
         let mut book = Book::default();
         let entry = match asked.what {
-            What::Uncapped(_) => {
+            What::Uncapped(_) | What::Standing { .. } => {
                 book.wakes.push(Wake {
                     hold: asked.hold,
                     number: 1,
@@ -279,7 +295,12 @@ impl Work<'_> {
 }
 
 /// The amount that is taken, and the cap that goes with it; or the least that there would have to be room for.
-fn wanted(asked: &Holding, stored: Option<Cap>, room: Acu) -> Result<(Acu, Option<Cap>), Acu> {
+fn wanted(
+    asked: &Holding,
+    due: Acu,
+    stored: Option<Cap>,
+    room: Acu,
+) -> Result<(Acu, Option<Cap>), Acu> {
     match &asked.what {
         What::Session { wanted, terms, .. } => match fit(*wanted, *terms, room) {
             Ok(cap) => Ok((cap.acu(), Some(cap))),
@@ -290,7 +311,8 @@ fn wanted(asked: &Holding, stored: Option<Cap>, room: Acu) -> Result<(Acu, Optio
             Some(cap) => Err(cap.acu()),
             None => Err(Acu::ZERO),
         },
-        What::Uncapped(acus) if *acus <= room => Ok((*acus, None)),
-        What::Uncapped(acus) => Err(*acus),
+        // Nothing is due of what is paid for, whatever the room.
+        What::Uncapped(_) | What::Standing { .. } if due <= room.max(Acu::ZERO) => Ok((due, None)),
+        What::Uncapped(_) | What::Standing { .. } => Err(due),
     }
 }

@@ -35,10 +35,12 @@ use super::StoreError;
 use super::moment::Tick;
 
 /// Each step from one form of the tables to the next; the number of steps taken is the file's `user_version`.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("schema.sql"),
     include_str!("answers.sql"),
     include_str!("alerts.sql"),
+    include_str!("consumption.sql"),
+    include_str!("objects.sql"),
 ];
 
 /// How long a statement waits for another connection's.

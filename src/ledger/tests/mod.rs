@@ -380,6 +380,9 @@ async fn l9_m16_an_edit_of_a_budget_loses_nothing_that_was_spent() {
         .await
         .unwrap();
     assert_eq!(all[0].balance.taken(), Acu::whole(5));
+    // Nor does a request that met the former names find an empty account.
+    let former = budget("t/mine", Some("t"), Per::Caller, 50);
+    assert_eq!(stands(&ledger, &former, "one").await, (2_000, 3_000));
     assert_eq!(
         ledger.session(&session(1)).await.unwrap().unwrap().payer,
         now

@@ -5,6 +5,7 @@
 //! runs in the attempt's own task, so a client that leaves changes nothing. What passes by of Devin's records is read
 //! (L6).
 
+mod objects;
 mod outbound;
 mod spend;
 mod watch;
@@ -30,7 +31,7 @@ use crate::ledger::Ledger;
 use crate::rejection::Rejection;
 
 pub use outbound::{ACU_CAP, ACU_REMAINING};
-pub(crate) use spend::text_digest;
+pub(crate) use spend::{budgets, text_digest};
 
 /// Proof that what the request can spend is held.
 #[derive(Clone, Debug)]
@@ -126,7 +127,8 @@ where
     fn call(&mut self, exchange: Exchange<Intended>) -> Self::Future {
         let operation = exchange.proof.owned().permitted().operation().row();
         let charge = operation.charge().zip(exchange.proof.attempt());
-        if charge.is_none() && !operation.answers_session() {
+        let taken = operation.takes_away();
+        if charge.is_none() && taken.is_none() && !operation.answers_session() {
             let exchange = exchange.prove(|intended| Funded { intended });
             return Either::Left(self.inner.call(exchange));
         }
@@ -134,11 +136,12 @@ where
         let fresh = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, fresh);
         let purse = Arc::clone(&self.purse);
-        Either::Right(match charge {
-            Some((charge, attempt)) => {
+        Either::Right(match (charge, taken) {
+            (Some((charge, attempt)), _) => {
                 Box::pin(spend::spend(purse, ready, exchange, charge, attempt))
             }
-            None => Box::pin(watch::watch(purse, ready, exchange)),
+            (None, Some(kind)) => Box::pin(objects::take_away(purse, ready, exchange, kind)),
+            (None, None) => Box::pin(watch::watch(purse, ready, exchange)),
         })
     }
 }

@@ -13,6 +13,7 @@ use tower::Service;
 
 use super::super::BoxFuture;
 use super::super::attempts::{Attempt, Intended, MAX_ANSWER, is_definite};
+use super::objects::Plan;
 use super::{Funded, Permitted, Purse, outbound};
 use crate::acu::Cap;
 use crate::body::{Body, BoxError, full};
@@ -62,6 +63,7 @@ where
     let organization = Arc::clone(&asked.holding.payer.organization);
     let caller = Arc::clone(&asked.holding.payer.caller);
     let permitted = exchange.proof.owned().permitted().clone();
+    let plan = asked.plan.clone();
     let held = hold(Arc::clone(&purse), permitted, asked).await?;
     let trail = Arc::clone(&exchange.trail);
     let _ = trail.held.set(held.clone());
@@ -100,8 +102,14 @@ where
     };
     // A message to a session without a cap is charged, and not held for.
     let charge = held.cap.map_or(Charge::Uncapped, |_| charge);
+    let told = answer.as_ref().ok().map(|it| it.body().clone());
     let (outcome, answer) = judge(operation.row(), charge, answer);
     settle(Arc::clone(&purse), hold, outcome.clone()).await;
+    if let Some(plan) = plan
+        && matches!(outcome, Outcome::Charged | Outcome::Unseen)
+    {
+        plan.carried_out(&purse, hold, told.as_deref()).await;
+    }
     if let Outcome::Done {
         record: Some(record),
     } = &outcome
@@ -120,6 +128,8 @@ where
 struct Asked {
     holding: Holding,
     uncapped: Option<Uncapped>,
+    /// What goes on spending, if it does.
+    plan: Option<Plan>,
 }
 
 /// The body, which was judged and is at hand.
@@ -174,17 +184,23 @@ fn asked(
         }),
         Charge::Uncapped => None,
     };
+    let moment = Moment::now(&*purse.clock);
+    let budgets = budgets(policy, &payer);
+    let mut plan = None;
     let what = match (what, uncapped) {
         (Some(what), _) => what,
-        (None, Some(uncapped)) => What::Uncapped(uncapped.acus),
+        (None, Some(uncapped)) => {
+            plan = Plan::of(permitted, &payer.organization, uncapped, &budgets, moment);
+            let whole = What::Uncapped(uncapped.acus);
+            plan.as_ref().map_or(whole, Plan::what)
+        }
         (None, None) => return Err(uncapped_refusal(permitted)),
     };
-    let moment = Moment::now(&*purse.clock);
     Ok(Asked {
         holding: Holding {
             hold: attempt.hold,
             moment,
-            budgets: budgets(policy, &payer),
+            budgets,
             payer,
             operation: operation.id,
             what,
@@ -192,6 +208,7 @@ fn asked(
             fingerprint: attempt.fingerprint,
         },
         uncapped,
+        plan,
     })
 }
 
@@ -203,7 +220,7 @@ pub(crate) fn text_digest(text: &str) -> [u8; 32] {
 }
 
 /// The budgets that this payer's spending counts in: its team's, and the guard rails'.
-fn budgets(policy: &Policy, payer: &Payer) -> Vec<Arc<Budget>> {
+pub(crate) fn budgets(policy: &Policy, payer: &Payer) -> Vec<Arc<Budget>> {
     let counts = |it: &&Arc<Budget>| it.team.is_none() || it.team.as_ref() == Some(&payer.team);
     policy.budgets().iter().filter(counts).cloned().collect()
 }
@@ -221,6 +238,7 @@ async fn hold(purse: Arc<Purse>, permitted: Permitted, asked: Asked) -> Result<H
     let Asked {
         mut holding,
         uncapped,
+        plan: _,
     } = asked;
     let until = tokio::time::Instant::now() + ALONE;
     loop {
@@ -238,7 +256,13 @@ async fn hold(purse: Arc<Purse>, permitted: Permitted, asked: Asked) -> Result<H
                 (What::Message { .. }, Some(uncapped)) => {
                     holding.what = What::Uncapped(uncapped.acus);
                 }
-                (What::Session { .. } | What::Message { .. } | What::Uncapped(_), _) => {
+                (
+                    What::Session { .. }
+                    | What::Message { .. }
+                    | What::Uncapped(_)
+                    | What::Standing { .. },
+                    _,
+                ) => {
                     return Err(uncapped_refusal(&permitted));
                 }
             },
