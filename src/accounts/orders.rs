@@ -77,6 +77,8 @@ pub enum Order {
         /// The last day; left out, today.
         to: Option<String>,
     },
+    /// What Devin has billed and the ledger does not know of (L11).
+    Unattributed {},
 }
 
 /// Why an order was not carried out.
@@ -147,6 +149,10 @@ impl Desk {
             }
             Order::Verify {} => Ok(verdict(&self.ledger.verify().await?)),
             Order::Usage { by, from, to } => self.usage(by, from, to).await,
+            Order::Unattributed {} => {
+                let known = self.ledger.unattributed().await?;
+                Ok(json!({ "days": known.days, "unreadable": known.unreadable }))
+            }
         }
     }
 

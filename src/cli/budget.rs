@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::order::give;
 use super::status::visible;
-use super::table::{self, Column, amounts, field, words};
+use super::table::{self, Column, amounts, field, list, words};
 use super::{Config, Failure, Output, print};
 use crate::accounts::Order;
 
@@ -215,11 +215,6 @@ async fn changed(config: &Config, order: Order, output: Output) -> Result<(), Fa
         let (budget, acus, who, why) = (it("budget"), it("acus"), it("who"), it("why"));
         format!("{budget} ({account}): {acus} ACUs until {until}, by {who}: {why}")
     })
-}
-
-fn list<'v>(said: &'v Value, name: &str) -> &'v [Value] {
-    let list = said.get(name).and_then(Value::as_array);
-    list.map_or(&[], Vec::as_slice)
 }
 
 /// The table, and what there is to say beside it.

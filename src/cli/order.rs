@@ -79,7 +79,8 @@ async fn ask(path: &Path, order: &Order) -> Result<Option<Value>, Failure> {
         | Order::Raise { .. }
         | Order::Adjust { .. }
         | Order::Resume { .. }
-        | Order::Usage { .. } => PATIENCE,
+        | Order::Usage { .. }
+        | Order::Unattributed {} => PATIENCE,
     };
     let asked = async {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

@@ -38,6 +38,12 @@ pub(super) fn field(row: &Value, name: &str) -> String {
     }
 }
 
+/// The list in a field; empty where there is none.
+pub(super) fn list<'v>(said: &'v Value, name: &str) -> &'v [Value] {
+    let list = said.get(name).and_then(Value::as_array);
+    list.map_or(&[], Vec::as_slice)
+}
+
 /// For a terminal: aligned, and with nothing in it that a terminal would obey.
 pub(super) fn text(columns: &[Column], rows: &[Value]) -> String {
     let titles = columns.iter().map(|it| it.title.to_owned()).collect();

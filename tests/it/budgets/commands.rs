@@ -140,6 +140,12 @@ fn commands(folder: &Path) {
     let usage = fine(&run(&["usage", "--output", "csv"], folder));
     assert_eq!(usage, "name,spent,held,overrun,unheld\none,0,7,0,0\n");
 
+    let days = fine(&run(
+        &["usage", "--unattributed", "--output", "csv"],
+        folder,
+    ));
+    assert_eq!(days, "organization,day,devin,ledger,unattributed\n");
+
     let sound = told(&run(&["budget", "verify", "--output", "json"], folder));
     assert_eq!(sound["sound"], true);
 
