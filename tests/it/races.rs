@@ -80,6 +80,15 @@ async fn l6_an_organization_that_cannot_be_asked_keeps_no_other_from_being_settl
     world.settle(AT_ONCE).await;
     world.settle(AT_ONCE).await;
     assert_eq!(world.stands("t/month", "one").await, (2_000, 5_000));
+    let asked = world.upstream();
+    let polled = asked.iter().filter(|it| it.path.contains("org-web"));
+    let polled = polled.filter(|it| {
+        it.query
+            .as_deref()
+            .unwrap_or_default()
+            .contains("session_ids")
+    });
+    assert!(polled.count() > 0, "it is polled, not only swept");
     world.finish().await;
 }
 
@@ -240,7 +249,8 @@ async fn l5_while_nobody_knows_who_we_are_no_session_is_taken_for_ours() {
 #[tokio::test]
 async fn l13_an_organization_of_twenty_thousand_sessions_is_swept_to_its_end() {
     let world = World::with(setup()).await;
-    for n in 0..20_001 {
+    world.born(SESSIONS).await;
+    for n in 0..20_000 {
         world.fake.begin_elsewhere(Elsewhere {
             org: Some("org-ds".to_owned()),
             prompt: n.to_string(),
