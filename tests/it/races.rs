@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use jiff::{SignedDuration, Timestamp};
-use tollgate::clock::FakeClock;
+use jiff::SignedDuration;
+use tollgate::clock::{Clock, FakeClock, SystemClock};
 use tollgate::fake_devin::{Change, Elsewhere, Fault, FaultKind, FaultTimes};
 
 use crate::settling::AT_ONCE;
@@ -35,8 +35,7 @@ fn setup() -> Setup {
 
 /// A clock of the test's own, at an instant near to the fake's.
 fn clock() -> Arc<FakeClock> {
-    let now = std::time::SystemTime::now();
-    Arc::new(FakeClock::at(Timestamp::try_from(now).unwrap()))
+    Arc::new(FakeClock::at(SystemClock.now()))
 }
 
 impl World {
