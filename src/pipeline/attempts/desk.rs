@@ -28,6 +28,8 @@ use crate::pipeline::ownership::Owned;
 use crate::rejection::Rejection;
 use crate::trail::{Again, Trail};
 
+/// How often who waits for an outcome looks whether the process is stopping.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long after a store that did not answer it is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -253,7 +255,11 @@ impl Desk {
         key: Option<(&str, &Key)>,
         seen: &watch::Sender<Seen>,
     ) {
-        let known = timeout(UNRESOLVED, self.resolution(hold)).await;
+        let known = tokio::select! {
+            known = timeout(UNRESOLVED, self.resolution(hold)) => known,
+            // The next process finds out; this one lets the ledger go.
+            () = self.stopping() => return,
+        };
         let found = match known {
             Ok(Resolution::Accepted(record)) => {
                 let kept = Kept::record(record);
@@ -284,6 +290,13 @@ impl Desk {
             }
         };
         seen.send_replace(found);
+    }
+
+    /// Waits until the process is stopping.
+    async fn stopping(&self) {
+        while !self.tasks.is_closed() {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// What became of a hold, as soon as it is known.

@@ -17,9 +17,9 @@ callers: { one: {} }
 allow:
   - { name: sessions, operations: ["sessions.**"], organizations: [org-ds], body: { max_acu_limit: { default: 3 } } }
 budgets:
-  - { name: month, per: team, acus: 30, every: month, timezone: UTC }
+  - { name: month, per: team, acus: 9, every: month, timezone: UTC }
 "#;
-const LIMIT: i64 = 30_000;
+const LIMIT: i64 = 9_000;
 /// Just before and just after a month ends.
 const OCTOBER: &str = "2026-10-31T23:40:00Z";
 const NOVEMBER: &str = "2026-11-01T00:40:00Z";
