@@ -11,7 +11,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Collected, Full, Limited};
 use tokio::time::{Instant, Sleep};
 
 /// An error from somewhere below.
@@ -44,6 +44,17 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 /// No body.
 pub fn empty() -> Body {
     full(Bytes::new())
+}
+
+/// Reads a body to its end, up to so many bytes.
+///
+/// # Errors
+/// The body's own; or a [`LengthLimitError`](http_body_util::LengthLimitError), where it is larger.
+pub async fn read_whole(body: Body, most: usize) -> Result<Bytes, BoxError> {
+    // With its type named: the compiler does not see by itself that it can go to another thread.
+    let reading: Pin<Box<dyn Future<Output = Result<Collected<Bytes>, BoxError>> + Send>> =
+        Box::pin(Limited::new(body, most).collect());
+    Ok(reading.await?.to_bytes())
 }
 
 /// Whether the headers say that a body is JSON, in UTF-8.

@@ -43,6 +43,13 @@ pub use store::{Aliases, Balance, Verdict};
 #[error("the ledger cannot be used: {0}")]
 pub struct StoreError(pub Arc<str>);
 
+impl StoreError {
+    /// It did not say in time how it went.
+    pub fn late() -> Self {
+        Self("the disk takes too long".into())
+    }
+}
+
 /// What a hold is known by; it stands in the tag of a session that is created, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HoldId(pub uuid::Uuid);

@@ -194,8 +194,8 @@ impl Writer {
         &self,
         work: impl FnOnce(&mut Work<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let late = StoreError("the disk takes too long".into());
-        self.try_write(work).await.unwrap_or(Err(late))
+        let outcome = self.try_write(work).await;
+        outcome.unwrap_or_else(|| Err(StoreError::late()))
     }
 
     /// The same. `None` if it is not known in time how it went: only then it may be done, or be done yet, although nobody
@@ -231,8 +231,8 @@ impl Writer {
         match tokio::time::timeout(PATIENCE, sent_and_done).await {
             Ok(outcome) => Some(outcome),
             Err(_) => {
-                let error = StoreError("the disk takes too long".into());
-                self.state.failure.store(Some(Arc::new(error)));
+                let late = Arc::new(StoreError::late());
+                self.state.failure.store(Some(late));
                 None
             }
         }

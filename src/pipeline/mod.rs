@@ -33,5 +33,11 @@ pub use fund::Funded;
 pub use problem::Arrived;
 pub use target::Classified;
 
+/// The copy of a service that `poll_ready` readied, for a future; a fresh one stays in its place.
+fn take_ready<S: Clone>(inner: &mut S) -> S {
+    let fresh = inner.clone();
+    std::mem::replace(inner, fresh)
+}
+
 /// A boxed future, for the layers that wait.
 pub type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;

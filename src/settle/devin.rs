@@ -8,16 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT, VIA};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Collected, Limited};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tower::Service;
 
-use crate::body::{Body, BoxError, empty, full};
+use crate::body::{Body, BoxError, empty, full, read_whole};
 use crate::clock::Clock;
 use crate::exchange::Exchange;
-use crate::pipeline::BoxFuture;
 use crate::pipeline::access_log::{Sink, own_line};
 use crate::pipeline::credential::{Outbound, Pinned, REQUEST_ID};
 use crate::rejection::Rejection;
@@ -162,12 +160,8 @@ async fn read(answer: http::Response<Body>) -> Result<Bytes, AskError> {
     if status != StatusCode::OK {
         return Err(AskError::Status(status));
     }
-    let reading: BoxFuture<Collected<Bytes>, BoxError> =
-        Box::pin(Limited::new(answer.into_body(), MAX_ANSWER).collect());
-    reading
-        .await
-        .map(|it| it.to_bytes())
-        .map_err(AskError::Unusable)
+    let read = read_whole(answer.into_body(), MAX_ANSWER).await;
+    read.map_err(AskError::Unusable)
 }
 
 #[cfg(test)]

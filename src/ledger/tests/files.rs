@@ -5,12 +5,7 @@ use super::*;
 #[tokio::test]
 async fn m21_a_change_behind_the_ledgers_back_is_found_and_stops_spending() {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options {
-        path: folder.path().join("l.db"),
-        tag_key: tag::TagKey::new(&[1; 32]).unwrap(),
-        quiet: QUIET,
-        hand_over: Duration::from_millis(200),
-    };
+    let options = options_in(&folder);
     let month = budget("t/month", Some("t"), Per::Team, 70);
     let ledger = opened(options.clone()).await;
     for _ in 0..3 {
@@ -74,12 +69,7 @@ async fn m21_a_change_behind_the_ledgers_back_is_found_and_stops_spending() {
 #[tokio::test]
 async fn m19_two_processes_never_share_a_ledger() {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options {
-        path: folder.path().join("l.db"),
-        tag_key: tag::TagKey::new(&[1; 32]).unwrap(),
-        quiet: QUIET,
-        hand_over: Duration::from_millis(200),
-    };
+    let options = options_in(&folder);
     let first = opened(options.clone()).await;
     let second = Ledger::open(options.clone()).await.unwrap_err();
     assert!(matches!(second, OpenError::Locked(_)), "{second}");
@@ -97,12 +87,7 @@ async fn m19_two_processes_never_share_a_ledger() {
 #[tokio::test]
 async fn m19_a_full_disk_takes_no_hold_breaks_no_history_and_heals() {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options {
-        path: folder.path().join("l.db"),
-        tag_key: tag::TagKey::new(&[1; 32]).unwrap(),
-        quiet: QUIET,
-        hand_over: Duration::from_millis(200),
-    };
+    let options = options_in(&folder);
     let month = budget("t/month", Some("t"), Per::Team, 5_000);
     let ledger = opened(options.clone()).await;
     ledger.hold(create("one", 1, &[&month])).await.unwrap();

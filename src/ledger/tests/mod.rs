@@ -103,6 +103,15 @@ async fn sound(ledger: &Ledger) {
     assert!(verdict.is_sound(), "{verdict:?}");
 }
 
+fn options_in(folder: &tempfile::TempDir) -> Options {
+    Options {
+        path: folder.path().join("l.db"),
+        tag_key: tag::TagKey::new(&[1; 32]).unwrap(),
+        quiet: QUIET,
+        hand_over: Duration::from_millis(200),
+    }
+}
+
 async fn opened(options: Options) -> Ledger {
     let ledger = Ledger::open(options).await.unwrap();
     ledger.admit();
@@ -218,12 +227,7 @@ async fn l4_a_refused_hold_is_given_back_once() {
 #[tokio::test]
 async fn l5_m20_a_hold_outlives_its_process_and_is_freed_by_two_listings_only() {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options {
-        path: folder.path().join("l.db"),
-        tag_key: tag::TagKey::new(&[1; 32]).unwrap(),
-        quiet: QUIET,
-        hand_over: Duration::from_millis(200),
-    };
+    let options = options_in(&folder);
     let month = budget("t/month", Some("t"), Per::Team, 7);
     let asked = create("one", 5, &[&month]);
     let hold = asked.hold;

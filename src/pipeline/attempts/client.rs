@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderValue, Response};
 use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower::Service;
@@ -22,10 +22,9 @@ use super::fingerprint::{Fingerprint, fingerprint};
 use super::key::{Key, says_it_repeats};
 use super::outcome::{Failure, Kept, Seen};
 use super::registry::{Ask, Seat, Turn};
-use crate::body::{Body, BoxError, full};
+use crate::body::{Body, BoxError, full, read_whole};
 use crate::exchange::Exchange;
 use crate::ledger::HoldId;
-use crate::pipeline::BoxFuture;
 use crate::pipeline::bounds::MAX_BODY;
 use crate::pipeline::ownership::Owned;
 use crate::rejection::Rejection;
@@ -194,10 +193,8 @@ fn unknown() -> Rejection {
 async fn read(exchange: &mut Exchange<Owned>, within: Duration) -> Result<Fingerprint, Rejection> {
     let request = &mut exchange.request;
     let body = std::mem::replace(request.body_mut(), crate::body::empty());
-    let collecting: BoxFuture<Collected<Bytes>, BoxError> =
-        Box::pin(Limited::new(body, MAX_BODY).collect());
-    let bytes = match timeout(within, collecting).await {
-        Ok(Ok(collected)) => collected.to_bytes(),
+    let bytes = match timeout(within, read_whole(body, MAX_BODY)).await {
+        Ok(Ok(bytes)) => bytes,
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             return Err(Rejection::BodyTooLarge {
                 said: "the body of a request that spends may have 2 MiB".to_owned(),

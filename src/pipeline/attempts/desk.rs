@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
+use http_body_util::LengthLimitError;
 use tokio::sync::{Notify, OnceCell, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
@@ -18,12 +18,11 @@ use super::outcome::{Ending, Failure, Given, Kept, MAX_ANSWER, Seen, is_definite
 use super::registry::{AttemptId, BOUNDS, Registry, UNRESOLVED};
 use super::store::{Progress, Record, Records};
 use super::{Attempt, Intended};
-use crate::body::{Body, BoxError, DeadlineExceeded};
+use crate::body::{Body, DeadlineExceeded, read_whole};
 use crate::catalogue::Operation;
 use crate::clock::Clock;
 use crate::exchange::Exchange;
 use crate::ledger::{HoldId, Resolution, StoreError};
-use crate::pipeline::BoxFuture;
 use crate::pipeline::ownership::Owned;
 use crate::rejection::Rejection;
 use crate::trail::{Again, Trail};
@@ -338,13 +337,11 @@ fn tell(stored: Result<(), StoreError>, what: &str) {
 async fn whole(operation: &Operation, response: http::Response<Body>) -> Result<Kept, Rejection> {
     let (head, body) = response.into_parts();
     let may_have_acted = !is_definite(operation, head.status);
-    let collecting: BoxFuture<Collected<bytes::Bytes>, BoxError> =
-        Box::pin(Limited::new(body, MAX_ANSWER).collect());
-    match collecting.await {
-        Ok(collected) => Ok(Kept {
+    match read_whole(body, MAX_ANSWER).await {
+        Ok(body) => Ok(Kept {
             status: head.status,
             headers: head.headers,
-            body: collected.to_bytes(),
+            body,
         }),
         Err(error) if error.is::<DeadlineExceeded>() => Err(Rejection::UpstreamTimeout {
             phase: "the answer did not come whole in time",

@@ -141,9 +141,7 @@ where
             });
             return Either::Left(self.inner.call(exchange));
         }
-        // The copy that `poll_ready` readied goes into the future; the fresh one stays here.
-        let fresh = self.inner.clone();
-        let ready = std::mem::replace(&mut self.inner, fresh);
+        let ready = super::take_ready(&mut self.inner);
         let desk = Arc::clone(&self.desk);
         Either::Right(Box::pin(client::serve(desk, ready, exchange)))
     }

@@ -17,12 +17,12 @@ use bytes::Bytes;
 use futures_util::future::Either;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response};
-use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
+use http_body_util::LengthLimitError;
 use tower::{Layer, Service};
 
 use super::BoxFuture;
 use super::authorize::{Granted, refuse};
-use crate::body::{Body, BoxError, full, is_json};
+use crate::body::{Body, full, is_json, read_whole};
 use crate::catalogue::OperationIx;
 use crate::exchange::Exchange;
 use crate::policy::bounds::{Facts, Judged};
@@ -167,9 +167,7 @@ where
                 Err(rejection) => Either::Right(Box::pin(async { Err(rejection) })),
             };
         }
-        // The copy that `poll_ready` readied goes into the future; the fresh one stays here.
-        let fresh = self.inner.clone();
-        let mut ready = std::mem::replace(&mut self.inner, fresh);
+        let mut ready = super::take_ready(&mut self.inner);
         let within = self.within;
         Either::Right(Box::pin(async move {
             let exchange = judge(exchange, within).await?;
@@ -286,11 +284,8 @@ async fn read(exchange: &mut Exchange<Granted>, within: Duration) -> Result<Byte
         });
     }
     let body = std::mem::replace(request.body_mut(), crate::body::empty());
-    let collecting: BoxFuture<Collected<Bytes>, BoxError> =
-        Box::pin(Limited::new(body, MAX_BODY).collect());
-    match tokio::time::timeout(within, collecting).await {
-        Ok(Ok(collected)) => {
-            let bytes = collected.to_bytes();
+    match tokio::time::timeout(within, read_whole(body, MAX_BODY)).await {
+        Ok(Ok(bytes)) => {
             let count = bytes.len() as u64;
             exchange.trail.bytes_in.store(count, Ordering::Relaxed);
             Ok(bytes)

@@ -89,9 +89,7 @@ where
         if is_whole {
             return Either::Left(self.inner.call(exchange));
         }
-        // The copy that `poll_ready` readied goes into the future; the fresh one stays here.
-        let fresh = self.inner.clone();
-        let ready = std::mem::replace(&mut self.inner, fresh);
+        let ready = super::take_ready(&mut self.inner);
         let (within, ledger) = (self.within, self.ledger.clone());
         Either::Right(Box::pin(async move {
             let answer = async {

@@ -8,12 +8,12 @@ use http::header::{
     IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
+use http_body_util::LengthLimitError;
 use tower::{Service, ServiceExt};
 
-use crate::body::{Body, BoxError, DeadlineExceeded, empty, full, is_json};
+use crate::body::{Body, BoxError, DeadlineExceeded, empty, full, is_json, read_whole};
 use crate::exchange::Exchange;
-use crate::pipeline::{BoxFuture, Funded};
+use crate::pipeline::Funded;
 use crate::problem::ANSWERED_BY;
 use crate::rejection::Rejection;
 use crate::trail::Trail;
@@ -80,10 +80,8 @@ pub(super) async fn read(page: Response<Body>) -> Result<(HeaderMap, Bytes), Rej
     if !is_json(&head.headers) {
         return Err(invalid("a list that does not say that it is JSON in UTF-8"));
     }
-    let collecting: BoxFuture<Collected<Bytes>, BoxError> =
-        Box::pin(Limited::new(body, MAX_PAGE).collect());
-    match collecting.await {
-        Ok(collected) => Ok((head.headers, collected.to_bytes())),
+    match read_whole(body, MAX_PAGE).await {
+        Ok(bytes) => Ok((head.headers, bytes)),
         Err(error) if error.is::<DeadlineExceeded>() => Err(late()),
         Err(error) if error.is::<LengthLimitError>() => {
             Err(invalid(format!("a page of more than {MAX_PAGE} bytes")))

@@ -132,9 +132,7 @@ where
             let exchange = exchange.prove(|intended| Funded { intended });
             return Either::Left(self.inner.call(exchange));
         }
-        // The copy that `poll_ready` readied goes into the future; the fresh one stays here.
-        let fresh = self.inner.clone();
-        let ready = std::mem::replace(&mut self.inner, fresh);
+        let ready = super::take_ready(&mut self.inner);
         let purse = Arc::clone(&self.purse);
         Either::Right(match (charge, taken) {
             (Some((charge, attempt)), _) => {

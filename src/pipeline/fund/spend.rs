@@ -10,15 +10,14 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response};
-use http_body_util::{BodyExt, Collected, Limited};
+use http_body_util::BodyExt;
 use tower::Service;
 
-use super::super::BoxFuture;
 use super::super::attempts::{Attempt, Intended, MAX_ANSWER, is_definite};
 use super::objects::Plan;
 use super::{Funded, Permitted, Purse, outbound};
 use crate::acu::Cap;
-use crate::body::{Body, BoxError, full};
+use crate::body::{Body, full, read_whole};
 use crate::budget::{Budget, Payer};
 use crate::catalogue::{Charge, Operation};
 use crate::clock::Clock;
@@ -71,6 +70,8 @@ where
     let trail = Arc::clone(&exchange.trail);
     let _ = trail.held.set(held.clone());
     let hold = attempt.hold;
+    // A message to a session without a cap is charged, and not held for.
+    let charge = held.cap.map_or(Charge::Uncapped, |_| charge);
     if let Some(body) = body {
         let body = match held.cap.filter(|_| charge == Charge::Capped) {
             Some(cap) => {
@@ -108,13 +109,11 @@ where
         Ok(answer) => answer,
         Err(panic) => {
             // A bug of ours, before or after it left. Whoever catches this knows nothing of the hold.
-            settle(Arc::clone(&purse), hold, unknown_of(&held, charge)).await;
+            settle(Arc::clone(&purse), hold, unknown(charge)).await;
             resume_unwind(panic)
         }
     };
     reach(Point::AnswerBeforeSettle);
-    // A message to a session without a cap is charged, and not held for.
-    let charge = held.cap.map_or(Charge::Uncapped, |_| charge);
     let told = answer.as_ref().ok().map(|it| it.body().clone());
     let (outcome, answer) = judge(operation.row(), charge, answer);
     settle(Arc::clone(&purse), hold, outcome.clone()).await;
@@ -290,8 +289,7 @@ async fn hold(purse: Arc<Purse>, permitted: Permitted, asked: Asked) -> Result<H
             Err(NotHeld::Store(error)) => return Err(Rejection::Store(error)),
             Err(NotHeld::Late) => {
                 give_back(&purse, hold);
-                let error = StoreError("the disk takes too long".into());
-                return Err(Rejection::Store(error));
+                return Err(Rejection::Store(StoreError::late()));
             }
         }
     }
@@ -322,10 +320,6 @@ enum Outcome {
     Unseen,
 }
 
-fn unknown_of(held: &Held, charge: Charge) -> Outcome {
-    unknown(held.cap.map_or(Charge::Uncapped, |_| charge))
-}
-
 fn unknown(charge: Charge) -> Outcome {
     match charge {
         Charge::Uncapped => Outcome::Unseen,
@@ -336,13 +330,12 @@ fn unknown(charge: Charge) -> Outcome {
 /// Reads an answer whole.
 async fn whole(answer: Response<Body>) -> Result<Response<Bytes>, Rejection> {
     let (head, body) = answer.into_parts();
-    let reading: BoxFuture<Collected<Bytes>, BoxError> =
-        Box::pin(Limited::new(body, MAX_ANSWER).collect());
-    let body = reading.await.map_err(|source| Rejection::UpstreamInvalid {
+    let read = read_whole(body, MAX_ANSWER).await;
+    let body = read.map_err(|source| Rejection::UpstreamInvalid {
         source,
         may_have_acted: true,
     })?;
-    Ok(Response::from_parts(head, body.to_bytes()))
+    Ok(Response::from_parts(head, body))
 }
 
 fn judge(

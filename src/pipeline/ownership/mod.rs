@@ -14,13 +14,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::future::Either;
 use http::Response;
-use http_body_util::{BodyExt, Collected, Limited};
 use tower::{Layer, Service};
 
 use self::named::{Named, Tags, Wrong, in_body, in_query, keep_tag};
 use super::bounds::MAX_BODY;
 use super::{BoxFuture, Permitted};
-use crate::body::{Body, BoxError, empty, full};
+use crate::body::{Body, empty, full, read_whole};
 use crate::catalogue::{Operation, Spend, Verb};
 use crate::exchange::Exchange;
 use crate::filter::sessions::{Asked, BadQuery, NO_CURSOR};
@@ -124,9 +123,7 @@ where
         if asks_nothing(&exchange.proof) {
             return Either::Left(self.inner.call(own(exchange, None, None)));
         }
-        // The copy that `poll_ready` readied goes into the future; the fresh one stays here.
-        let fresh = self.inner.clone();
-        let mut ready = std::mem::replace(&mut self.inner, fresh);
+        let mut ready = super::take_ready(&mut self.inner);
         let ledger = self.ledger.clone();
         Either::Right(Box::pin(async move {
             let exchange = judge(&ledger, exchange).await?;
@@ -295,10 +292,8 @@ fn tags<'k>(row: &Operation, session: Option<&'k Known>) -> Option<Tags<'k>> {
 /// The body, which `bounds` has read before.
 async fn collect(request: &mut http::Request<Body>) -> Result<Bytes, Rejection> {
     let body = std::mem::replace(request.body_mut(), empty());
-    let collecting: BoxFuture<Collected<Bytes>, BoxError> =
-        Box::pin(Limited::new(body, MAX_BODY + MAX_BODY).collect());
-    let collected = collecting.await.map_err(|_| Rejection::Internal)?;
-    Ok(collected.to_bytes())
+    let read = read_whole(body, MAX_BODY + MAX_BODY).await;
+    read.map_err(|_| Rejection::Internal)
 }
 
 fn denied(proof: &Permitted, named: Option<(Place, &'static str)>) -> Rejection {
