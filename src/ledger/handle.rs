@@ -178,8 +178,11 @@ impl Ledger {
             return Err(NotHeld::Store(StoreError(why.as_str().into())));
         }
         self.admitted().await?;
+        // Calendars are worked out here, not while everybody waits for the writer.
+        let windows = asked.budgets.iter();
+        let windows: Vec<_> = windows.map(|it| it.every.window(asked.moment.at)).collect();
         let write = move |work: &mut super::writer::Work<'_>| {
-            let held = work.hold(&asked)?;
+            let held = work.hold(&asked, &windows)?;
             reach(Point::HoldBeforeCommit);
             Ok(held)
         };
@@ -357,7 +360,8 @@ impl Ledger {
         let write = move |work: &mut super::writer::Work<'_>| {
             let mut all = Vec::with_capacity(asked.len());
             for (budget, payer) in &asked {
-                let (balance, limit, window) = work.budgeted(budget, payer, moment.at)?;
+                let window = budget.every.window(moment.at);
+                let (balance, limit) = work.budgeted(budget, window, payer, moment.at)?;
                 all.push(Budgeted {
                     balance,
                     limit,

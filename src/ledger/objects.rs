@@ -213,7 +213,8 @@ impl Work<'_> {
         for (ix, window) in due.iter().enumerate() {
             for budget in budgets.iter().filter(|it| !it.shadow) {
                 // Before anything is posted, since balances are kept in step only behind this.
-                let (balance, limit, turn) = self.budgeted(budget, &payer, window.start)?;
+                let turn = budget.every.window(window.start);
+                let (balance, limit) = self.budgeted(budget, turn, &payer, window.start)?;
                 let before = due.iter().take(ix).filter(|it| turn.holds(it.start));
                 let taken = before.fold(balance.taken(), |sum, _| sum.saturating_add(acus));
                 if limit.saturating_sub(taken) < acus {

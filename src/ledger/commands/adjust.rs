@@ -40,14 +40,14 @@ pub struct Budgeted {
 }
 
 impl Work<'_> {
-    /// What a budget has spent and holds for this payer now, how much it may, and in which window.
+    /// What a budget has spent and holds for this payer in its window of now, and how much it may.
     pub(in crate::ledger) fn budgeted(
         &mut self,
         budget: &Budget,
+        window: Window,
         payer: &Payer,
         now: Timestamp,
-    ) -> Result<(Balance, Acu, Window), StoreError> {
-        let window = budget.every.window(now);
+    ) -> Result<(Balance, Acu), StoreError> {
         let store = &mut *self.store;
         // A request that is under way may still carry a team's former name.
         let account = store.payers.account_today(&budget.account(payer));
@@ -70,7 +70,7 @@ impl Work<'_> {
                 limit = limit.checked_add(it.acus).ok_or_else(store::overflow)?;
             }
         }
-        Ok((balance, limit, window))
+        Ok((balance, limit))
     }
 
     /// The adjustments of a budget that may hold now, oldest first.
@@ -80,6 +80,9 @@ impl Work<'_> {
         now: Timestamp,
         start: Timestamp,
     ) -> Result<Vec<Adjustment>, StoreError> {
+        if !self.store.adjusted.may_have(budget) {
+            return Ok(Vec::new());
+        }
         let sql = "SELECT budget, scope, acus, at, until, who, why FROM adjustments \
                    WHERE budget = ?1 AND (until > ?2 OR (until IS NULL AND at >= ?3)) ORDER BY id";
         let mut all = self.store.connection.prepare_cached(sql)?;
@@ -99,6 +102,7 @@ impl Work<'_> {
             &it.who,
             &it.why,
         ))?;
+        self.store.adjusted.note(&it.budget);
         let scope = it.scope.as_deref().unwrap_or("all");
         let until = it
             .until

@@ -13,7 +13,7 @@ use super::super::store::{self, Balance, NewWake};
 use super::super::writer::Work;
 use super::super::{HoldId, StoreError};
 use crate::acu::{Acu, Cap};
-use crate::budget::{Budget, Payer, fit};
+use crate::budget::{Budget, Payer, Window, fit};
 use crate::policy::bounds::CapTerms;
 
 /// What a hold is for.
@@ -146,12 +146,13 @@ impl Work<'_> {
     fn standings<'b>(
         &mut self,
         budgets: &'b [Arc<Budget>],
+        windows: &[Window],
         payer: &Payer,
         now: Timestamp,
     ) -> Result<Vec<Standing<'b>>, StoreError> {
         let mut all = Vec::with_capacity(budgets.len());
-        for budget in budgets {
-            let (balance, limit, window) = self.budgeted(budget, payer, now)?;
+        for (budget, window) in budgets.iter().zip(windows) {
+            let (balance, limit) = self.budgeted(budget, *window, payer, now)?;
             all.push(Standing {
                 budget,
                 remaining: limit.saturating_sub(Balance::taken(&balance)),
@@ -161,10 +162,11 @@ impl Work<'_> {
         Ok(all)
     }
 
-    /// Takes a hold, or says why not.
+    /// Takes a hold, or says why not. `windows` are those that the budgets have at its moment, in their order.
     pub(in crate::ledger) fn hold(
         &mut self,
         asked: &Holding,
+        windows: &[Window],
     ) -> Result<Result<Held, NotHeld>, StoreError> {
         let connection = &self.store.connection;
         let session = match &asked.what {
@@ -188,7 +190,7 @@ impl Work<'_> {
         };
         let today = self.store.payers.today(payer);
         let today = today.unwrap_or_else(|| asked.payer.clone());
-        let standings = self.standings(&asked.budgets, &today, asked.moment.at)?;
+        let standings = self.standings(&asked.budgets, windows, &today, asked.moment.at)?;
         let live = || standings.iter().filter(|it| !it.budget.shadow);
         let tightest = live().min_by_key(|it| it.remaining);
         let room = tightest.map_or(Acu::from_milli(i64::MAX), |it| it.remaining);

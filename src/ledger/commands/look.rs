@@ -170,7 +170,8 @@ pub(in crate::ledger) fn usage(
 
 /// How many holds have no known outcome, and how much they are.
 pub(in crate::ledger) fn unknown_holds(connection: &Connection) -> Result<(u64, Acu), StoreError> {
-    let sql = "SELECT count(*), coalesce(sum(held - used), 0) FROM wakes WHERE state = 'unknown'";
+    let sql = "SELECT count(*), coalesce(sum(held - used), 0) FROM wakes \
+               WHERE state IN ('out', 'unknown') AND state = 'unknown'";
     let mut one = connection.prepare_cached(sql)?;
     Ok(one.query_row([], |row| {
         Ok((

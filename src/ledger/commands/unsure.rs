@@ -56,7 +56,7 @@ pub struct Unsure {
 pub(in crate::ledger) fn unsure(connection: &Connection) -> Result<Vec<Unsure>, StoreError> {
     let sql = "SELECT w.hold, w.kind, p.organization, p.caller, w.at, w.held, w.deadline, w.absent, w.fingerprint, s.bare, w.text \
                FROM wakes w JOIN payers p ON p.id = w.payer LEFT JOIN sessions s ON s.id = w.session \
-               WHERE w.state = 'unknown' ORDER BY w.hold LIMIT ?1";
+               WHERE w.state IN ('out', 'unknown') AND w.state = 'unknown' ORDER BY w.hold LIMIT ?1";
     let mut all = connection.prepare_cached(sql)?;
     let mut rows = all.query([i64::try_from(MOST).unwrap_or(i64::MAX)])?;
     let mut found = Vec::new();
@@ -98,17 +98,18 @@ impl Work<'_> {
         // Of a spend without a cap nothing can be found out: it stays charged.
         let sql = "UPDATE wakes SET state = 'closed' WHERE state IN ('out', 'unknown') AND kind = 'uncapped'";
         connection.execute(sql, [])?;
-        let sql = "UPDATE wakes SET state = 'unknown' WHERE state = 'out'";
+        // Each condition repeats that of the index: SQLite does not conclude it, and would read every wake that ever was.
+        let sql = "UPDATE wakes SET state = 'unknown' WHERE state IN ('out', 'unknown') AND state = 'out'";
         let found = connection.execute(sql, [])?;
-        connection.execute(
-            "UPDATE wakes SET deadline = 0, absent = NULL WHERE state = 'unknown'",
-            [],
-        )?;
-        let sql = "INSERT OR IGNORE INTO sweeps (organization, until) SELECT p.organization, 0 \
-                   FROM wakes w JOIN payers p ON p.id = w.payer WHERE w.state = 'unknown' AND w.kind = 'create'";
+        let sql = "UPDATE wakes SET deadline = 0, absent = NULL WHERE state IN ('out', 'unknown')";
         connection.execute(sql, [])?;
-        // A rest was timed by a clock that has ended.
-        connection.execute("UPDATE sessions SET rest = NULL WHERE rest IS NOT NULL", [])?;
+        let sql = "INSERT OR IGNORE INTO sweeps (organization, until) SELECT p.organization, 0 \
+                   FROM wakes w JOIN payers p ON p.id = w.payer WHERE w.state IN ('out', 'unknown') AND w.kind = 'create'";
+        connection.execute(sql, [])?;
+        // A rest was timed by a clock that has ended. Where nothing is held it closes nothing, and the next hold forgets it.
+        let sql = "UPDATE sessions SET rest = NULL WHERE rest IS NOT NULL AND id IN \
+                   (SELECT session FROM wakes WHERE state IN ('out', 'unknown', 'open'))";
+        connection.execute(sql, [])?;
         Ok(found)
     }
 

@@ -3,10 +3,10 @@
 //! The file has sums by payer and slot of 15 minutes (`tallies`); an account's balance in a window is the sum of those
 //! that fall into both. It is added up once, and kept in step with every entry that is written from then on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use super::super::book::{Cause, Entry};
 use super::payers::{PayerIx, Payers};
@@ -16,6 +16,9 @@ use crate::budget::{Account, Window};
 
 /// The length of a slot, in microseconds: every time zone of today is a multiple of it away from UTC.
 const SLOT: i64 = 15 * 60 * 1_000_000;
+
+/// An account of more payers than this is added up over all that was posted in its window.
+const FEW: usize = 16;
 
 /// How many balances are kept in step; beyond that they are added up anew.
 const MOST: usize = 100_000;
@@ -147,25 +150,43 @@ fn add_up(
     payers: &[PayerIx],
     window: Window,
 ) -> Result<Balance, StoreError> {
-    let sql = "SELECT sum(spent), sum(held), sum(overrun), sum(unheld) FROM tallies \
-               WHERE payer = ?1 AND slot >= ?2 AND slot < ?3";
-    let mut one = connection.prepare_cached(sql)?;
     let (first, end) = (slot_from(window.start), slot_from(window.end));
     let mut all = Balance::default();
+    if payers.len() > FEW {
+        let payers: HashSet<PayerIx> = payers.iter().copied().collect();
+        let mut rows = connection.prepare_cached(OF_ALL)?;
+        let mut rows = rows.query((first, end))?;
+        while let Some(row) = rows.next()? {
+            if payers.contains(&PayerIx(row.get(4)?)) {
+                all.add(&read(row)?).ok_or_else(overflow)?;
+            }
+        }
+        return Ok(all);
+    }
+    let mut one = connection.prepare_cached(OF_ONE)?;
     for PayerIx(payer) in payers {
-        let part = one.query_row((payer, first, end), |row| {
-            let milli = |column| row.get::<_, Option<i64>>(column);
-            let acu = |it: Option<i64>| Acu::from_milli(it.unwrap_or(0));
-            Ok(Balance {
-                spent: acu(milli(0)?),
-                held: acu(milli(1)?),
-                overrun: acu(milli(2)?),
-                unheld: acu(milli(3)?),
-            })
-        })?;
-        all.add(&part).ok_or_else(overflow)?;
+        let mut rows = one.query((payer, first, end))?;
+        while let Some(row) = rows.next()? {
+            all.add(&read(row)?).ok_or_else(overflow)?;
+        }
     }
     Ok(all)
+}
+
+/// What one payer has in each slot of a window.
+const OF_ONE: &str = "SELECT spent, held, overrun, unheld FROM tallies WHERE payer = ?1 AND slot >= ?2 AND slot < ?3";
+/// What everybody has in each slot of a window.
+const OF_ALL: &str =
+    "SELECT spent, held, overrun, unheld, payer FROM tallies WHERE slot >= ?1 AND slot < ?2";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Balance> {
+    let acu = |column| row.get(column).map(Acu::from_milli);
+    Ok(Balance {
+        spent: acu(0)?,
+        held: acu(1)?,
+        overrun: acu(2)?,
+        unheld: acu(3)?,
+    })
 }
 
 pub(crate) fn overflow() -> StoreError {

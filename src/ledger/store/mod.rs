@@ -3,6 +3,7 @@
 //! WAL with `synchronous=FULL`: what was committed is on the disk. Only the writer's thread has a [`Store`]; others
 //! read over connections of their own.
 
+mod adjusted;
 mod balances;
 mod books;
 mod history;
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+use adjusted::Adjusted;
 pub use balances::Balance;
 pub(super) use balances::{Balances, Posted, overflow, posted, slot_from, tally};
 pub(super) use books::{
@@ -36,16 +38,22 @@ use super::StoreError;
 use super::moment::Tick;
 
 /// Each step from one form of the tables to the next; the number of steps taken is the file's `user_version`.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("schema.sql"),
     include_str!("answers.sql"),
     include_str!("alerts.sql"),
     include_str!("consumption.sql"),
     include_str!("objects.sql"),
+    include_str!("slots.sql"),
 ];
 
 /// How long a statement waits for another connection's.
 const BUSY: Duration = Duration::from_secs(5);
+/// How many pages of 4 KiB the write-ahead log has before a commit takes them over into the file: 32 MiB. Whoever waits
+/// for that commit waits longer, so it is seldom; and what changes often is taken over once.
+const LOG_PAGES: i64 = 8_192;
+/// How much of the file the writer keeps in memory, in KiB.
+const CACHE_KIB: i64 = 32_768;
 
 /// Microseconds since 1970: how instants are stored.
 pub(super) fn micros(at: Timestamp) -> i64 {
@@ -70,6 +78,7 @@ pub(super) struct Store {
     pub(super) payers: Payers,
     pub(super) balances: Balances,
     pub(super) chain: Chain,
+    pub(super) adjusted: Adjusted,
 }
 
 impl Store {
@@ -91,11 +100,13 @@ impl Store {
         migrate(&mut connection)?;
         let chain = Chain::load(&connection)?;
         let payers = Payers::load(&connection)?;
+        let adjusted = Adjusted::load(&connection)?;
         Ok(Self {
             connection,
             payers,
             balances: Balances::default(),
             chain,
+            adjusted,
         })
     }
 
@@ -103,6 +114,7 @@ impl Store {
     pub(super) fn recall(&mut self) -> Result<(), StoreError> {
         self.balances.clear();
         self.chain = Chain::load(&self.connection)?;
+        self.adjusted = Adjusted::load(&self.connection)?;
         self.payers.reload(&self.connection)
     }
 
@@ -128,6 +140,10 @@ fn prepare(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     connection.pragma_update(None, "trusted_schema", "OFF")?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    // What a piece of work could be taken back to is no business of the disk's.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     // A prepared statement stays as it is: else one whose plan could depend on a value is prepared anew for each.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
