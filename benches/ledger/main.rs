@@ -5,7 +5,7 @@
 //! other is measured in turn, window by window.
 //!
 //! `cargo bench --bench ledger`, or with `-- --only commit|history --rounds 5 --seconds 2 --sessions 10000000 --folder /var/tmp`.
-//! Ten million sessions want 12 GB there, and ten minutes.
+//! Ten million sessions, as with `TOLLGATE_DEEP=1`, want 12 GB there, and ten minutes.
 
 #![expect(
     clippy::unwrap_used,
@@ -39,7 +39,11 @@ fn main() {
     };
     let rounds = value("--rounds").map_or(5, |it| it.parse().unwrap());
     let length = Duration::from_secs_f64(value("--seconds").map_or(2.0, |it| it.parse().unwrap()));
-    let sessions = value("--sessions").map_or(200_000, |it| it.parse().unwrap());
+    let usual = match std::env::var_os("TOLLGATE_DEEP") {
+        Some(_) => 10_000_000,
+        None => 200_000,
+    };
+    let sessions = value("--sessions").map_or(usual, |it| it.parse().unwrap());
     let wants = |part: &str| value("--only").is_none_or(|it| it == part);
     // Not below /tmp by itself: that is memory on many machines, and memory syncs nothing.
     let beside = value("--folder").unwrap_or(env!("CARGO_TARGET_TMPDIR"));

@@ -61,7 +61,12 @@ pub(crate) fn serve(folder: &Path, extra: &[&str]) -> Served {
 }
 
 /// The same, by a command of the test's own.
-pub(crate) fn serve_with(mut command: Command, folder: &Path) -> Served {
+pub(crate) fn serve_with(command: Command, folder: &Path) -> Served {
+    try_serve_with(command, folder).unwrap_or_else(|log| panic!("it did not start: {log}"))
+}
+
+/// The same of a process that may not live until it is ready: its log, if so.
+pub(crate) fn try_serve_with(mut command: Command, folder: &Path) -> Result<Served, String> {
     let mut child = command
         .current_dir(folder)
         .stdout(Stdio::piped())
@@ -72,10 +77,10 @@ pub(crate) fn serve_with(mut command: Command, folder: &Path) -> Served {
     let mut before = String::new();
     let ready = loop {
         let mut line = String::new();
-        assert!(
-            reader.read_line(&mut line).unwrap() > 0,
-            "it did not start: {before}"
-        );
+        if reader.read_line(&mut line).unwrap() == 0 {
+            child.wait().unwrap();
+            return Err(before);
+        }
         before += &line;
         if line.contains(" ready ") {
             break line;
@@ -94,12 +99,12 @@ pub(crate) fn serve_with(mut command: Command, folder: &Path) -> Served {
         reader.read_to_string(&mut before).unwrap();
         before
     });
-    Served {
+    Ok(Served {
         child,
         callers,
         admin,
         log,
-    }
+    })
 }
 
 fn get(address: SocketAddr, path: &str, headers: &str) -> String {
@@ -185,6 +190,25 @@ impl Served {
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it has ended by now.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Stops it if it lives, which may be what it is killed at. Whether it lived to its end.
+    pub(crate) fn ends(mut self) -> bool {
+        if !self.has_ended() {
+            self.signal("TERM");
+        }
+        let status = self.child.wait().unwrap();
+        self.log.join().unwrap();
+        assert!(
+            matches!(status.code(), None | Some(0)),
+            "neither killed nor well: {status}"
+        );
+        status.success()
     }
 
     /// Kills it, and waits until it is gone.

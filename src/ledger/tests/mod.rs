@@ -3,6 +3,7 @@
 mod failing;
 mod files;
 mod operating;
+mod plans;
 
 use std::sync::Arc;
 use std::time::Duration;

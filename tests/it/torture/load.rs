@@ -21,7 +21,7 @@ use tollgate::api_key::ApiKey;
 use tollgate::fake_devin::{Change, Ending, FakeDevin, Options, SessionTruth};
 
 use super::SESSIONS;
-use crate::process::{Served, folder, serve_with, tollgate};
+use crate::process::{Served, folder, serve_with, tollgate, try_serve_with};
 
 /// How many ask at once.
 const CALLERS: usize = 6;
@@ -111,6 +111,14 @@ budgets:
         serve_with(command, self.folder.path())
     }
 
+    /// Starts a process through another program, which does something to it. Its log, if it dies of that at once.
+    pub(super) fn serve_under(&self, program: Command, extra: &[&str]) -> Result<Served, String> {
+        let mut command = self.command(program);
+        command.arg(tollgate().get_program()).arg("serve");
+        command.args(extra);
+        try_serve_with(command, self.folder.path())
+    }
+
     fn command(&self, mut command: Command) -> Command {
         // The trace of a process under load is as much as the load itself.
         command
@@ -148,6 +156,18 @@ budgets:
             std::thread::park_timeout(STEP);
         }
         panic!("{left} wakes are still {states}");
+    }
+
+    /// Waits until nothing is held any more, or something else is so.
+    pub(super) fn settled_or(&self, mut is_over: impl FnMut() -> bool) {
+        let sql = "SELECT count(*) FROM wakes WHERE state IN ('out', 'unknown', 'open')";
+        for _ in 0..STEPS {
+            if is_over() || self.number(sql) == 0 {
+                return;
+            }
+            std::thread::park_timeout(STEP);
+        }
+        panic!("wakes are still held");
     }
 
     pub(super) fn number(&self, sql: &str) -> i64 {

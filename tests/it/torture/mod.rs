@@ -1,5 +1,6 @@
 //! Everything at once, and everything that goes wrong: races, faults, and processes that are killed.
 
+mod calls;
 mod clock;
 mod disk;
 mod faults;
@@ -7,6 +8,7 @@ mod kill;
 mod load;
 mod points;
 mod race;
+mod readonly;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
