@@ -18,6 +18,8 @@ const FEW: usize = 5;
 fn tracer(calls: &str, fault: &str) -> Command {
     let mut command = Command::new("strace");
     command
+        // Calls are counted for each thread: with one of the runtime's, most are its.
+        .env("TOKIO_WORKER_THREADS", "1")
         // The tracer is the grandchild, so that the child is the gateway itself.
         .args(["-D", "-qqq", "-f", "-o", "/dev/null", "-e"])
         .args([&format!("trace={calls}"), "-e"])
