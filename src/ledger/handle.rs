@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
 use super::book::Reading;
 use super::cache::Cache;
@@ -15,7 +15,7 @@ use super::reads::{Readers, Resolutions};
 use super::session::SessionId;
 use super::store::{self, Aliases};
 use super::tag::{Tag, TagKey};
-use super::writer::{PATIENCE, Writer};
+use super::turn::Turn;
 use super::{HoldId, Resolution, StoreError};
 use crate::alerts::Bell;
 use crate::budget::{Account, Budget, Payer};
@@ -28,7 +28,8 @@ pub struct Ledger(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) writer: Writer,
+    /// The way to the writer; while another process has the ledger there is none.
+    pub(super) writer: Turn,
     pub(super) readers: Readers,
     pub(super) cache: Cache,
     pub(super) ticks: Ticks,
@@ -38,12 +39,9 @@ pub(super) struct Inner {
     pub(super) quiet: Duration,
     /// Why nothing may be spent, if so.
     pub(super) stopped: ArcSwapOption<String>,
-    /// Whether holds are taken yet.
-    pub(super) admits: watch::Sender<bool>,
     pub(super) resolutions: Mutex<Resolutions>,
     pub(super) resolved: broadcast::Sender<HoldId>,
     pub(super) path: PathBuf,
-    pub(super) thread: std::thread::JoinHandle<()>,
     /// The folder of a ledger that lasts as long as its process.
     pub(super) _folder: Option<tempfile::TempDir>,
 }
@@ -51,13 +49,13 @@ pub(super) struct Inner {
 impl Ledger {
     /// Waits until all that was sent is on the disk; of the last clone, also until the file is let go.
     pub async fn close(self) {
-        let _ = self.0.writer.write(|_| Ok(())).await;
+        if self.is_ours() {
+            let _ = self.0.writer.write(|_| Ok(())).await;
+        }
         if let Some(inner) = Arc::into_inner(self.0) {
             // The writer's connection is the last: it empties the write-ahead log into the file.
             drop(inner.readers);
-            drop(inner.writer);
-            let thread = inner.thread;
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            inner.writer.end().await;
         }
     }
 
@@ -136,37 +134,47 @@ impl Ledger {
         self.0.writer.write(write).await
     }
 
-    /// What callers and teams were called before.
+    /// What callers and teams were called before. While another process has the ledger, it is told with the ledger.
     ///
     /// # Errors
     /// The store does not answer.
     pub async fn rename(&self, aliases: Aliases) -> Result<(), StoreError> {
-        let aliases = Arc::new(aliases);
-        self.0.aliases.store(Arc::clone(&aliases));
+        self.0.aliases.store(Arc::new(aliases));
+        match self.is_ours() {
+            true => self.tell_names().await,
+            false => Ok(()),
+        }
+    }
+
+    /// Tells the writer the names that hold when it hears them.
+    pub(super) async fn tell_names(&self) -> Result<(), StoreError> {
+        let inner = Arc::clone(&self.0);
         let write = move |work: &mut super::writer::Work<'_>| {
-            work.store.payers.rename(aliases);
+            work.store.payers.rename(inner.aliases.load_full());
             work.store.balances.clear();
             Ok(())
         };
         self.0.writer.write(write).await
     }
 
-    /// What the last process did not see has been looked for (L13): from now on holds are taken.
-    pub fn admit(&self) {
-        self.0.admits.send_replace(true);
+    /// Whether this process has the ledger. While another one has it, the file is only read.
+    pub fn is_ours(&self) -> bool {
+        self.0.writer.is_ours()
     }
 
-    /// Waits a little until holds are taken.
-    async fn admitted(&self) -> Result<(), StoreError> {
-        let mut admits = self.0.admits.subscribe();
-        let waiting = tokio::time::timeout(PATIENCE, admits.wait_for(|it| *it));
-        match waiting.await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(StoreError(
-                "Devin has not been asked yet what was spent while this process was not there"
-                    .into(),
-            )),
-        }
+    /// Waits until this process has the ledger, however long that takes.
+    pub async fn ours(&self) {
+        self.0.writer.ours().await;
+    }
+
+    /// What the last process did not see has been looked for (L13): from now on holds are taken.
+    pub fn admit(&self) {
+        self.0.writer.admit();
+    }
+
+    /// This process is about to end: from now on no holds are taken.
+    pub fn retire(&self) {
+        self.0.writer.retire();
     }
 
     /// Takes a hold, durably, in every budget that applies; or in none.
@@ -174,10 +182,10 @@ impl Ledger {
     /// # Errors
     /// Why it was not taken.
     pub async fn hold(&self, asked: Holding) -> Result<Held, NotHeld> {
-        if let Some(why) = self.stopped() {
-            return Err(NotHeld::Store(StoreError(why.as_str().into())));
-        }
-        self.admitted().await?;
+        self.may_spend()?;
+        self.0.writer.admitted().await?;
+        // What stops it may have been found only when the ledger was had.
+        self.may_spend()?;
         let write = move |work: &mut super::writer::Work<'_>| {
             let held = work.hold(&asked)?;
             reach(Point::HoldBeforeCommit);
@@ -186,6 +194,11 @@ impl Ledger {
         let held = self.0.writer.try_write(write).await;
         reach(Point::HoldAfterCommit);
         held.ok_or(NotHeld::Late)??
+    }
+
+    fn may_spend(&self) -> Result<(), StoreError> {
+        let why = self.stopped();
+        why.map_or(Ok(()), |why| Err(StoreError(why.as_str().into())))
     }
 
     /// A create was carried out, and this is its session.

@@ -92,18 +92,18 @@ pub(in crate::ledger) fn unsure(connection: &Connection) -> Result<Vec<Unsure>, 
 }
 
 impl Work<'_> {
-    /// What was on its way when the process ended is unknown (L5), and its attempt's time began to run at this start.
-    pub(in crate::ledger) fn begin(&mut self) -> Result<usize, StoreError> {
+    /// What was on its way when the last process ended is unknown (L5), and its attempt's time begins to run now, when
+    /// this process has been up so long.
+    pub(in crate::ledger) fn begin(&mut self, up: Duration) -> Result<usize, StoreError> {
         let connection = &self.store.connection;
         // Of a spend without a cap nothing can be found out: it stays charged.
         let sql = "UPDATE wakes SET state = 'closed' WHERE state IN ('out', 'unknown') AND kind = 'uncapped'";
         connection.execute(sql, [])?;
         let sql = "UPDATE wakes SET state = 'unknown' WHERE state = 'out'";
         let found = connection.execute(sql, [])?;
-        connection.execute(
-            "UPDATE wakes SET deadline = 0, absent = NULL WHERE state = 'unknown'",
-            [],
-        )?;
+        let sql = "UPDATE wakes SET deadline = ?1, absent = NULL WHERE state = 'unknown'";
+        let up = i64::try_from(up.as_millis()).unwrap_or(i64::MAX);
+        connection.execute(sql, [up])?;
         let sql = "INSERT OR IGNORE INTO sweeps (organization, until) SELECT p.organization, 0 \
                    FROM wakes w JOIN payers p ON p.id = w.payer WHERE w.state = 'unknown' AND w.kind = 'create'";
         connection.execute(sql, [])?;
