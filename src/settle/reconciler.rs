@@ -133,9 +133,11 @@ where
         }
     }
 
-    /// Goes round until told to stop. Before the first hold is taken, every organization is swept once (L13).
+    /// Goes round until told to stop, from when on this process has the ledger. Before the first hold is taken, every
+    /// organization is swept once (L13).
     pub async fn follow(self, stop: CancellationToken) {
         let rounds = async {
+            self.ledger.ours().await;
             loop {
                 self.round().await;
                 tokio::time::sleep(self.times.every).await;
