@@ -47,25 +47,27 @@ impl Turn {
     /// From now on this process has the ledger.
     pub(super) fn take(&self, writer: Writer, thread: JoinHandle<()>) {
         if self.writer.set((writer, thread)).is_ok() {
-            self.advance(Stage::Has);
+            self.advance(Stage::Waits, Stage::Has);
         }
     }
 
-    /// From now on holds are taken.
+    /// From now on holds are taken; not before this process has the ledger, nor once it is about to end.
     pub(super) fn admit(&self) {
-        self.advance(Stage::Admits);
+        self.advance(Stage::Has, Stage::Admits);
     }
 
     /// From now on no more holds are taken.
     pub(super) fn retire(&self) {
-        self.advance(Stage::Retired);
+        self.stage.send_replace(Stage::Retired);
     }
 
-    fn advance(&self, to: Stage) {
+    fn advance(&self, from: Stage, to: Stage) {
         self.stage.send_if_modified(|stage| {
-            let goes_on = *stage < to;
-            *stage = to.max(*stage);
-            goes_on
+            let is_there = *stage == from;
+            if is_there {
+                *stage = to;
+            }
+            is_there
         });
     }
 

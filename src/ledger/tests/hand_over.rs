@@ -47,6 +47,7 @@ async fn l13_a_second_process_reads_and_has_its_holds_once_the_first_has_let_go(
     let why = second.failure().unwrap().to_string();
     let pid = std::process::id().to_string();
     assert!(why.contains(&pid) && why.contains("waits for it"), "{why}");
+    // Whoever has no ledger admits nothing to it.
     second.admit();
     let hold = create("two", 4, &[&month]);
     let mut spends = pin!(second.hold(hold.clone()));

@@ -50,8 +50,9 @@ async fn l13_a_process_that_waits_serves_reads_and_spends_once_it_has_the_ledger
     {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let said = client.get(second.callers, &format!("{SESSIONS}/{session}"));
-    assert_eq!(said.await.unwrap().0, 200, "it knows whose the session is");
+    let path = format!("{SESSIONS}/{session}");
+    let said = client.get(second.callers, &path).await.unwrap();
+    assert_eq!(said.0, 200, "it knows whose the session is");
     let waiting = tokio::spawn({
         let (client, to, session) = (client.clone(), second.callers, session.clone());
         async move {
