@@ -5,16 +5,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use jiff::Timestamp;
 use tokio::sync::{broadcast, watch};
 
 use super::StoreError;
 use super::cache::Cache;
+use super::commands::{self, Sought};
 use super::handle::{Inner, Ledger};
 use super::moment::Ticks;
 use super::reads::Readers;
 use super::store::{self, Lock, Store, Verdict, verify};
 use super::tag::TagKey;
-use super::writer::Writer;
+use super::writer::{Work, Writer};
 use crate::alerts::{Bell, Kind};
 use crate::clock::{Clock as _, SystemClock};
 
@@ -22,6 +24,13 @@ use crate::clock::{Clock as _, SystemClock};
 pub const HAND_OVER: Duration = Duration::from_secs(10);
 /// How many lines of the history are followed at each start.
 const TAIL: i64 = 10_000;
+
+/// What says how long the ledger has been open, in milliseconds.
+pub(super) const OPEN_FOR: &str = "open-for";
+/// What the key of tags is known by.
+const TAG_KEY: &str = "tag-key";
+/// That another key was refused.
+const REFUSED_KEY: &str = "refused-tag-key";
 
 /// How a ledger is opened.
 #[derive(Clone, Debug)]
@@ -51,6 +60,16 @@ pub enum OpenError {
         path: PathBuf,
         /// Why.
         source: StoreError,
+    },
+    /// Tags are to be signed with another key, and some are still looked for that the last one has signed.
+    #[error(
+        "the ledger {path} has {creates} creates without a known outcome, whose tags another `tag_key` has signed: start with that key until they are settled; if it is lost, `tollgate budget adjust --resume` charges them in full"
+    )]
+    TagKey {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        creates: u64,
     },
     /// The system gave no thread.
     #[error("the ledger has no thread of its own: {0}")]
@@ -106,6 +125,7 @@ impl Ledger {
         };
         let lock = lock(&path, options.hand_over).await?;
         let opening = path.clone();
+        let fingerprint = options.tag_key.fingerprint().map(str::to_owned);
         let opened = tokio::task::spawn_blocking(move || {
             let store = Store::open(&opening)?;
             let believed = store::meta(&store.connection, "believed")?;
@@ -114,12 +134,20 @@ impl Ledger {
             let verdict = verify(&store.connection, Some(after))?;
             let stopped = store::meta(&store.connection, "stopped")?;
             let last = store.last_tick()?;
-            Ok((store, verdict, stopped, last))
+            let before = store::meta(&store.connection, OPEN_FOR)?;
+            let before = before.and_then(|it| it.parse().ok()).unwrap_or(0);
+            let before = Duration::from_millis(before);
+            let strange = strange_tags(&store, fingerprint.as_deref())?;
+            Ok((store, verdict, stopped, last, before, strange))
         });
         let opened = opened
             .await
             .map_err(|error| failed(StoreError(error.to_string().into())))?;
-        let (store, verdict, stopped, last) = opened.map_err(failed)?;
+        let (store, verdict, stopped, last, before, strange) = opened.map_err(failed)?;
+        if strange > 0 {
+            let creates = strange;
+            return Err(OpenError::TagKey { path, creates });
+        }
         let damage = verdict.differences.first().map(|it| {
             format!(
                 "the ledger is damaged ({it}): restore it, or `tollgate budget adjust --resume`"
@@ -143,6 +171,8 @@ impl Ledger {
             bell,
             quiet: options.quiet,
             stopped: ArcSwapOption::from_pointee(damage.or(stopped)),
+            before,
+            unswept: ArcSwap::default(),
             admits: watch::Sender::new(false),
             resolutions: Mutex::default(),
             resolved: broadcast::channel(64).0,
@@ -153,7 +183,7 @@ impl Ledger {
         let unknown = ledger
             .0
             .writer
-            .write(|work| work.begin())
+            .write(move |work| work.begin(before))
             .await
             .map_err(failed)?;
         if unknown > 0 {
@@ -163,6 +193,50 @@ impl Ledger {
             );
         }
         Ok(ledger)
+    }
+}
+
+/// How many creates have tags that another key than this has signed; if none, it is this one's ledger from now on. What
+/// passes without a fingerprint signs nothing.
+fn strange_tags(store: &Store, fingerprint: Option<&str>) -> Result<u64, StoreError> {
+    let Some(fingerprint) = fingerprint else {
+        return Ok(0);
+    };
+    let connection = &store.connection;
+    let known = store::meta(connection, TAG_KEY)?;
+    if known.is_some_and(|known| known != fingerprint) {
+        let sql =
+            "SELECT count(*) FROM wakes WHERE state IN ('out', 'unknown') AND kind = 'create'";
+        let creates: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+        if creates > 0 {
+            store::set_meta(connection, REFUSED_KEY, Some("1"))?;
+            return Ok(creates.unsigned_abs());
+        }
+    }
+    store::set_meta(connection, TAG_KEY, Some(fingerprint))?;
+    store::set_meta(connection, REFUSED_KEY, None)?;
+    Ok(0)
+}
+
+impl Work<'_> {
+    /// Where another key was refused, the one before it is lost: what was looked for by its tags is charged in full.
+    pub(super) fn forget_key(&mut self, at: Timestamp) -> Result<(), StoreError> {
+        if store::meta(&self.store.connection, REFUSED_KEY)?.is_none() {
+            return Ok(());
+        }
+        store::set_meta(&self.store.connection, REFUSED_KEY, None)?;
+        store::set_meta(&self.store.connection, TAG_KEY, None)?;
+        let mut after = None;
+        loop {
+            let found = commands::unsure(&self.store.connection, Sought::Creates, after)?;
+            let Some(last) = found.last() else {
+                return Ok(());
+            };
+            after = Some(last.hold);
+            for it in &found {
+                self.written_off(at, it.hold)?;
+            }
+        }
     }
 }
 
