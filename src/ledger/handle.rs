@@ -1,7 +1,8 @@
 //! The ledger's handle: what the rest of the gateway asks of it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -11,6 +12,7 @@ use super::book::Reading;
 use super::cache::Cache;
 use super::commands::{self, Adjustment, Budgeted, Held, Holding, NotHeld, Passed};
 use super::moment::{Begun, Moment, Tick, Ticks};
+use super::open::OpenFor;
 use super::reads::{Readers, Resolutions};
 use super::session::SessionId;
 use super::store::{self, Aliases};
@@ -39,6 +41,10 @@ pub(super) struct Inner {
     pub(super) quiet: Duration,
     /// Why nothing may be spent, if so.
     pub(super) stopped: ArcSwapOption<String>,
+    /// How long the ledger has been open, once this process has it.
+    pub(super) open: OnceLock<OpenFor>,
+    /// Organizations where nothing is spent until they have been swept, and what Devin says instead.
+    pub(super) unswept: ArcSwap<BTreeMap<Box<str>, String>>,
     pub(super) resolutions: Mutex<Resolutions>,
     pub(super) resolved: broadcast::Sender<HoldId>,
     pub(super) path: PathBuf,
@@ -121,6 +127,7 @@ impl Ledger {
         let write = move |work: &mut super::writer::Work<'_>| {
             store::set_meta(&work.store.connection, "stopped", why.as_deref())?;
             if why.is_none() {
+                work.forget_key(moment.at)?;
                 // What is damaged until here was looked at, and does not stop the next start again.
                 let lines = work.store.chain.lines().to_string();
                 store::set_meta(&work.store.connection, "believed", Some(&lines))?;
@@ -150,7 +157,9 @@ impl Ledger {
     pub(super) async fn tell_names(&self) -> Result<(), StoreError> {
         let inner = Arc::clone(&self.0);
         let write = move |work: &mut super::writer::Work<'_>| {
-            work.store.payers.rename(inner.aliases.load_full());
+            let aliases = inner.aliases.load_full();
+            super::answers::rename(&work.store.connection, &aliases)?;
+            work.store.payers.rename(aliases);
             work.store.balances.clear();
             Ok(())
         };
@@ -177,15 +186,47 @@ impl Ledger {
         self.0.writer.retire();
     }
 
+    /// In these organizations nothing is spent yet, since Devin does not say what was.
+    pub fn bar(&self, unswept: BTreeMap<Box<str>, String>) {
+        if **self.0.unswept.load() != unswept {
+            self.0.unswept.store(Arc::new(unswept));
+        }
+    }
+
+    /// Organizations where nothing is spent yet, and why.
+    pub fn unswept(&self) -> Arc<BTreeMap<Box<str>, String>> {
+        self.0.unswept.load_full()
+    }
+
+    /// How long the ledger has been open in all, by this process and those before it, when this one has been up so long.
+    /// While nobody has it open, no time passes: what has to be waited for is waited for in full, and a process that
+    /// dies again and again takes nothing of it back.
+    pub fn open_for(&self, up: Duration) -> Duration {
+        self.0.open.get().map_or(Duration::ZERO, |it| it.at(up))
+    }
+
+    /// Writes down how long the ledger has been open.
+    ///
+    /// # Errors
+    /// The store does not take it: the next start counts less.
+    pub async fn stays_open(&self, up: Duration) -> Result<(), StoreError> {
+        let open = store::millis(self.open_for(up)).to_string();
+        let write = move |work: &mut super::writer::Work<'_>| {
+            store::set_meta(&work.store.connection, super::open::OPEN_FOR, Some(&open))
+        };
+        self.0.writer.write(write).await
+    }
+
     /// Takes a hold, durably, in every budget that applies; or in none.
     ///
     /// # Errors
     /// Why it was not taken.
-    pub async fn hold(&self, asked: Holding) -> Result<Held, NotHeld> {
-        self.may_spend()?;
+    pub async fn hold(&self, mut asked: Holding) -> Result<Held, NotHeld> {
+        self.may_spend(&asked.payer)?;
         self.0.writer.admitted().await?;
         // What stops it may have been found only when the ledger was had.
-        self.may_spend()?;
+        self.may_spend(&asked.payer)?;
+        asked.deadline = self.open_for(asked.deadline);
         let write = move |work: &mut super::writer::Work<'_>| {
             let held = work.hold(&asked)?;
             reach(Point::HoldBeforeCommit);
@@ -196,9 +237,14 @@ impl Ledger {
         held.ok_or(NotHeld::Late)??
     }
 
-    fn may_spend(&self) -> Result<(), StoreError> {
-        let why = self.stopped();
-        why.map_or(Ok(()), |why| Err(StoreError(why.as_str().into())))
+    fn may_spend(&self, payer: &Payer) -> Result<(), StoreError> {
+        if let Some(why) = self.stopped() {
+            return Err(StoreError(why.as_str().into()));
+        }
+        match self.unswept().get(&*payer.organization) {
+            Some(why) => Err(StoreError(why.as_str().into())),
+            None => Ok(()),
+        }
     }
 
     /// A create was carried out, and this is its session.
@@ -231,6 +277,16 @@ impl Ledger {
             reach(Point::InSettle);
             Ok(())
         };
+        self.0.writer.write(write).await
+    }
+
+    /// Nothing can be found out about a message: it is taken for carried out.
+    ///
+    /// # Errors
+    /// The store does not take it: then it has to be tried again.
+    pub async fn presumed(&self, moment: Moment, hold: HoldId) -> Result<(), StoreError> {
+        let tick = self.tick();
+        let write = move |work: &mut super::writer::Work<'_>| work.presumed(moment.at, hold, tick);
         self.0.writer.write(write).await
     }
 

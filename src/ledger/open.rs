@@ -5,21 +5,23 @@
 //! whose a session is, which never changes.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use jiff::Timestamp;
 use tokio::sync::broadcast;
 
 use super::StoreError;
 use super::cache::Cache;
+use super::commands::{self, Sought};
 use super::handle::{Inner, Ledger};
 use super::moment::{Tick, Ticks};
 use super::reads::Readers;
 use super::store::{self, Attempt, Holder, Lock, Store, Verdict, verify};
 use super::tag::TagKey;
 use super::turn::Turn;
-use super::writer::Writer;
+use super::writer::{Work, Writer};
 use crate::alerts::{Bell, Kind};
 use crate::clock::{Clock, SystemClock};
 
@@ -30,6 +32,13 @@ pub const HAND_OVER: Duration = Duration::from_secs(15 * 60);
 const LOOK: Duration = Duration::from_millis(100);
 /// How many lines of the history are followed at each start.
 const TAIL: i64 = 10_000;
+
+/// What says how long the ledger has been open, in milliseconds.
+pub(super) const OPEN_FOR: &str = "open-for";
+/// What the key of tags is known by.
+const TAG_KEY: &str = "tag-key";
+/// That another key was refused.
+const REFUSED_KEY: &str = "refused-tag-key";
 
 /// How a ledger is opened.
 #[derive(Clone, Debug)]
@@ -57,6 +66,16 @@ pub enum OpenError {
         path: PathBuf,
         /// Why.
         source: StoreError,
+    },
+    /// Tags are to be signed with another key, and some are still looked for that the last one has signed.
+    #[error(
+        "the ledger {path} has {creates} creates without a known outcome, whose tags another `tag_key` has signed: start with that key until they are settled; if it is lost, `tollgate budget adjust --resume` charges them in full"
+    )]
+    TagKey {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        creates: u64,
     },
     /// The system gave no thread.
     #[error("the ledger has no thread of its own: {0}")]
@@ -95,10 +114,14 @@ struct Opened {
     damage: Option<String>,
     stopped: Option<String>,
     last: Tick,
+    /// How long it has been open so far.
+    before: Duration,
+    /// How many tags another key has signed.
+    strange: u64,
 }
 
 impl Opened {
-    fn read(path: &Path, lock: Lock) -> Result<Self, StoreError> {
+    fn read(path: &Path, lock: Lock, fingerprint: Option<&str>) -> Result<Self, StoreError> {
         let store = Store::open(path)?;
         let believed = store::meta(&store.connection, "believed")?;
         let believed = believed.and_then(|it| it.parse().ok()).unwrap_or(0);
@@ -111,13 +134,33 @@ impl Opened {
         });
         let stopped = store::meta(&store.connection, "stopped")?;
         let last = store.last_tick()?;
+        let before = store::meta(&store.connection, OPEN_FOR)?;
+        let before = before.and_then(|it| it.parse().ok()).unwrap_or(0);
+        let before = Duration::from_millis(before);
+        let strange = strange_tags(&store, fingerprint)?;
         Ok(Self {
             store,
             lock,
             damage,
             stopped,
             last,
+            before,
+            strange,
         })
+    }
+}
+
+/// How long the ledger has been open: what those before this process have counted, and since when this one has it.
+#[derive(Debug)]
+pub(super) struct OpenFor {
+    before: Duration,
+    /// In the time that this process has been up.
+    since: Duration,
+}
+
+impl OpenFor {
+    pub(super) fn at(&self, up: Duration) -> Duration {
+        self.before.saturating_add(up.saturating_sub(self.since))
     }
 }
 
@@ -215,6 +258,8 @@ impl Ledger {
             bell: Bell::default(),
             quiet,
             stopped: ArcSwapOption::empty(),
+            open: OnceLock::new(),
+            unswept: ArcSwap::default(),
             resolutions: Mutex::default(),
             resolved: broadcast::channel(64).0,
             path,
@@ -230,8 +275,11 @@ impl Ledger {
             source,
         };
         let opening = path.clone();
+        let fingerprint = self.0.tag_key.fingerprint().map(str::to_owned);
         // The lock goes along: whoever stops waiting for this does not let it go in the middle.
-        let opened = tokio::task::spawn_blocking(move || Opened::read(&opening, lock));
+        let opened = tokio::task::spawn_blocking(move || {
+            Opened::read(&opening, lock, fingerprint.as_deref())
+        });
         let opened = opened
             .await
             .map_err(|error| failed(StoreError(error.to_string().into())))?;
@@ -241,7 +289,12 @@ impl Ledger {
             damage,
             stopped,
             last,
+            before,
+            strange: creates,
         } = opened.map_err(failed)?;
+        if creates > 0 {
+            return Err(OpenError::TagKey { path, creates });
+        }
         if let Some(damage) = &damage {
             let text = format!("nothing is spent: {damage}");
             let now = SystemClock.now();
@@ -253,9 +306,10 @@ impl Ledger {
         let started = Writer::start(store, lock, self.0.bell.clone());
         let (writer, thread) = started.map_err(OpenError::Thread)?;
         let aliases = self.0.aliases.load_full();
-        let begin = move |work: &mut super::writer::Work<'_>| {
+        let begin = move |work: &mut Work<'_>| {
+            super::answers::rename(&work.store.connection, &aliases)?;
             work.store.payers.rename(aliases);
-            work.begin(up)
+            work.begin(before)
         };
         let unknown = writer.write(begin).await.map_err(failed)?;
         if unknown > 0 {
@@ -264,8 +318,54 @@ impl Ledger {
                 "spends were on their way when the last process ended: they keep their holds until they are found"
             );
         }
+        // Only one lock can be had, so this is the first that is put here.
+        let _ = self.0.open.set(OpenFor { before, since: up });
         self.0.writer.take(writer, thread);
         Ok(())
+    }
+}
+
+/// How many creates have tags that another key than this has signed; if none, it is this one's ledger from now on. What
+/// passes without a fingerprint signs nothing.
+fn strange_tags(store: &Store, fingerprint: Option<&str>) -> Result<u64, StoreError> {
+    let Some(fingerprint) = fingerprint else {
+        return Ok(0);
+    };
+    let connection = &store.connection;
+    let known = store::meta(connection, TAG_KEY)?;
+    if known.is_some_and(|known| known != fingerprint) {
+        let sql =
+            "SELECT count(*) FROM wakes WHERE state IN ('out', 'unknown') AND kind = 'create'";
+        let creates: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+        if creates > 0 {
+            store::set_meta(connection, REFUSED_KEY, Some("1"))?;
+            return Ok(creates.unsigned_abs());
+        }
+    }
+    store::set_meta(connection, TAG_KEY, Some(fingerprint))?;
+    store::set_meta(connection, REFUSED_KEY, None)?;
+    Ok(0)
+}
+
+impl Work<'_> {
+    /// Where another key was refused, the one before it is lost: what was looked for by its tags is charged in full.
+    pub(super) fn forget_key(&mut self, at: Timestamp) -> Result<(), StoreError> {
+        if store::meta(&self.store.connection, REFUSED_KEY)?.is_none() {
+            return Ok(());
+        }
+        store::set_meta(&self.store.connection, REFUSED_KEY, None)?;
+        store::set_meta(&self.store.connection, TAG_KEY, None)?;
+        let mut after = None;
+        loop {
+            let found = commands::unsure(&self.store.connection, Sought::Creates, after)?;
+            let Some(last) = found.last() else {
+                return Ok(());
+            };
+            after = Some(last.hold);
+            for it in &found {
+                self.written_off(at, it.hold)?;
+            }
+        }
     }
 }
 

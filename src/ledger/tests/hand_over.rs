@@ -94,7 +94,11 @@ async fn l5_the_time_of_what_is_unknown_begins_when_the_ledger_is_taken_over() {
     hand_over.wait(&clock).await.unwrap();
     let unsure = second.unsure().await.unwrap();
     assert_eq!(unsure.len(), 1);
-    assert_eq!(unsure[0].deadline, clock.up());
+    // The time counts that the ledger is open, not that a process waits for it.
+    assert_eq!(second.open_for(clock.up()), Duration::ZERO);
+    assert_eq!(unsure[0].deadline, Duration::ZERO);
+    let minute = Duration::from_secs(60);
+    assert_eq!(second.open_for(clock.up() + minute), minute);
 }
 
 #[tokio::test]
