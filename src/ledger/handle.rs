@@ -1,21 +1,23 @@
 //! The ledger's handle: what the rest of the gateway asks of it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
 use super::book::Reading;
 use super::cache::Cache;
 use super::commands::{self, Adjustment, Budgeted, Held, Holding, NotHeld, Passed};
 use super::moment::{Begun, Moment, Tick, Ticks};
+use super::open::OpenFor;
 use super::reads::{Readers, Resolutions};
 use super::session::SessionId;
 use super::store::{self, Aliases};
 use super::tag::{Tag, TagKey};
-use super::writer::{PATIENCE, Writer};
+use super::turn::Turn;
 use super::{HoldId, Resolution, StoreError};
 use crate::alerts::Bell;
 use crate::budget::{Account, Budget, Payer};
@@ -28,7 +30,8 @@ pub struct Ledger(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) writer: Writer,
+    /// The way to the writer; while another process has the ledger there is none.
+    pub(super) writer: Turn,
     pub(super) readers: Readers,
     pub(super) cache: Cache,
     pub(super) ticks: Ticks,
@@ -38,12 +41,13 @@ pub(super) struct Inner {
     pub(super) quiet: Duration,
     /// Why nothing may be spent, if so.
     pub(super) stopped: ArcSwapOption<String>,
-    /// Whether holds are taken yet.
-    pub(super) admits: watch::Sender<bool>,
+    /// How long the ledger has been open, once this process has it.
+    pub(super) open: OnceLock<OpenFor>,
+    /// Organizations where nothing is spent until they have been swept, and what Devin says instead.
+    pub(super) unswept: ArcSwap<BTreeMap<Box<str>, String>>,
     pub(super) resolutions: Mutex<Resolutions>,
     pub(super) resolved: broadcast::Sender<HoldId>,
     pub(super) path: PathBuf,
-    pub(super) thread: std::thread::JoinHandle<()>,
     /// The folder of a ledger that lasts as long as its process.
     pub(super) _folder: Option<tempfile::TempDir>,
 }
@@ -51,13 +55,13 @@ pub(super) struct Inner {
 impl Ledger {
     /// Waits until all that was sent is on the disk; of the last clone, also until the file is let go.
     pub async fn close(self) {
-        let _ = self.0.writer.write(|_| Ok(())).await;
+        if self.is_ours() {
+            let _ = self.0.writer.write(|_| Ok(())).await;
+        }
         if let Some(inner) = Arc::into_inner(self.0) {
             // The writer's connection is the last: it empties the write-ahead log into the file.
             drop(inner.readers);
-            drop(inner.writer);
-            let thread = inner.thread;
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            inner.writer.end().await;
         }
     }
 
@@ -123,6 +127,7 @@ impl Ledger {
         let write = move |work: &mut super::writer::Work<'_>| {
             store::set_meta(&work.store.connection, "stopped", why.as_deref())?;
             if why.is_none() {
+                work.forget_key(moment.at)?;
                 // What is damaged until here was looked at, and does not stop the next start again.
                 let lines = work.store.chain.lines().to_string();
                 store::set_meta(&work.store.connection, "believed", Some(&lines))?;
@@ -136,14 +141,24 @@ impl Ledger {
         self.0.writer.write(write).await
     }
 
-    /// What callers and teams were called before.
+    /// What callers and teams were called before. While another process has the ledger, it is told with the ledger.
     ///
     /// # Errors
     /// The store does not answer.
     pub async fn rename(&self, aliases: Aliases) -> Result<(), StoreError> {
-        let aliases = Arc::new(aliases);
-        self.0.aliases.store(Arc::clone(&aliases));
+        self.0.aliases.store(Arc::new(aliases));
+        match self.is_ours() {
+            true => self.tell_names().await,
+            false => Ok(()),
+        }
+    }
+
+    /// Tells the writer the names that hold when it hears them.
+    pub(super) async fn tell_names(&self) -> Result<(), StoreError> {
+        let inner = Arc::clone(&self.0);
         let write = move |work: &mut super::writer::Work<'_>| {
+            let aliases = inner.aliases.load_full();
+            super::answers::rename(&work.store.connection, &aliases)?;
             work.store.payers.rename(aliases);
             work.store.balances.clear();
             Ok(())
@@ -151,33 +166,67 @@ impl Ledger {
         self.0.writer.write(write).await
     }
 
-    /// What the last process did not see has been looked for (L13): from now on holds are taken.
-    pub fn admit(&self) {
-        self.0.admits.send_replace(true);
+    /// Whether this process has the ledger. While another one has it, the file is only read.
+    pub fn is_ours(&self) -> bool {
+        self.0.writer.is_ours()
     }
 
-    /// Waits a little until holds are taken.
-    async fn admitted(&self) -> Result<(), StoreError> {
-        let mut admits = self.0.admits.subscribe();
-        let waiting = tokio::time::timeout(PATIENCE, admits.wait_for(|it| *it));
-        match waiting.await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(StoreError(
-                "Devin has not been asked yet what was spent while this process was not there"
-                    .into(),
-            )),
+    /// Waits until this process has the ledger, however long that takes.
+    pub async fn ours(&self) {
+        self.0.writer.ours().await;
+    }
+
+    /// What the last process did not see has been looked for (L13): from now on holds are taken.
+    pub fn admit(&self) {
+        self.0.writer.admit();
+    }
+
+    /// This process is about to end: from now on no holds are taken.
+    pub fn retire(&self) {
+        self.0.writer.retire();
+    }
+
+    /// In these organizations nothing is spent yet, since Devin does not say what was.
+    pub fn bar(&self, unswept: BTreeMap<Box<str>, String>) {
+        if **self.0.unswept.load() != unswept {
+            self.0.unswept.store(Arc::new(unswept));
         }
+    }
+
+    /// Organizations where nothing is spent yet, and why.
+    pub fn unswept(&self) -> Arc<BTreeMap<Box<str>, String>> {
+        self.0.unswept.load_full()
+    }
+
+    /// How long the ledger has been open in all, by this process and those before it, when this one has been up so long.
+    /// While nobody has it open, no time passes: what has to be waited for is waited for in full, and a process that
+    /// dies again and again takes nothing of it back.
+    pub fn open_for(&self, up: Duration) -> Duration {
+        self.0.open.get().map_or(Duration::ZERO, |it| it.at(up))
+    }
+
+    /// Writes down how long the ledger has been open.
+    ///
+    /// # Errors
+    /// The store does not take it: the next start counts less.
+    pub async fn stays_open(&self, up: Duration) -> Result<(), StoreError> {
+        let open = store::millis(self.open_for(up)).to_string();
+        let write = move |work: &mut super::writer::Work<'_>| {
+            store::set_meta(&work.store.connection, super::open::OPEN_FOR, Some(&open))
+        };
+        self.0.writer.write(write).await
     }
 
     /// Takes a hold, durably, in every budget that applies; or in none.
     ///
     /// # Errors
     /// Why it was not taken.
-    pub async fn hold(&self, asked: Holding) -> Result<Held, NotHeld> {
-        if let Some(why) = self.stopped() {
-            return Err(NotHeld::Store(StoreError(why.as_str().into())));
-        }
-        self.admitted().await?;
+    pub async fn hold(&self, mut asked: Holding) -> Result<Held, NotHeld> {
+        self.may_spend(&asked.payer)?;
+        self.0.writer.admitted().await?;
+        // What stops it may have been found only when the ledger was had.
+        self.may_spend(&asked.payer)?;
+        asked.deadline = self.open_for(asked.deadline);
         // Calendars are worked out here, not while everybody waits for the writer.
         let windows = asked.budgets.iter();
         let windows: Vec<_> = windows.map(|it| it.every.window(asked.moment.at)).collect();
@@ -189,6 +238,16 @@ impl Ledger {
         let held = self.0.writer.try_write(write).await;
         reach(Point::HoldAfterCommit);
         held.ok_or(NotHeld::Late)??
+    }
+
+    fn may_spend(&self, payer: &Payer) -> Result<(), StoreError> {
+        if let Some(why) = self.stopped() {
+            return Err(StoreError(why.as_str().into()));
+        }
+        match self.unswept().get(&*payer.organization) {
+            Some(why) => Err(StoreError(why.as_str().into())),
+            None => Ok(()),
+        }
     }
 
     /// A create was carried out, and this is its session.
@@ -221,6 +280,16 @@ impl Ledger {
             reach(Point::InSettle);
             Ok(())
         };
+        self.0.writer.write(write).await
+    }
+
+    /// Nothing can be found out about a message: it is taken for carried out.
+    ///
+    /// # Errors
+    /// The store does not take it: then it has to be tried again.
+    pub async fn presumed(&self, moment: Moment, hold: HoldId) -> Result<(), StoreError> {
+        let tick = self.tick();
+        let write = move |work: &mut super::writer::Work<'_>| work.presumed(moment.at, hold, tick);
         self.0.writer.write(write).await
     }
 

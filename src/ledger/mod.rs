@@ -22,21 +22,22 @@ mod store;
 pub mod tag;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod writer;
 
 use std::sync::Arc;
 
 pub use commands::{
-    Adjustment, Birth, Budgeted, Held, Holding, NoRoomIn, NotHeld, Passed, Remaining, Swept,
-    Unsure, UnsureKind, What,
+    Adjustment, Alike, Birth, Budgeted, Held, Holding, NoRoomIn, NotHeld, Passed, Remaining,
+    Sought, Swept, Unsure, UnsureKind, What,
 };
 pub use consumption::{ComparedDay, Unattributed, Unreadable};
 pub use handle::Ledger;
 pub use motion::Motion;
 pub use objects::{Costs, ObjectKey, Standing};
-pub use open::{HAND_OVER, OpenError, Options, check};
-pub use session::{Known, Position, SessionId};
-pub use store::{Aliases, Balance, Verdict};
+pub use open::{HAND_OVER, HandOver, OpenError, Options, check};
+pub use session::{Known, Position, SessionId, is_same_organization};
+pub use store::{Aliases, Balance, Holder, Verdict};
 
 /// The store cannot be used now.
 #[derive(Clone, Debug, thiserror::Error)]

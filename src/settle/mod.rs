@@ -9,8 +9,10 @@ mod devin;
 mod objects;
 mod reconciler;
 mod record;
+mod said;
 mod seek;
 mod sweep;
 
+pub use devin::ToDevin;
 pub use reconciler::{Reconciler, Times};
 pub use record::{Page, Record};

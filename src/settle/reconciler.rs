@@ -8,18 +8,13 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tower::Service;
 
-use super::devin::{AskError, Devin, target};
+use super::devin::{AskError, Devin, ToDevin, target};
 use super::record::{Page, Record};
 use crate::Parts;
-use crate::body::Body;
 use crate::clock::Clock;
-use crate::exchange::Exchange;
 use crate::ledger::moment::{Begun, Moment};
-use crate::ledger::{Ledger, SessionId, StoreError};
-use crate::pipeline::credential::Outbound;
-use crate::rejection::Rejection;
+use crate::ledger::{HoldId, Ledger, SessionId, StoreError, is_same_organization};
 use crate::ruleset::Current;
 
 /// How many sessions are asked about at once.
@@ -77,9 +72,27 @@ pub(super) enum RoundError {
     /// Devin could not be asked.
     #[error("asking Devin: {0}")]
     Ask(#[from] AskError),
+    /// The same of one organization.
+    #[error("{organization}: {source}")]
+    Of {
+        /// Which.
+        organization: Box<str>,
+        /// Why.
+        source: Box<RoundError>,
+    },
     /// The ledger does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl RoundError {
+    /// With the organization that it is of: one that is gone is found by it.
+    pub(super) fn of(self, organization: &str) -> Self {
+        Self::Of {
+            organization: organization.into(),
+            source: Box::new(self),
+        }
+    }
 }
 
 /// Settles what was spent.
@@ -91,6 +104,11 @@ pub struct Reconciler<U> {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) untagged: Arc<HashSet<String>>,
     pub(super) times: Times,
+    /// Where the last round stopped looking for creates, and for messages, if it came to no end.
+    pub(super) sought_creates: Mutex<Option<HoldId>>,
+    pub(super) sought_messages: Mutex<Option<HoldId>>,
+    /// Organizations that were swept.
+    pub(super) swept: Mutex<BTreeSet<Box<str>>>,
     /// When the last poll of each organization's sessions succeeded.
     polled: Mutex<HashMap<Box<str>, Duration>>,
     /// When consumption was looked at last.
@@ -103,11 +121,7 @@ pub struct Reconciler<U> {
 
 impl<U> Reconciler<U>
 where
-    U: Service<Exchange<Outbound>, Response = http::Response<Body>, Error = Rejection>
-        + Clone
-        + Send
-        + 'static,
-    U::Future: Send,
+    U: ToDevin,
 {
     /// Of a gateway, over this upstream.
     pub fn new(parts: &Parts, upstream: U, times: Times) -> Self {
@@ -126,6 +140,9 @@ where
             clock: Arc::clone(&parts.clock),
             untagged: Arc::clone(&parts.untagged),
             times,
+            sought_creates: Mutex::default(),
+            sought_messages: Mutex::default(),
+            swept: Mutex::default(),
             polled: Mutex::default(),
             compared: Mutex::default(),
             told: Mutex::default(),
@@ -133,9 +150,11 @@ where
         }
     }
 
-    /// Goes round until told to stop. Before the first hold is taken, every organization is swept once (L13).
+    /// Goes round until told to stop, from when on this process has the ledger. Before the first hold is taken, every
+    /// organization is swept once (L13).
     pub async fn follow(self, stop: CancellationToken) {
         let rounds = async {
+            self.ledger.ours().await;
             loop {
                 self.round().await;
                 tokio::time::sleep(self.times.every).await;
@@ -153,15 +172,20 @@ where
         let mut note = |what: &str, outcome: Result<(), RoundError>| {
             failures.extend(outcome.err().map(|error| format!("{what}: {error}")));
         };
+        let open = self.ledger.stays_open(self.clock.up()).await;
+        note("counting the time", open.map_err(RoundError::from));
         note("polling open sessions", self.poll().await);
-        note("seeking unknown outcomes", self.seek().await);
+        note("seeking lost creates", self.seek_creates().await);
         let swept = self.sweep().await;
         if swept.is_ok() {
             self.ledger.admit();
         }
         note("sweeping organizations", swept);
+        note("seeking lost messages", self.seek_messages().await);
         note("charging what goes on spending", self.objects().await);
         note("comparing consumption", self.consumption().await);
+        let unswept = self.ledger.unswept();
+        failures.extend(unswept.values().cloned());
         let mut told = self.told.lock().await;
         if *told != failures {
             match failures.as_slice() {
@@ -189,7 +213,7 @@ where
                     let up = self.clock.up();
                     self.polled.lock().await.insert(organization, up);
                 }
-                Err(error) => failed = Some(error),
+                Err(error) => failed = Some(error.of(&organization)),
             }
         }
         failed.map_or(Ok(()), Err)
@@ -286,7 +310,18 @@ where
                 return Err(AskError::Unusable("the cursor of a page came again".into()));
             }
         }
-        Ok(Some(page.records))
+        let mut records = page.records;
+        records.retain_mut(|it| {
+            // Whatever does not say so itself is of the organization whose list it is in.
+            let said = it.organization.get_or_insert_with(|| organization.to_owned());
+            let is_same = is_same_organization(said, organization);
+            if !is_same {
+                let session = &it.session;
+                tracing::warn!(%session, organization, said, "a list has a record of another organization: it is not believed");
+            }
+            is_same
+        });
+        Ok(Some(records))
     }
 
     /// The beginning of the oldest window that is open now.

@@ -47,5 +47,6 @@ mod tidy;
 mod tools;
 mod torture;
 mod trial;
+mod unsure;
 mod uploads;
 mod upstream;

@@ -24,11 +24,12 @@ use adjusted::Adjusted;
 pub use balances::Balance;
 pub(super) use balances::{Balances, Posted, overflow, posted, slot_from, tally};
 pub(super) use books::{
-    Loaded, NewSession, NewWake, assign, insert_session, insert_wake, load, update, update_wake,
-    wake,
+    Loaded, NewSession, NewWake, assign, insert_session, insert_wake, load, millis, update,
+    update_wake, wake,
 };
 pub(super) use history::{Chain, Line};
-pub(super) use lock::Lock;
+pub use lock::Holder;
+pub(super) use lock::{Attempt, Lock};
 pub use payers::Aliases;
 pub(super) use payers::{PayerIx, Payers};
 pub use verify::Verdict;
@@ -38,12 +39,13 @@ use super::StoreError;
 use super::moment::Tick;
 
 /// Each step from one form of the tables to the next; the number of steps taken is the file's `user_version`.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("schema.sql"),
     include_str!("answers.sql"),
     include_str!("alerts.sql"),
     include_str!("consumption.sql"),
     include_str!("objects.sql"),
+    include_str!("unknown.sql"),
     include_str!("slots.sql"),
 ];
 

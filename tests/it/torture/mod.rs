@@ -4,6 +4,7 @@ mod calls;
 mod clock;
 mod disk;
 mod faults;
+mod hand_over;
 mod kill;
 mod load;
 mod points;
