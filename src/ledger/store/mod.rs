@@ -9,6 +9,8 @@ mod books;
 mod history;
 mod lock;
 mod payers;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use std::fs::OpenOptions;
