@@ -124,10 +124,10 @@ impl Store {
 
     /// The last tick that stands in the file.
     pub(super) fn last_tick(&self) -> Result<Tick, StoreError> {
-        let sql = "SELECT max(coalesce(max(answered), 0), coalesce(max(absent), 0)) FROM wakes";
         // Only wakes that hold matter: what is settled is compared with nothing any more.
-        let sql = format!("{sql} WHERE state IN ('out', 'unknown', 'open')");
-        let last: Option<i64> = self.connection.query_row(&sql, [], |row| row.get(0))?;
+        let sql = "SELECT max(coalesce(max(answered), 0), coalesce(max(absent), 0)) FROM wakes \
+                   WHERE state IN ('out', 'unknown', 'open')";
+        let last: Option<i64> = self.connection.query_row(sql, [], |row| row.get(0))?;
         Ok(Tick(last.unwrap_or(0)))
     }
 }

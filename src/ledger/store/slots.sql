@@ -15,6 +15,3 @@ DROP TABLE tallies;
 ALTER TABLE tallies_by_slot RENAME TO tallies;
 -- Written once for each payer and slot.
 CREATE INDEX tallies_by_payer ON tallies (payer, slot);
-
--- The messages that a session was told, to look for one among them.
-CREATE INDEX wakes_told ON wakes (session, at) WHERE text IS NOT NULL;
