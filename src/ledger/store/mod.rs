@@ -41,7 +41,7 @@ use super::StoreError;
 use super::moment::Tick;
 
 /// Each step from one form of the tables to the next; the number of steps taken is the file's `user_version`.
-const MIGRATIONS: [&str; 7] = [
+pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("schema.sql"),
     include_str!("answers.sql"),
     include_str!("alerts.sql"),

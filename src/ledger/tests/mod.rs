@@ -3,6 +3,7 @@
 mod failing;
 mod files;
 mod hand_over;
+mod older;
 mod operating;
 mod plans;
 mod rules;
