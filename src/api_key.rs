@@ -10,6 +10,7 @@ use std::fmt;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use data_encoding::HEXLOWER;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::policy::KeyDigest;
@@ -116,11 +117,7 @@ impl ApiKey {
 
     /// What a policy file says in `sha256:`.
     pub fn digest_hex(&self) -> String {
-        self.digest
-            .bytes()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        HEXLOWER.encode(self.digest.bytes())
     }
 }
 

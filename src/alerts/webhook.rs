@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::header::{CONTENT_TYPE, USER_AGENT};
@@ -67,7 +68,7 @@ impl WebhookKey {
     pub fn signature(&self, at: Timestamp, body: &str) -> String {
         let at = at.as_second();
         let mac = hmac::sign(&self.0, format!("{at}.{body}").as_bytes());
-        let hex: String = mac.as_ref().iter().map(|it| format!("{it:02x}")).collect();
+        let hex = HEXLOWER.encode(mac.as_ref());
         format!("t={at},v1={hex}")
     }
 }

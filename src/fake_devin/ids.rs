@@ -1,6 +1,7 @@
 //! Fresh ids and one-time tokens, in the forms that Devin's API reference shows.
 
 use aws_lc_rs::rand;
+use data_encoding::HEXLOWER;
 
 /// `prefix` and 32 random hex digits, for example `note-…`.
 pub(super) fn fresh(prefix: &str) -> String {
@@ -34,26 +35,12 @@ fn push(text: &mut String, alphabet: &[u8; 32], value: u32) {
 
 /// Lower-case hex.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(bytes)
 }
 
 /// The inverse of [`hex`].
 pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .map(|symbol| {
-            symbol
-                .to_digit(16)
-                .and_then(|digit| u8::try_from(digit).ok())
-        })
-        .collect();
-    digits?
-        .chunks(2)
-        .map(|pair| match pair {
-            [high, low] => Some(high * 16 + low),
-            [..] => None,
-        })
-        .collect()
+    HEXLOWER.decode(text.as_bytes()).ok()
 }
 
 fn random<const N: usize>() -> [u8; N] {

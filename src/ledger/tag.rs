@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
+use data_encoding::HEXLOWER;
 
 use super::HoldId;
 use crate::acu::Cap;
@@ -45,17 +46,15 @@ pub struct Tag {
     pub cap: Cap,
 }
 
-fn hex<'b>(bytes: impl Iterator<Item = &'b u8>) -> String {
-    bytes.map(|it| format!("{it:02x}")).collect()
-}
-
 impl TagKey {
     /// Of these bytes. `None` of fewer than 32.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         (bytes.len() >= 32).then(|| {
             let key = Arc::new(hmac::Key::new(hmac::HMAC_SHA256, bytes));
             let mac = hmac::sign(&key, SELF);
-            let fingerprint = hex(mac.as_ref().iter().take(MAC)).into();
+            let fingerprint = HEXLOWER
+                .encode(mac.as_ref().get(..MAC).unwrap_or_default())
+                .into();
             Self {
                 key,
                 fingerprint: Some(fingerprint),
@@ -82,27 +81,16 @@ impl TagKey {
     pub fn tag(&self, tag: &Tag, organization: &str) -> String {
         let said = format!("{PREFIX}{}.{}.{}", tag.hold, tag.caller, tag.cap);
         let mac = self.mac(&said, organization);
-        format!("{said}.{}", hex(mac.iter()))
+        format!("{said}.{}", HEXLOWER.encode(&mac))
     }
 
     /// Reads a tag. `None` if it is none of ours: of another form, or with a MAC that is not good for it here.
     pub fn read(&self, text: &str, organization: &str) -> Option<Tag> {
         let (said, mac) = text.rsplit_once('.')?;
         let wanted = self.mac(said, organization);
-        let mac: Option<Vec<u8>> = (mac.len() == 2 * MAC && mac.is_ascii())
-            .then(|| {
-                let pairs = mac.as_bytes().chunks(2);
-                let byte = |pair: &[u8]| {
-                    let lower = pair
-                        .iter()
-                        .all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'));
-                    let text = std::str::from_utf8(pair).ok().filter(|_| lower)?;
-                    u8::from_str_radix(text, 16).ok()
-                };
-                pairs.map(byte).collect()
-            })
-            .flatten();
-        aws_lc_rs::constant_time::verify_slices_are_equal(&mac?, &wanted).ok()?;
+        let mac = (mac.len() == 2 * MAC).then(|| HEXLOWER.decode(mac.as_bytes()));
+        let mac = mac?.ok()?;
+        aws_lc_rs::constant_time::verify_slices_are_equal(&mac, &wanted).ok()?;
         let (hold, rest) = said.strip_prefix(PREFIX)?.split_once('.')?;
         // A caller's name can have dots; the cap behind it has none.
         let (caller, cap) = rest.rsplit_once('.')?;

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use data_encoding::HEXLOWER;
 
 use super::reader::{self, CallerEntry, File, JwtEntry, LimitEntry, RuleEntry, Spanned};
 use super::{
@@ -483,12 +484,8 @@ fn content_hash(files: &PolicyFiles) -> String {
         part(file.text.as_bytes());
     }
     let digest = context.finish();
-    digest
-        .as_ref()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let first = digest.as_ref().first_chunk::<8>();
+    first.map(|it| HEXLOWER.encode(it)).unwrap_or_default()
 }
 
 #[cfg(test)]

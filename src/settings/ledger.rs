@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::reader::duration;
@@ -143,7 +144,7 @@ fn make(path: &Path) -> Result<(), TagKeyError> {
     let mut bytes = [0_u8; 32];
     let filled = aws_lc_rs::rand::fill(&mut bytes);
     filled.map_err(|_| failed(std::io::Error::other("the system gives no random bytes")))?;
-    let text: String = bytes.iter().map(|it| format!("{it:02x}")).collect();
+    let text = HEXLOWER.encode(&bytes);
     writeln!(file, "{text}").map_err(failed)?;
     file.sync_all().map_err(failed)?;
     tracing::warn!(path = %path.display(), "made a key for the tags on sessions; `tag_key:` names one that is kept apart from the ledger");

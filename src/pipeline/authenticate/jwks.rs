@@ -10,6 +10,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use data_encoding::HEXLOWER;
 use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
 
@@ -283,8 +284,7 @@ fn is_sound_point(bytes: &[u8]) -> bool {
         }
         _ => false,
     };
-    let hex: String = y.iter().map(|byte| format!("{byte:02x}")).collect();
-    is_below_p && !SMALL.contains(&hex.as_str())
+    is_below_p && !SMALL.contains(&HEXLOWER.encode(&y).as_str())
 }
 
 #[cfg(test)]

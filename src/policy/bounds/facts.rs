@@ -5,9 +5,9 @@
 //! length and (unless it is secret) a digest.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
@@ -385,9 +385,7 @@ fn is_plain(text: &str) -> bool {
 }
 
 fn short_digest(raw: &str) -> String {
-    let mut text = String::with_capacity(16);
-    for byte in digest(&SHA256, raw.as_bytes()).as_ref().iter().take(8) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    let digest = digest(&SHA256, raw.as_bytes());
+    let first = digest.as_ref().first_chunk::<8>();
+    first.map(|it| HEXLOWER.encode(it)).unwrap_or_default()
 }
