@@ -266,6 +266,7 @@ impl Collector for OfPolicy {
 #[cfg(test)]
 mod tests {
     use http::Request;
+    use crate::clock::SystemClock;
     use jiff::Timestamp;
 
     use super::*;
@@ -282,7 +283,7 @@ mod tests {
     }
 
     fn trail() -> Trail {
-        Trail::begin(&Request::new(()), None, Timestamp::UNIX_EPOCH)
+        Trail::begin(&Request::new(()), None, &SystemClock)
     }
 
     #[test]

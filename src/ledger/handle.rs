@@ -15,7 +15,7 @@ use super::reads::{Readers, Resolutions};
 use super::session::SessionId;
 use super::store::{self, Aliases};
 use super::tag::{Tag, TagKey};
-use super::writer::{PATIENCE, Writer};
+use super::writer::{PATIENCE, Writer, Writing};
 use super::{HoldId, Resolution, StoreError};
 use crate::alerts::Bell;
 use crate::budget::{Account, Budget, Payer};
@@ -43,7 +43,7 @@ pub(super) struct Inner {
     pub(super) resolutions: Mutex<Resolutions>,
     pub(super) resolved: broadcast::Sender<HoldId>,
     pub(super) path: PathBuf,
-    pub(super) thread: std::thread::JoinHandle<()>,
+    pub(super) writing: Writing,
     /// The folder of a ledger that lasts as long as its process.
     pub(super) _folder: Option<tempfile::TempDir>,
 }
@@ -56,8 +56,7 @@ impl Ledger {
             // The writer's connection is the last: it empties the write-ahead log into the file.
             drop(inner.readers);
             drop(inner.writer);
-            let thread = inner.thread;
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            inner.writing.ended().await;
         }
     }
 

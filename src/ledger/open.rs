@@ -14,7 +14,7 @@ use super::moment::Ticks;
 use super::reads::Readers;
 use super::store::{self, Lock, Store, Verdict, verify};
 use super::tag::TagKey;
-use super::writer::Writer;
+use super::writer::{Place, Writer};
 use crate::alerts::{Bell, Kind};
 use crate::clock::{Clock as _, SystemClock};
 
@@ -64,7 +64,16 @@ impl Ledger {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(options: Options) -> Result<Self, OpenError> {
-        Self::open_in(options, None).await
+        Self::open_in(options, None, Place::Threads).await
+    }
+
+    /// The same ledger without a thread: all of its work is done in the runtime that opens it, where nothing else goes
+    /// on meanwhile. For simulations, which have to go the same way each time; a gateway would wait for its disk.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub async fn open_in_one_thread(options: Options) -> Result<Self, OpenError> {
+        Self::open_in(options, None, Place::Runtime).await
     }
 
     /// A ledger that lasts as long as its process: for demos and tests.
@@ -89,7 +98,7 @@ impl Ledger {
             quiet,
             hand_over: HAND_OVER,
         };
-        let ledger = Self::open_in(options, Some(folder)).await?;
+        let ledger = Self::open_in(options, Some(folder), Place::Threads).await?;
         // It is new: there is nothing that it could have forgotten.
         ledger.admit();
         Ok(ledger)
@@ -98,6 +107,7 @@ impl Ledger {
     async fn open_in(
         options: Options,
         folder: Option<tempfile::TempDir>,
+        place: Place,
     ) -> Result<Self, OpenError> {
         let path = options.path;
         let failed = |source| OpenError::Store {
@@ -105,9 +115,9 @@ impl Ledger {
             source,
         };
         let lock = lock(&path, options.hand_over).await?;
-        let opening = path.clone();
-        let opened = tokio::task::spawn_blocking(move || {
-            let store = Store::open(&opening)?;
+        let file = path.clone();
+        let opening = move || {
+            let store = Store::open(&file)?;
             let believed = store::meta(&store.connection, "believed")?;
             let believed = believed.and_then(|it| it.parse().ok()).unwrap_or(0);
             let after = store.chain.lines().saturating_sub(TAIL).max(believed);
@@ -115,10 +125,13 @@ impl Ledger {
             let stopped = store::meta(&store.connection, "stopped")?;
             let last = store.last_tick()?;
             Ok((store, verdict, stopped, last))
-        });
-        let opened = opened
-            .await
-            .map_err(|error| failed(StoreError(error.to_string().into())))?;
+        };
+        let opened = match place {
+            Place::Threads => tokio::task::spawn_blocking(opening)
+                .await
+                .map_err(|error| failed(StoreError(error.to_string().into())))?,
+            Place::Runtime => opening(),
+        };
         let (store, verdict, stopped, last) = opened.map_err(failed)?;
         let damage = verdict.differences.first().map(|it| {
             format!(
@@ -131,11 +144,11 @@ impl Ledger {
             let now = SystemClock.now();
             bell.tell(Kind::Damage, now, &text);
         }
-        let started = Writer::start(store, lock, bell.clone());
-        let (writer, thread) = started.map_err(OpenError::Thread)?;
+        let started = Writer::start(store, lock, bell.clone(), place);
+        let (writer, writing) = started.map_err(OpenError::Thread)?;
         let ledger = Self(Arc::new(Inner {
             writer,
-            readers: Readers::of(path.clone()),
+            readers: Readers::of(path.clone(), place),
             cache: Cache::default(),
             ticks: Ticks::after(last),
             aliases: ArcSwap::default(),
@@ -147,7 +160,7 @@ impl Ledger {
             resolutions: Mutex::default(),
             resolved: broadcast::channel(64).0,
             path: path.clone(),
-            thread,
+            writing,
             _folder: folder,
         }));
         let unknown = ledger
