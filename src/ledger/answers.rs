@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::commands;
 use super::handle::Ledger;
 use super::store::micros;
 use super::writer::Work;
@@ -79,16 +80,15 @@ impl Records for Ledger {
 
     fn unresolved(&self) -> Stored<'_, Vec<Unresolved>> {
         Box::pin(async move {
-            let named = self.reading(named).await?;
-            let unsure = self.unsure().await?.into_iter();
-            Ok(unsure
-                .filter(|it| !named.contains(&it.hold))
-                .map(|it| Unresolved {
-                    caller: it.caller.into(),
-                    fingerprint: it.fingerprint,
-                    hold: it.hold,
-                })
-                .collect())
+            let mut all = self.reading(left_behind).await?;
+            // The reconciler may have been faster than the first request: what it has found out is whoever repeats'.
+            let begun = self.0.left_behind.get().into_iter().flatten();
+            for it in begun {
+                if !all.contains(it) {
+                    all.push(it.clone());
+                }
+            }
+            Ok(all)
         })
     }
 
@@ -195,6 +195,20 @@ fn finish(
         ])?,
     };
     Ok(())
+}
+
+/// The attempts without a key whose outcome is not known now.
+pub(super) fn left_behind(connection: &Connection) -> Result<Vec<Unresolved>, StoreError> {
+    let named = named(connection)?;
+    let unsure = commands::unsure(connection)?.into_iter();
+    Ok(unsure
+        .filter(|it| !named.contains(&it.hold))
+        .map(|it| Unresolved {
+            caller: it.caller.into(),
+            fingerprint: it.fingerprint,
+            hold: it.hold,
+        })
+        .collect())
 }
 
 /// The holds that a key tells of.

@@ -1,7 +1,7 @@
 //! The ledger's handle: what the rest of the gateway asks of it.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -21,6 +21,7 @@ use crate::alerts::Bell;
 use crate::budget::{Account, Budget, Payer};
 use crate::clock::Clock;
 use crate::failpoint::{Point, reach};
+use crate::pipeline::attempts::Unresolved;
 
 /// The ledger, cheap to clone. The file is let go when the last clone is dropped.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub(super) struct Inner {
     pub(super) resolved: broadcast::Sender<HoldId>,
     pub(super) path: PathBuf,
     pub(super) writing: Writing,
+    /// The attempts without a key whose outcome was not known when this process began.
+    pub(super) left_behind: OnceLock<Vec<Unresolved>>,
     /// The folder of a ledger that lasts as long as its process.
     pub(super) _folder: Option<tempfile::TempDir>,
 }

@@ -1,13 +1,14 @@
 //! Opening the ledger: the lock, the file, and what the last process left.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{broadcast, watch};
 
 use super::StoreError;
+use super::answers::left_behind;
 use super::cache::Cache;
 use super::handle::{Inner, Ledger};
 use super::moment::Ticks;
@@ -161,14 +162,15 @@ impl Ledger {
             resolved: broadcast::channel(64).0,
             path: path.clone(),
             writing,
+            left_behind: OnceLock::new(),
             _folder: folder,
         }));
-        let unknown = ledger
-            .0
-            .writer
-            .write(|work| work.begin())
-            .await
-            .map_err(failed)?;
+        let begun = ledger.0.writer.write(|work| {
+            let unknown = work.begin()?;
+            Ok((unknown, left_behind(&work.store.connection)?))
+        });
+        let (unknown, left) = begun.await.map_err(failed)?;
+        let _ = ledger.0.left_behind.set(left);
         if unknown > 0 {
             tracing::warn!(
                 unknown,

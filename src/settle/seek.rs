@@ -23,6 +23,10 @@ use crate::rejection::Rejection;
 const TAGS: usize = 20;
 /// Clocks differ: what Devin dates this many seconds before an attempt can be of it.
 const SKEW: i64 = 30;
+/// The same of messages. A clock can be an hour wrong, and one that was carried out must not look too old to be of its
+/// attempt: its hold would be given back. One that somebody sends in other ways meanwhile, with the same text to the same
+/// session, only keeps a hold until the session rests.
+const SET_WRONG: i64 = 2 * 3_600;
 
 impl<U> Reconciler<U>
 where
@@ -161,7 +165,7 @@ where
         session: &SessionId,
         text: &[u8; 32],
     ) -> Result<(), RoundError> {
-        let since = it.at - jiff::SignedDuration::from_secs(SKEW);
+        let since = it.at - jiff::SignedDuration::from_secs(SET_WRONG);
         let begun = self.begun();
         let accepted = match self
             .said(&it.organization, session, text, since.as_second())

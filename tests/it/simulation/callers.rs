@@ -59,14 +59,15 @@ impl Caller {
 
     /// The tag says which intent it is: two sessions of one would be one too many.
     fn create(&self, number: u64) -> Ask {
-        let name = format!("{}-{number}", self.name);
+        let has_key = self.dice.once_in(3);
+        let name = format!("{}-{number}{}", self.name, if has_key { "k" } else { "" });
         let mut body = json!({ "prompt": name, "tags": [format!("intent:{name}")] });
         if self.dice.once_in(2) {
             body["max_acu_limit"] = (self.dice.roll(4) + 1).into();
         }
         Ask {
             body: Some(body),
-            key: self.dice.once_in(3).then_some(name),
+            key: has_key.then_some(name),
             ..Ask::of(Method::POST, SESSIONS.to_owned())
         }
     }
@@ -133,6 +134,9 @@ impl Caller {
         let answering = async {
             let answer = sender.send_request(request).await.ok()?;
             let status = answer.status().as_u16();
+            let by = answer.headers().get("tollgate-answered-by");
+            let is_ours = by.is_some_and(|it| it == "gateway");
+            assert!(status != 500 || !is_ours, "a bug of ours: {answer:?}");
             let body = answer.into_body().collect().await.ok()?.to_bytes();
             Some((status, serde_json::from_slice(&body).unwrap_or_default()))
         };
