@@ -265,8 +265,8 @@ impl Collector for OfPolicy {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
     use crate::clock::SystemClock;
+    use http::Request;
     use jiff::Timestamp;
 
     use super::*;

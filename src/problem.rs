@@ -487,8 +487,8 @@ fn sentence(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
     use crate::clock::SystemClock;
+    use http::Request;
 
     use super::*;
     use crate::body::BoxError;

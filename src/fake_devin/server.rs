@@ -95,10 +95,7 @@ async fn on_a_socket(fake: FakeDevin, stream: TcpStream) {
 /// Serves a connection to its end.
 pub(super) async fn run(fake: FakeDevin, stream: impl Stream, base: String) {
     let (cut, mut cuts) = mpsc::unbounded_channel();
-    let connection = Connection {
-        base,
-        cut,
-    };
+    let connection = Connection { base, cut };
     let line = Line(Arc::new(Mutex::new(stream)));
     let service = service_fn(|request| {
         let (fake, connection) = (fake.clone(), connection.clone());

@@ -49,7 +49,9 @@ impl Account {
     /// The digest of the whole history.
     pub(super) fn chain(&self) -> Vec<u8> {
         let sql = "SELECT chain FROM history ORDER BY seq DESC LIMIT 1";
-        self.0.query_row(sql, [], |row| row.get(0)).unwrap_or_default()
+        self.0
+            .query_row(sql, [], |row| row.get(0))
+            .unwrap_or_default()
     }
 
     /// No session without a hold, no hold without a session, nothing lost, nothing twice, nothing beyond a cap.
@@ -68,7 +70,11 @@ impl Account {
             "spent, held, overrun, unheld"
         );
         let orphans = "SELECT count(*) FROM wakes WHERE state = 'closed' AND session IS NULL";
-        assert_eq!(self.number(orphans), 0, "holds that were kept for no session");
+        assert_eq!(
+            self.number(orphans),
+            0,
+            "holds that were kept for no session"
+        );
         let twice = "SELECT count(*) FROM (SELECT hold FROM history WHERE cause IN ('release', 'rest') \
                      GROUP BY hold, cause HAVING count(*) > 1)";
         assert_eq!(self.number(twice), 0, "holds that were given back twice");

@@ -73,6 +73,7 @@ allow:
   - name: sessions
     operations: [\"sessions.**\"]
     organizations: [org-ds]
+    sessions: team
     body: {{ max_acu_limit: {{ default: 2, max: 3 }} }}
 budgets:
   - {{ name: month, per: team, acus: {team}, every: month }}
@@ -193,9 +194,7 @@ async fn live(
         tokio::spawn(async move {
             let server = auto::Builder::new(TokioExecutor::new());
             let service = TowerToHyperService::new(service);
-            let _ = server
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }

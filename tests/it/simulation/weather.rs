@@ -14,10 +14,7 @@ pub(super) async fn weather(fake: FakeDevin, dice: Dice) {
         let only = match dice.roll(5) {
             0 => None,
             1 => Some((Method::GET, "/v3/".to_owned())),
-            _ => Some((
-                Method::POST,
-                "/v3/organizations/org-ds/sessions".to_owned(),
-            )),
+            _ => Some((Method::POST, "/v3/organizations/org-ds/sessions".to_owned())),
         };
         fake.inject(Fault {
             kind: fault(&dice),
