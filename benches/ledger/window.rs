@@ -104,11 +104,13 @@ pub(crate) async fn holds(ledger: &Ledger, callers: usize, length: Duration) -> 
                         up: begun.elapsed(),
                     },
                     payer: seed::payer(caller),
+                    asker: seed::payer(caller),
                     operation: "sessions.create",
                     what: What::Session {
                         wanted: Cap::new(1).unwrap(),
                         terms: CapTerms::default(),
                         alone: false,
+                        text: None,
                     },
                     budgets: budgets.clone(),
                     deadline: begun.elapsed(),

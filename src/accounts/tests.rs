@@ -48,11 +48,17 @@ impl Desk {
                 team: "t".into(),
                 caller: caller.into(),
             },
+            asker: Payer {
+                organization: "org-a".into(),
+                team: "t".into(),
+                caller: caller.into(),
+            },
             operation: "sessions.create",
             what: What::Session {
                 wanted: Cap::new(cap).unwrap(),
                 terms: CapTerms::default(),
                 alone: false,
+                text: None,
             },
             budgets: self.policy.budgets().to_vec(),
             deadline: Duration::ZERO,

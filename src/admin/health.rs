@@ -52,10 +52,16 @@ impl Health {
     /// Whether anything may be spent. That nothing may is no reason not to be ready: reads go on (L13). The store is not
     /// asked: what its last write came to is known.
     pub(super) fn spending(&self) -> Value {
-        json!({
+        let mut spending = json!({
             "stopped": self.ledger.stopped().map(|it| it.to_string()),
             "store": self.ledger.failure().map(|it| it.to_string()),
-        })
+        });
+        let unswept = self.ledger.unswept();
+        if let (false, Value::Object(spending)) = (unswept.is_empty(), &mut spending) {
+            let unswept: Vec<&String> = unswept.values().collect();
+            spending.insert("organizations".to_owned(), json!(unswept));
+        }
+        spending
     }
 
     /// The policies that run. That newer ones were refused is no reason not to be ready: these do their work.

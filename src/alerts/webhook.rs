@@ -1,6 +1,6 @@
 //! Sends what was rung to the operator's webhook: one JSON object by POST, signed, again and again until it is taken.
 //!
-//! One after the other, in a task of its own. What is not taken within its attempts is given up and counted; of a
+//! In a task of its own. One that is not taken waits aside, and keeps none behind it from being sent. What is not taken within its attempts is given up and counted; of a
 //! threshold the next start tells again. No redirect is followed, no proxy variable read, and of the answer nothing but
 //! its status is looked at. The address may hold a secret, so no message names more of it than its host.
 
@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
@@ -17,6 +19,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::bell::{Alert, Kind};
@@ -33,6 +36,9 @@ const MIN_KEY: usize = 32;
 const ATTEMPTS: u32 = 10;
 /// The longest pause between two attempts.
 const LONGEST: Duration = Duration::from_secs(300);
+/// How many alerts are sent at once, and how many are under way, most of them waiting for their next attempt.
+const POSTS: usize = 4;
+const UNDER_WAY: usize = 100;
 /// The time for a connection, and for an answer.
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(10);
@@ -129,12 +135,16 @@ impl Webhook {
     }
 
     /// Sends until it is taken, or given up. Whether it was taken.
-    async fn deliver(&self, alert: &Alert, clock: &dyn Clock) -> bool {
+    async fn deliver(&self, alert: &Alert, clock: &dyn Clock, posts: &Semaphore) -> bool {
         let host = self.uri.host().unwrap_or_default();
         let mut pause = self.pause;
         for attempt in 1..=ATTEMPTS {
             // Signed anew each time: a receiver may refuse what was signed long ago.
-            let why = match self.post(alert, clock.now()).await {
+            let posted = {
+                let _turn = posts.acquire().await;
+                self.post(alert, clock.now()).await
+            };
+            let why = match posted {
                 Ok(status) if status.is_success() => return true,
                 Ok(status) => format!("it answered {status}"),
                 Err(error) => chain(&*error),
@@ -164,16 +174,23 @@ pub async fn send(
     stop: CancellationToken,
 ) {
     let bell = ledger.bell().clone();
+    let posts = Semaphore::new(POSTS);
+    let one = async |alert: Alert| {
+        let is_taken = webhook.deliver(&alert, &*clock, &posts).await;
+        bell.sent(is_taken);
+        if is_taken
+            && alert.kind == Kind::Threshold
+            && let Err(error) = ledger.told(alert.id).await
+        {
+            tracing::warn!(%error, "an alert will be told twice");
+        }
+    };
     let sending = async {
+        let mut under_way = FuturesUnordered::new();
         loop {
-            let alert = bell.next().await;
-            let is_taken = webhook.deliver(&alert, &*clock).await;
-            bell.sent(is_taken);
-            if is_taken
-                && alert.kind == Kind::Threshold
-                && let Err(error) = ledger.told(alert.id).await
-            {
-                tracing::warn!(%error, "an alert will be told twice");
+            tokio::select! {
+                alert = bell.next(), if under_way.len() < UNDER_WAY => under_way.push(one(alert)),
+                Some(()) = under_way.next() => {}
             }
         }
     };

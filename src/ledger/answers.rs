@@ -9,9 +9,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::commands;
 use super::handle::Ledger;
-use super::store::micros;
+use super::store::{Aliases, micros};
 use super::writer::Work;
 use super::{HoldId, Resolution, StoreError};
 use crate::pipeline::attempts::{
@@ -20,6 +19,8 @@ use crate::pipeline::attempts::{
 
 /// How many expired answers are taken out with each new one.
 const SWEPT: i64 = 64;
+/// How many keys are remembered of all callers together.
+const MAX_ALL: usize = 200_000;
 
 impl Records for Ledger {
     fn find<'a>(
@@ -28,7 +29,7 @@ impl Records for Ledger {
         key: &'a Key,
         now: Timestamp,
     ) -> Stored<'a, Option<Record>> {
-        let (caller, key) = (caller.to_owned(), key.clone());
+        let (caller, key) = (self.caller_today(caller), key.clone());
         Box::pin(self.reading(move |connection| find(connection, &caller, key.as_str(), now)))
     }
 
@@ -40,14 +41,14 @@ impl Records for Ledger {
         hold: HoldId,
         now: Timestamp,
     ) -> Stored<'a, bool> {
-        let (caller, key) = (caller.to_owned(), key.clone());
+        let (caller, key) = (self.caller_today(caller), key.clone());
         Box::pin(async move {
             // Counted beside the writer: a few more than the bound do no harm, a slow writer does.
             let counted = caller.clone();
-            let has = self
-                .reading(move |connection| count(connection, &counted, now))
+            let has_room = self
+                .reading(move |connection| has_room(connection, &counted, MAX_KEYS, MAX_ALL, now))
                 .await?;
-            if has >= MAX_KEYS {
+            if !has_room {
                 return Ok(false);
             }
             let write = move |work: &mut Work<'_>| {
@@ -61,14 +62,14 @@ impl Records for Ledger {
     }
 
     fn finish<'a>(&'a self, caller: &'a str, key: &'a Key, end: Progress) -> Stored<'a, ()> {
-        let (caller, key) = (caller.to_owned(), key.clone());
+        let (caller, key) = (self.caller_today(caller), key.clone());
         let write =
             move |work: &mut Work<'_>| finish(&work.store.connection, &caller, key.as_str(), &end);
         Box::pin(async move { self.0.writer.write(write).await })
     }
 
     fn forget<'a>(&'a self, caller: &'a str, key: &'a Key) -> Stored<'a, ()> {
-        let (caller, key) = (caller.to_owned(), key.clone());
+        let (caller, key) = (self.caller_today(caller), key.clone());
         let write = move |work: &mut Work<'_>| {
             let sql = "DELETE FROM answers WHERE caller = ?1 AND key = ?2";
             let mut one = work.store.connection.prepare_cached(sql)?;
@@ -80,13 +81,15 @@ impl Records for Ledger {
 
     fn unresolved(&self) -> Stored<'_, Vec<Unresolved>> {
         Box::pin(async move {
-            let mut all = self.reading(left_behind).await?;
+            let mut all = self.now_unresolved().await?;
             // The reconciler may have been faster than the first request: what it has found out is whoever repeats'.
-            let begun = self.0.left_behind.get().into_iter().flatten();
-            for it in begun {
+            for it in self.0.left_behind.get().into_iter().flatten() {
                 if !all.contains(it) {
                     all.push(it.clone());
                 }
+            }
+            for it in &mut all {
+                it.caller = self.caller_today(&it.caller).into();
             }
             Ok(all)
         })
@@ -95,6 +98,39 @@ impl Records for Ledger {
     fn resolved(&self, hold: HoldId) -> Stored<'_, Resolution> {
         Box::pin(Self::resolved(self, hold))
     }
+}
+
+impl Ledger {
+    /// The attempts without a key whose outcome is not known now, under the names of then.
+    pub(super) async fn now_unresolved(&self) -> Result<Vec<Unresolved>, StoreError> {
+        let named = self.reading(named).await?;
+        let unsure = self.unsure().await?.into_iter();
+        Ok(unsure
+            .filter(|it| !named.contains(&it.hold))
+            .map(|it| Unresolved {
+                caller: it.caller.into(),
+                fingerprint: it.fingerprint,
+                hold: it.hold,
+            })
+            .collect())
+    }
+
+    /// A caller's name of today: keys are kept under it.
+    fn caller_today(&self, caller: &str) -> String {
+        let aliases = self.0.aliases.load();
+        let today = aliases.callers.get(caller);
+        today.map_or_else(|| caller.to_owned(), |it| it.to_string())
+    }
+}
+
+/// Gives the keys of callers who were called otherwise before to those of today. A key that both have used is today's.
+pub(super) fn rename(connection: &Connection, aliases: &Aliases) -> Result<(), StoreError> {
+    let sql = "UPDATE OR IGNORE answers SET caller = ?2 WHERE caller = ?1";
+    let mut one = connection.prepare_cached(sql)?;
+    for (old, new) in &aliases.callers {
+        one.execute([&**old, &**new])?;
+    }
+    Ok(())
 }
 
 /// What was begun after this has not expired.
@@ -133,11 +169,21 @@ fn find(
     Ok(found.optional()?)
 }
 
-fn count(connection: &Connection, caller: &str, now: Timestamp) -> Result<usize, StoreError> {
-    let sql = "SELECT count(*) FROM answers WHERE caller = ?1 AND at > ?2";
+/// Whether there is room for another key of this caller: it may have so many, and all together so many.
+fn has_room(
+    connection: &Connection,
+    caller: &str,
+    most: usize,
+    most_in_all: usize,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT (SELECT count(*) FROM answers WHERE caller = ?1 AND at > ?2), \
+               (SELECT count(*) FROM answers WHERE at > ?2)";
     let mut one = connection.prepare_cached(sql)?;
-    let count: i64 = one.query_row(params![caller, cutoff(now)], |row| row.get(0))?;
-    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    let count = |it: i64| usize::try_from(it).unwrap_or(usize::MAX);
+    Ok(one.query_row(params![caller, cutoff(now)], |row| {
+        Ok(count(row.get(0)?) < most && count(row.get(1)?) < most_in_all)
+    })?)
 }
 
 fn sweep(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
@@ -195,20 +241,6 @@ fn finish(
         ])?,
     };
     Ok(())
-}
-
-/// The attempts without a key whose outcome is not known now.
-pub(super) fn left_behind(connection: &Connection) -> Result<Vec<Unresolved>, StoreError> {
-    let named = named(connection)?;
-    let unsure = commands::unsure(connection)?.into_iter();
-    Ok(unsure
-        .filter(|it| !named.contains(&it.hold))
-        .map(|it| Unresolved {
-            caller: it.caller.into(),
-            fingerprint: it.fingerprint,
-            hold: it.hold,
-        })
-        .collect())
 }
 
 /// The holds that a key tells of.
@@ -318,6 +350,53 @@ mod tests {
             )
         });
         assert_eq!(left.await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn i3_l9_a_caller_keeps_its_keys_under_another_name() {
+        let now = Timestamp::from_second(1_790_000_000).unwrap();
+        let ledger = Ledger::temporary(Duration::from_secs(60)).await.unwrap();
+        let records: &dyn Records = &ledger;
+        let hold = HoldId::new();
+        for name in ["k", "l"] {
+            let begun = records.begin("old", &key(name), [7; 32], hold, now).await;
+            assert!(begun.unwrap());
+        }
+        records.finish("old", &key("k"), answer()).await.unwrap();
+        let mut aliases = Aliases::default();
+        aliases.callers.insert("old".into(), "new".into());
+        ledger.rename(aliases).await.unwrap();
+        let found = records.find("new", &key("k"), now).await.unwrap();
+        assert_eq!(found.unwrap().progress, answer());
+        // One that was under way when the policy changed ends under the old name.
+        records.finish("old", &key("l"), answer()).await.unwrap();
+        let found = records.find("new", &key("l"), now).await.unwrap();
+        assert_eq!(found.unwrap().progress, answer());
+    }
+
+    #[tokio::test]
+    async fn i7_keys_are_bounded_by_caller_and_in_all() {
+        let now = Timestamp::from_second(1_790_000_000).unwrap();
+        let ledger = Ledger::temporary(Duration::from_secs(60)).await.unwrap();
+        let records: &dyn Records = &ledger;
+        for (caller, name) in [("a", "k"), ("a", "l"), ("b", "k")] {
+            let hold = HoldId::new();
+            let begun = records.begin(caller, &key(name), [7; 32], hold, now).await;
+            assert!(begun.unwrap());
+        }
+        for (caller, most, in_all, wanted) in [
+            ("a", 2, 9, false),
+            ("a", 3, 9, true),
+            ("b", 2, 9, true),
+            ("b", 2, 3, false),
+            ("c", 1, 3, false),
+            ("c", 1, 4, true),
+        ] {
+            let has = ledger
+                .reading(move |connection| has_room(connection, caller, most, in_all, now))
+                .await;
+            assert_eq!(has.unwrap(), wanted, "{caller} {most} {in_all}");
+        }
     }
 
     #[tokio::test]

@@ -32,7 +32,7 @@ pub struct ComparedDay {
     pub day: Timestamp,
     /// What Devin says was used.
     pub devin: Acu,
-    /// What the ledger posted on that day, with what was charged for spends without a cap.
+    /// What the ledger posted as used on that day: no charge for a spend without a cap, nor one in full for want of knowing.
     pub ledger: Acu,
     /// What Devin has and the ledger has not; nothing where that can be rounding.
     pub unattributed: Acu,
@@ -191,9 +191,11 @@ impl Work<'_> {
 
 /// What was posted as spent in an organization while a window was open, whichever window it counts in.
 fn posted(connection: &Connection, organization: &str, window: Window) -> Result<Acu, StoreError> {
-    // `spent <> 0` says the same as the index, so that it is used.
+    // `spent <> 0` says the same as the index, so that it is used. What is charged without being used is left out: it
+    // would hide as much of what was used around the gateway.
     let sql = "SELECT coalesce(sum(h.spent), 0) FROM history h JOIN payers p ON p.id = h.payer \
-               WHERE h.spent <> 0 AND h.at >= ?1 AND h.at < ?2 AND p.organization = ?3";
+               WHERE h.spent <> 0 AND h.at >= ?1 AND h.at < ?2 AND p.organization = ?3 \
+               AND h.cause IN ('use', 'overrun', 'unheld', 'move')";
     let mut sum = connection.prepare_cached(sql)?;
     let row = (micros(window.start), micros(window.end), organization);
     Ok(Acu::from_milli(sum.query_row(row, |row| row.get(0))?))

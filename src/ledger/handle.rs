@@ -1,11 +1,12 @@
 //! The ledger's handle: what the rest of the gateway asks of it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{SetOnce, broadcast};
 
 use super::book::Reading;
 use super::cache::Cache;
@@ -39,8 +40,12 @@ pub(super) struct Inner {
     pub(super) quiet: Duration,
     /// Why nothing may be spent, if so.
     pub(super) stopped: ArcSwapOption<String>,
-    /// Whether holds are taken yet.
-    pub(super) admits: watch::Sender<bool>,
+    /// How long the ledger had been open before this process.
+    pub(super) before: Duration,
+    /// Organizations where nothing is spent until they have been swept, and what Devin says instead.
+    pub(super) unswept: ArcSwap<BTreeMap<Box<str>, String>>,
+    /// Set from when on holds are taken. Who waits for it goes on in the order of arrival.
+    pub(super) admits: SetOnce<()>,
     pub(super) resolutions: Mutex<Resolutions>,
     pub(super) resolved: broadcast::Sender<HoldId>,
     pub(super) path: PathBuf,
@@ -125,6 +130,7 @@ impl Ledger {
         let write = move |work: &mut super::writer::Work<'_>| {
             store::set_meta(&work.store.connection, "stopped", why.as_deref())?;
             if why.is_none() {
+                work.forget_key(moment.at)?;
                 // What is damaged until here was looked at, and does not stop the next start again.
                 let lines = work.store.chain.lines().to_string();
                 store::set_meta(&work.store.connection, "believed", Some(&lines))?;
@@ -146,6 +152,7 @@ impl Ledger {
         let aliases = Arc::new(aliases);
         self.0.aliases.store(Arc::clone(&aliases));
         let write = move |work: &mut super::writer::Work<'_>| {
+            super::answers::rename(&work.store.connection, &aliases)?;
             work.store.payers.rename(aliases);
             work.store.balances.clear();
             Ok(())
@@ -155,16 +162,45 @@ impl Ledger {
 
     /// What the last process did not see has been looked for (L13): from now on holds are taken.
     pub fn admit(&self) {
-        self.0.admits.send_replace(true);
+        let _ = self.0.admits.set(());
+    }
+
+    /// In these organizations nothing is spent yet, since Devin does not say what was.
+    pub fn bar(&self, unswept: BTreeMap<Box<str>, String>) {
+        if **self.0.unswept.load() != unswept {
+            self.0.unswept.store(Arc::new(unswept));
+        }
+    }
+
+    /// Organizations where nothing is spent yet, and why.
+    pub fn unswept(&self) -> Arc<BTreeMap<Box<str>, String>> {
+        self.0.unswept.load_full()
+    }
+
+    /// How long the ledger has been open in all, by this process and those before it, when this one has been up so long.
+    /// While nobody has it open, no time passes: what has to be waited for is waited for in full, and a process that
+    /// dies again and again takes nothing of it back.
+    pub fn open_for(&self, up: Duration) -> Duration {
+        self.0.before.saturating_add(up)
+    }
+
+    /// Writes down how long the ledger has been open.
+    ///
+    /// # Errors
+    /// The store does not take it: the next start counts less.
+    pub async fn stays_open(&self, up: Duration) -> Result<(), StoreError> {
+        let open = store::millis(self.open_for(up)).to_string();
+        let write = move |work: &mut super::writer::Work<'_>| {
+            store::set_meta(&work.store.connection, super::open::OPEN_FOR, Some(&open))
+        };
+        self.0.writer.write(write).await
     }
 
     /// Waits a little until holds are taken.
     async fn admitted(&self) -> Result<(), StoreError> {
-        let mut admits = self.0.admits.subscribe();
-        let waiting = tokio::time::timeout(PATIENCE, admits.wait_for(|it| *it));
-        match waiting.await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(StoreError(
+        match tokio::time::timeout(PATIENCE, self.0.admits.wait()).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(StoreError(
                 "Devin has not been asked yet what was spent while this process was not there"
                     .into(),
             )),
@@ -175,11 +211,15 @@ impl Ledger {
     ///
     /// # Errors
     /// Why it was not taken.
-    pub async fn hold(&self, asked: Holding) -> Result<Held, NotHeld> {
+    pub async fn hold(&self, mut asked: Holding) -> Result<Held, NotHeld> {
         if let Some(why) = self.stopped() {
             return Err(NotHeld::Store(StoreError(why.as_str().into())));
         }
         self.admitted().await?;
+        if let Some(why) = self.unswept().get(&*asked.payer.organization) {
+            return Err(NotHeld::Store(StoreError(why.as_str().into())));
+        }
+        asked.deadline = self.open_for(asked.deadline);
         let write = move |work: &mut super::writer::Work<'_>| {
             let held = work.hold(&asked)?;
             reach(Point::HoldBeforeCommit);
@@ -220,6 +260,16 @@ impl Ledger {
             reach(Point::InSettle);
             Ok(())
         };
+        self.0.writer.write(write).await
+    }
+
+    /// Nothing can be found out about a message: it is taken for carried out.
+    ///
+    /// # Errors
+    /// The store does not take it: then it has to be tried again.
+    pub async fn presumed(&self, moment: Moment, hold: HoldId) -> Result<(), StoreError> {
+        let tick = self.tick();
+        let write = move |work: &mut super::writer::Work<'_>| work.presumed(moment.at, hold, tick);
         self.0.writer.write(write).await
     }
 

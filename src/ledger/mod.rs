@@ -27,15 +27,15 @@ mod writer;
 use std::sync::Arc;
 
 pub use commands::{
-    Adjustment, Birth, Budgeted, Held, Holding, NoRoomIn, NotHeld, Passed, Remaining, Swept,
-    Unsure, UnsureKind, What,
+    Adjustment, Alike, Birth, Budgeted, Held, Holding, NoRoomIn, NotHeld, Passed, Remaining,
+    Sought, Swept, Unsure, UnsureKind, What,
 };
 pub use consumption::{ComparedDay, Unattributed, Unreadable};
 pub use handle::Ledger;
 pub use motion::Motion;
 pub use objects::{Costs, ObjectKey, Standing};
 pub use open::{HAND_OVER, OpenError, Options, check};
-pub use session::{Known, Position, SessionId};
+pub use session::{Known, Position, SessionId, is_same_organization};
 pub use store::{Aliases, Balance, Verdict};
 
 /// The store cannot be used now.

@@ -5,17 +5,18 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::{broadcast, watch};
+use jiff::Timestamp;
+use tokio::sync::{SetOnce, broadcast};
 
 use super::StoreError;
-use super::answers::left_behind;
 use super::cache::Cache;
+use super::commands::{self, Sought};
 use super::handle::{Inner, Ledger};
 use super::moment::Ticks;
 use super::reads::Readers;
 use super::store::{self, Lock, Store, Verdict, verify};
 use super::tag::TagKey;
-use super::writer::{Place, Writer};
+use super::writer::{Place, Work, Writer};
 use crate::alerts::{Bell, Kind};
 use crate::clock::{Clock as _, SystemClock};
 
@@ -23,6 +24,13 @@ use crate::clock::{Clock as _, SystemClock};
 pub const HAND_OVER: Duration = Duration::from_secs(10);
 /// How many lines of the history are followed at each start.
 const TAIL: i64 = 10_000;
+
+/// What says how long the ledger has been open, in milliseconds.
+pub(super) const OPEN_FOR: &str = "open-for";
+/// What the key of tags is known by.
+const TAG_KEY: &str = "tag-key";
+/// That another key was refused.
+const REFUSED_KEY: &str = "refused-tag-key";
 
 /// How a ledger is opened.
 #[derive(Clone, Debug)]
@@ -52,6 +60,16 @@ pub enum OpenError {
         path: PathBuf,
         /// Why.
         source: StoreError,
+    },
+    /// Tags are to be signed with another key, and some are still looked for that the last one has signed.
+    #[error(
+        "the ledger {path} has {creates} creates without a known outcome, whose tags another `tag_key` has signed: start with that key until they are settled; if it is lost, `tollgate budget adjust --resume` charges them in full"
+    )]
+    TagKey {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        creates: u64,
     },
     /// The system gave no thread.
     #[error("the ledger has no thread of its own: {0}")]
@@ -117,6 +135,7 @@ impl Ledger {
         };
         let lock = lock(&path, options.hand_over).await?;
         let file = path.clone();
+        let fingerprint = options.tag_key.fingerprint().map(str::to_owned);
         let opening = move || {
             let store = Store::open(&file)?;
             let believed = store::meta(&store.connection, "believed")?;
@@ -125,7 +144,11 @@ impl Ledger {
             let verdict = verify(&store.connection, Some(after))?;
             let stopped = store::meta(&store.connection, "stopped")?;
             let last = store.last_tick()?;
-            Ok((store, verdict, stopped, last))
+            let before = store::meta(&store.connection, OPEN_FOR)?;
+            let before = before.and_then(|it| it.parse().ok()).unwrap_or(0);
+            let before = Duration::from_millis(before);
+            let strange = strange_tags(&store, fingerprint.as_deref())?;
+            Ok((store, verdict, stopped, last, before, strange))
         };
         let opened = match place {
             Place::Threads => tokio::task::spawn_blocking(opening)
@@ -133,7 +156,11 @@ impl Ledger {
                 .map_err(|error| failed(StoreError(error.to_string().into())))?,
             Place::Runtime => opening(),
         };
-        let (store, verdict, stopped, last) = opened.map_err(failed)?;
+        let (store, verdict, stopped, last, before, strange) = opened.map_err(failed)?;
+        if strange > 0 {
+            let creates = strange;
+            return Err(OpenError::TagKey { path, creates });
+        }
         let damage = verdict.differences.first().map(|it| {
             format!(
                 "the ledger is damaged ({it}): restore it, or `tollgate budget adjust --resume`"
@@ -157,7 +184,9 @@ impl Ledger {
             bell,
             quiet: options.quiet,
             stopped: ArcSwapOption::from_pointee(damage.or(stopped)),
-            admits: watch::Sender::new(false),
+            before,
+            unswept: ArcSwap::default(),
+            admits: SetOnce::new(),
             resolutions: Mutex::default(),
             resolved: broadcast::channel(64).0,
             path: path.clone(),
@@ -165,11 +194,13 @@ impl Ledger {
             left_behind: OnceLock::new(),
             _folder: folder,
         }));
-        let begun = ledger.0.writer.write(|work| {
-            let unknown = work.begin()?;
-            Ok((unknown, left_behind(&work.store.connection)?))
-        });
-        let (unknown, left) = begun.await.map_err(failed)?;
+        let unknown = ledger
+            .0
+            .writer
+            .write(move |work| work.begin(before))
+            .await
+            .map_err(failed)?;
+        let left = ledger.now_unresolved().await.map_err(failed)?;
         let _ = ledger.0.left_behind.set(left);
         if unknown > 0 {
             tracing::warn!(
@@ -178,6 +209,50 @@ impl Ledger {
             );
         }
         Ok(ledger)
+    }
+}
+
+/// How many creates have tags that another key than this has signed; if none, it is this one's ledger from now on. What
+/// passes without a fingerprint signs nothing.
+fn strange_tags(store: &Store, fingerprint: Option<&str>) -> Result<u64, StoreError> {
+    let Some(fingerprint) = fingerprint else {
+        return Ok(0);
+    };
+    let connection = &store.connection;
+    let known = store::meta(connection, TAG_KEY)?;
+    if known.is_some_and(|known| known != fingerprint) {
+        let sql =
+            "SELECT count(*) FROM wakes WHERE state IN ('out', 'unknown') AND kind = 'create'";
+        let creates: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+        if creates > 0 {
+            store::set_meta(connection, REFUSED_KEY, Some("1"))?;
+            return Ok(creates.unsigned_abs());
+        }
+    }
+    store::set_meta(connection, TAG_KEY, Some(fingerprint))?;
+    store::set_meta(connection, REFUSED_KEY, None)?;
+    Ok(0)
+}
+
+impl Work<'_> {
+    /// Where another key was refused, the one before it is lost: what was looked for by its tags is charged in full.
+    pub(super) fn forget_key(&mut self, at: Timestamp) -> Result<(), StoreError> {
+        if store::meta(&self.store.connection, REFUSED_KEY)?.is_none() {
+            return Ok(());
+        }
+        store::set_meta(&self.store.connection, REFUSED_KEY, None)?;
+        store::set_meta(&self.store.connection, TAG_KEY, None)?;
+        let mut after = None;
+        loop {
+            let found = commands::unsure(&self.store.connection, Sought::Creates, after)?;
+            let Some(last) = found.last() else {
+                return Ok(());
+            };
+            after = Some(last.hold);
+            for it in &found {
+                self.written_off(at, it.hold)?;
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
-use super::commands::{self, Adjustment, Birth, Swept, Unsure};
+use super::commands::{self, Adjustment, Alike, Birth, Sought, Swept, Unsure};
 use super::handle::Ledger;
 use super::session::{Known, Origin, Position, SessionId};
 use super::store::{self, Balance, Verdict, verify};
@@ -16,15 +16,45 @@ use super::{HoldId, Resolution, StoreError};
 use crate::acu::Acu;
 use crate::budget::{Account, Payer};
 
+/// How many holds without a known outcome are told of at once, and of each kind one round's more.
+const MAX_UNSURE: usize = 32_768;
 /// How many connections are kept.
 const READERS: usize = 2;
-/// How many resolutions are remembered for those who ask later.
+/// How many resolutions are remembered for those who ask later, and how many bytes of records: of one that is forgotten,
+/// the ledger still knows the session.
 const RESOLUTIONS: usize = 1_000;
+const MAX_RECORDS: usize = 16 * 1024 * 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Resolutions {
     by_hold: HashMap<HoldId, Resolution>,
     order: VecDeque<HoldId>,
+    bytes: usize,
+}
+
+fn size(resolution: &Resolution) -> usize {
+    match resolution {
+        Resolution::Accepted(record) => record.len(),
+        Resolution::Absent | Resolution::Unresolvable => 0,
+    }
+}
+
+impl Resolutions {
+    /// Remembers one, and forgets the oldest that there is no room for.
+    fn put(&mut self, hold: HoldId, resolution: Resolution) {
+        self.bytes = self.bytes.saturating_add(size(&resolution));
+        match self.by_hold.insert(hold, resolution) {
+            None => self.order.push_back(hold),
+            Some(before) => self.bytes = self.bytes.saturating_sub(size(&before)),
+        }
+        while self.order.len() > RESOLUTIONS || self.bytes > MAX_RECORDS {
+            let Some(oldest) = self.order.pop_front() else {
+                return;
+            };
+            let gone = self.by_hold.remove(&oldest);
+            self.bytes = self.bytes.saturating_sub(gone.as_ref().map_or(0, size));
+        }
+    }
 }
 
 /// Connections that read, shared by threads that may block.
@@ -72,12 +102,40 @@ impl Ledger {
         self.reading(|connection| verify(connection, None)).await
     }
 
-    /// Holds without a known outcome, the oldest first.
+    /// Holds of a kind without a known outcome, the oldest behind `after` first: as many as are looked at in one round,
+    /// and whether there are more.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn sought(
+        &self,
+        sought: Sought,
+        after: Option<HoldId>,
+    ) -> Result<(Vec<Unsure>, bool), StoreError> {
+        let read = move |connection: &Connection| commands::unsure(connection, sought, after);
+        let found = self.reading(read).await?;
+        let are_more = found.len() >= commands::MOST;
+        Ok((found, are_more))
+    }
+
+    /// All holds without a known outcome.
     ///
     /// # Errors
     /// The store does not answer.
     pub async fn unsure(&self) -> Result<Vec<Unsure>, StoreError> {
-        self.reading(commands::unsure).await
+        let mut all = Vec::new();
+        for kind in [Sought::Creates, Sought::Messages] {
+            let mut after = None;
+            loop {
+                let (found, are_more) = self.sought(kind, after).await?;
+                after = found.last().map(|it| it.hold);
+                all.extend(found);
+                if !are_more || all.len() >= MAX_UNSURE {
+                    break;
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// What each payer has spent and holds of what counts from `from` until just before `to`, in quarters of an hour.
@@ -124,17 +182,12 @@ impl Ledger {
             .await
     }
 
-    /// How many wakes of a session by a message of this text were carried out, from this instant on.
+    /// What the ledger has of messages of this text to a session.
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn carried_out(
-        &self,
-        session: SessionId,
-        text: [u8; 32],
-        since: jiff::Timestamp,
-    ) -> Result<usize, StoreError> {
-        self.reading(move |connection| commands::carried_out(connection, &session, &text, since))
+    pub async fn alike(&self, session: SessionId, text: [u8; 32]) -> Result<Alike, StoreError> {
+        self.reading(move |connection| commands::alike(connection, &session, &text))
             .await
     }
 
@@ -245,14 +298,7 @@ impl Ledger {
         {
             let all = self.0.resolutions.lock();
             let mut all = all.unwrap_or_else(PoisonError::into_inner);
-            if all.by_hold.insert(hold, resolution).is_none() {
-                all.order.push_back(hold);
-            }
-            if all.order.len() > RESOLUTIONS
-                && let Some(oldest) = all.order.pop_front()
-            {
-                all.by_hold.remove(&oldest);
-            }
+            all.put(hold, resolution);
         }
         let _ = self.0.resolved.send(hold);
     }

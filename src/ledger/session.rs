@@ -59,3 +59,11 @@ pub struct Known {
 /// A session's place in the order of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(pub i64);
+
+/// Whether two ids are of the same organization, with or without what Devin writes in front.
+pub fn is_same_organization(one: &str, other: &str) -> bool {
+    fn bare(id: &str) -> &str {
+        id.strip_prefix("org-").unwrap_or(id)
+    }
+    bare(one) == bare(other)
+}

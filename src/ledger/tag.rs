@@ -17,9 +17,16 @@ pub const PREFIX: &str = "tollgate.";
 /// How many bytes of the MAC stand in a tag.
 const MAC: usize = 16;
 
+/// What a key is known by: the MAC of these bytes.
+const SELF: &[u8] = b"tollgate tag key";
+
 /// The key that tags are signed with.
 #[derive(Clone)]
-pub struct TagKey(Arc<hmac::Key>);
+pub struct TagKey {
+    key: Arc<hmac::Key>,
+    /// By which it is known again; none of one that passes with its process.
+    fingerprint: Option<Arc<str>>,
+}
 
 impl fmt::Debug for TagKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,29 +45,44 @@ pub struct Tag {
     pub cap: Cap,
 }
 
+fn hex<'b>(bytes: impl Iterator<Item = &'b u8>) -> String {
+    bytes.map(|it| format!("{it:02x}")).collect()
+}
+
 impl TagKey {
     /// Of these bytes. `None` of fewer than 32.
     pub fn new(bytes: &[u8]) -> Option<Self> {
-        (bytes.len() >= 32).then(|| Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, bytes))))
+        (bytes.len() >= 32).then(|| {
+            let key = Arc::new(hmac::Key::new(hmac::HMAC_SHA256, bytes));
+            let mac = hmac::sign(&key, SELF);
+            let fingerprint = hex(mac.as_ref().iter().take(MAC)).into();
+            Self {
+                key,
+                fingerprint: Some(fingerprint),
+            }
+        })
     }
 
-    /// A new one, of the system's random bytes. `None` if it gives none.
+    /// A new one that nobody knows again, of the system's random bytes. `None` if it gives none.
     pub fn random() -> Option<Self> {
         let mut key = [0; 32];
         aws_lc_rs::rand::fill(&mut key).ok()?;
-        Self::new(&key)
+        Some(Self {
+            fingerprint: None,
+            ..Self::new(&key)?
+        })
+    }
+
+    /// What it is known by, and cannot be made from; none of one that is nobody's tomorrow.
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.fingerprint.as_deref()
     }
 
     /// The tag of a session in this organization.
     pub fn tag(&self, tag: &Tag, organization: &str) -> String {
         let said = format!("{PREFIX}{}.{}.{}", tag.hold, tag.caller, tag.cap);
         let mac = self.mac(&said, organization);
-        let mut text = said;
-        text.push('.');
-        for byte in &mac {
-            text.push_str(&format!("{byte:02x}"));
-        }
-        text
+        format!("{said}.{}", hex(mac.iter()))
     }
 
     /// Reads a tag. `None` if it is none of ours: of another form, or with a MAC that is not good for it here.
@@ -92,7 +114,7 @@ impl TagKey {
     }
 
     fn mac(&self, said: &str, organization: &str) -> Vec<u8> {
-        let mut context = hmac::Context::with_key(&self.0);
+        let mut context = hmac::Context::with_key(&self.key);
         context.update(&(said.len() as u64).to_be_bytes());
         context.update(said.as_bytes());
         context.update(organization.as_bytes());

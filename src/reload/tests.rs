@@ -313,11 +313,13 @@ async fn l9_the_ledger_is_told_of_new_names_before_they_are_taken() {
         hold: HoldId::new(),
         moment,
         payer: payer("one"),
+        asker: payer("one"),
         operation: "sessions.create",
         what: What::Session {
             wanted: Cap::new(3).unwrap(),
             terms: CapTerms::default(),
             alone: false,
+            text: None,
         },
         budgets: Vec::new(),
         deadline: Duration::ZERO,

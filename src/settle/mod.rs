@@ -9,6 +9,7 @@ mod devin;
 mod objects;
 mod reconciler;
 mod record;
+mod said;
 mod seek;
 mod sweep;
 

@@ -17,7 +17,7 @@ use crate::body::Body;
 use crate::clock::Clock;
 use crate::exchange::Exchange;
 use crate::ledger::moment::{Begun, Moment};
-use crate::ledger::{Ledger, SessionId, StoreError};
+use crate::ledger::{HoldId, Ledger, SessionId, StoreError, is_same_organization};
 use crate::pipeline::credential::Outbound;
 use crate::rejection::Rejection;
 use crate::ruleset::Current;
@@ -77,9 +77,27 @@ pub(super) enum RoundError {
     /// Devin could not be asked.
     #[error("asking Devin: {0}")]
     Ask(#[from] AskError),
+    /// The same of one organization.
+    #[error("{organization}: {source}")]
+    Of {
+        /// Which.
+        organization: Box<str>,
+        /// Why.
+        source: Box<RoundError>,
+    },
     /// The ledger does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl RoundError {
+    /// With the organization that it is of: one that is gone is found by it.
+    pub(super) fn of(self, organization: &str) -> Self {
+        Self::Of {
+            organization: organization.into(),
+            source: Box::new(self),
+        }
+    }
 }
 
 /// Settles what was spent.
@@ -91,6 +109,12 @@ pub struct Reconciler<U> {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) untagged: Arc<HashSet<String>>,
     pub(super) times: Times,
+    /// Where the last round stopped looking for creates, and for messages, if it came to no end.
+    pub(super) sought_creates: Mutex<Option<HoldId>>,
+    pub(super) sought_messages: Mutex<Option<HoldId>>,
+    /// Organizations that were swept, and those where Devin refuses it, with what it says.
+    pub(super) swept: Mutex<BTreeSet<Box<str>>>,
+    pub(super) unswept: Mutex<BTreeMap<Box<str>, String>>,
     /// When the last poll of each organization's sessions succeeded.
     polled: Mutex<HashMap<Box<str>, Duration>>,
     /// When consumption was looked at last.
@@ -126,6 +150,10 @@ where
             clock: Arc::clone(&parts.clock),
             untagged: Arc::clone(&parts.untagged),
             times,
+            sought_creates: Mutex::default(),
+            sought_messages: Mutex::default(),
+            swept: Mutex::default(),
+            unswept: Mutex::default(),
             polled: Mutex::default(),
             compared: Mutex::default(),
             told: Mutex::default(),
@@ -153,15 +181,20 @@ where
         let mut note = |what: &str, outcome: Result<(), RoundError>| {
             failures.extend(outcome.err().map(|error| format!("{what}: {error}")));
         };
+        let open = self.ledger.stays_open(self.clock.up()).await;
+        note("counting the time", open.map_err(RoundError::from));
         note("polling open sessions", self.poll().await);
-        note("seeking unknown outcomes", self.seek().await);
+        note("seeking lost creates", self.seek_creates().await);
         let swept = self.sweep().await;
         if swept.is_ok() {
             self.ledger.admit();
         }
         note("sweeping organizations", swept);
+        note("seeking lost messages", self.seek_messages().await);
         note("charging what goes on spending", self.objects().await);
         note("comparing consumption", self.consumption().await);
+        let unswept = self.ledger.unswept();
+        failures.extend(unswept.values().cloned());
         let mut told = self.told.lock().await;
         if *told != failures {
             match failures.as_slice() {
@@ -189,7 +222,7 @@ where
                     let up = self.clock.up();
                     self.polled.lock().await.insert(organization, up);
                 }
-                Err(error) => failed = Some(error),
+                Err(error) => failed = Some(error.of(&organization)),
             }
         }
         failed.map_or(Ok(()), Err)
@@ -286,7 +319,18 @@ where
                 return Err(AskError::Unusable("the cursor of a page came again".into()));
             }
         }
-        Ok(Some(page.records))
+        let mut records = page.records;
+        records.retain_mut(|it| {
+            // Whatever does not say so itself is of the organization whose list it is in.
+            let said = it.organization.get_or_insert_with(|| organization.to_owned());
+            let is_same = is_same_organization(said, organization);
+            if !is_same {
+                let session = &it.session;
+                tracing::warn!(%session, organization, said, "a list has a record of another organization: it is not believed");
+            }
+            is_same
+        });
+        Ok(Some(records))
     }
 
     /// The beginning of the oldest window that is open now.

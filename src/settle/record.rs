@@ -88,6 +88,7 @@ impl Record {
             usage: self.usage,
             status: self.status.as_str().into(),
             detail: self.detail.as_deref().map(Into::into),
+            organization: self.organization.as_deref().map(Into::into),
         }
     }
 }

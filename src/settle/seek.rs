@@ -1,12 +1,13 @@
-//! Looking for what was sent and never answered (L5).
+//! Looking for creates that were sent and never answered (L5).
 
 use std::collections::{BTreeMap, HashMap};
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tower::Service;
 
 use super::devin::{AskError, target};
-use super::reconciler::{Reconciler, RoundError};
+use super::reconciler::{Place, Reconciler, RoundError};
 use super::record::Record;
 use crate::acu::Cap;
 use crate::alerts::Kind;
@@ -14,19 +15,14 @@ use crate::body::Body;
 use crate::exchange::Exchange;
 use crate::ledger::moment::{Begun, Moment};
 use crate::ledger::tag::Tag;
-use crate::ledger::{Resolution, SessionId, Unsure, UnsureKind};
+use crate::ledger::{Resolution, Sought, Unsure};
 use crate::pipeline::credential::Outbound;
-use crate::pipeline::fund::text_digest;
 use crate::rejection::Rejection;
 
 /// How many tags are asked for at once: a target has 8 KiB.
 const TAGS: usize = 20;
-/// Clocks differ: what Devin dates this many seconds before an attempt can be of it.
-const SKEW: i64 = 30;
-/// The same of messages. A clock can be an hour wrong, and one that was carried out must not look too old to be of its
-/// attempt: its hold would be given back. One that somebody sends in other ways meanwhile, with the same text to the same
-/// session, only keeps a hold until the session rests.
-const SET_WRONG: i64 = 2 * 3_600;
+/// The most pages of a list of what could be an untagged create's session.
+const MAX_PAGES: usize = 5_000;
 
 impl<U> Reconciler<U>
 where
@@ -36,22 +32,16 @@ where
         + 'static,
     U::Future: Send,
 {
-    /// Looks for each hold whose outcome is unknown.
-    pub(super) async fn seek(&self) -> Result<(), RoundError> {
+    /// Looks for each create whose outcome is unknown, beginning where the last round stopped.
+    pub(super) async fn seek_creates(&self) -> Result<(), RoundError> {
         let mut creates: BTreeMap<Box<str>, Vec<Unsure>> = BTreeMap::new();
-        let mut failed = None;
-        for unsure in self.ledger.unsure().await? {
-            match &unsure.kind {
-                UnsureKind::Create => {
-                    let of = creates.entry(unsure.organization.clone()).or_default();
-                    of.push(unsure);
-                }
-                UnsureKind::Message { session, text } => {
-                    let found = self.seek_message(&unsure, session, text).await;
-                    failed = found.err().or(failed);
-                }
-            }
+        let mut place = self.sought_creates.lock().await;
+        let (unsure, are_more) = self.ledger.sought(Sought::Creates, *place).await?;
+        *place = unsure.last().filter(|_| are_more).map(|it| it.hold);
+        for it in unsure {
+            creates.entry(it.organization.clone()).or_default().push(it);
         }
+        let mut failed = None;
         for (organization, unsure) in creates {
             let found = if self.untagged.contains(&*organization) {
                 self.seek_untagged(&organization, &unsure).await
@@ -105,31 +95,41 @@ where
     }
 
     /// Where sessions carry no tag of ours, at most one create has no outcome, and its session is one that nobody
-    /// knows: of our own service user, without a parent, of that time.
+    /// knows: of our own service user, without a parent, and no older than what Devin had last changed before it. Our own
+    /// clock is not asked. What is not there when the create's session has to be is not taken for it later.
     async fn seek_untagged(&self, organization: &str, unsure: &[Unsure]) -> Result<(), RoundError> {
         for it in unsure {
-            let since = (it.at.as_second() - SKEW).to_string();
+            let since = it.since.map(Timestamp::as_second);
+            let after = since.map(|it| it.saturating_sub(1).to_string());
+            let after = after.as_deref().map(|it| ("created_after", it));
             let begun = self.begun();
-            let records = self
-                .list(organization, &[("created_after", &since)])
-                .await?;
+            let mut records = Vec::new();
+            for archived in [None, Some(("is_archived", "true"))] {
+                let filters: Vec<_> = after.into_iter().chain(archived).collect();
+                let mut place = Place::within(MAX_PAGES);
+                while let Some(page) = self.page(organization, &filters, &mut place).await? {
+                    records.extend(page);
+                }
+            }
             let ourselves = self.ourselves().await?;
-            let mut candidates = Vec::new();
+            let mut candidates: Vec<&Record> = Vec::new();
             for record in &records {
                 let is_ours = record.service_user == ourselves;
+                let is_old = record.created_at.zip(since).is_some_and(|(at, it)| at < it);
                 let is_known = self.ledger.session(&record.session).await?.is_some();
-                if is_ours && !is_known && record.parent.is_none() {
+                let is_listed = candidates.iter().any(|it| it.session == record.session);
+                if is_ours && !is_old && !is_known && !is_listed && record.parent.is_none() {
                     candidates.push(record);
                 }
             }
             match candidates.as_slice() {
                 [] => self.absent(it, begun).await?,
-                [record] => self.found(it, record, begun).await?,
+                [record] if it.absent.is_none() => self.found(it, record, begun).await?,
                 several => {
                     let (hold, count) = (it.hold, several.len());
                     let moment = Moment::now(&*self.clock);
                     let text = format!(
-                        "{count} sessions could be the one of a create without an answer: its hold {hold} is charged, and none of them is anybody's"
+                        "{count} sessions could be the one of a create without an answer, and none is surely: its hold {hold} is charged, and none of them is anybody's"
                     );
                     let bell = self.ledger.bell();
                     bell.tell(Kind::Ambiguous, moment.at, &text);
@@ -151,115 +151,18 @@ where
     }
 
     /// It is not in a complete listing; that says something once the listing began late enough.
-    async fn absent(&self, it: &Unsure, begun: Begun) -> Result<(), RoundError> {
-        if begun.up >= it.deadline.saturating_add(self.times.unknown_after) {
+    pub(super) async fn absent(&self, it: &Unsure, begun: Begun) -> Result<(), RoundError> {
+        if self.is_late(it, begun) {
             let moment = Moment::now(&*self.clock);
             self.ledger.absent(moment, it.hold, begun.tick).await?;
         }
         Ok(())
     }
 
-    async fn seek_message(
-        &self,
-        it: &Unsure,
-        session: &SessionId,
-        text: &[u8; 32],
-    ) -> Result<(), RoundError> {
-        let since = it.at - jiff::SignedDuration::from_secs(SET_WRONG);
-        let begun = self.begun();
-        let accepted = match self
-            .said(&it.organization, session, text, since.as_second())
-            .await
-        {
-            Ok(said) => {
-                let known = self
-                    .ledger
-                    .carried_out(session.clone(), *text, since)
-                    .await?;
-                said > known
-            }
-            // The session's messages cannot be had at all: it is taken for carried out.
-            Err(AskError::Status(status)) if status.as_u16() == 404 || status.as_u16() == 403 => {
-                begun.up >= it.deadline.saturating_add(self.times.unknown_after)
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if !accepted {
-            return self.absent(it, begun).await;
-        }
-        self.ledger
-            .answered(Moment::now(&*self.clock), it.hold)
-            .await?;
-        let path = [
-            "v3",
-            "organizations",
-            &it.organization,
-            "sessions",
-            &session.to_string(),
-        ];
-        let resolution = match self.devin.get("sessions.get", &target(&path, &[])).await {
-            Ok(body) => Resolution::Accepted(body),
-            Err(_) => Resolution::Unresolvable,
-        };
-        self.ledger.resolve(it.hold, resolution);
-        Ok(())
-    }
-
-    /// How many messages of this text a user has sent to a session since.
-    async fn said(
-        &self,
-        organization: &str,
-        session: &SessionId,
-        text: &[u8; 32],
-        since: i64,
-    ) -> Result<usize, AskError> {
-        let session = session.to_string();
-        let path = [
-            "v3",
-            "organizations",
-            organization,
-            "sessions",
-            &session,
-            "messages",
-        ];
-        let mut after: Option<String> = None;
-        let mut count = 0;
-        for _ in 0..100 {
-            let mut query = vec![("first", "200")];
-            if let Some(after) = &after {
-                query.push(("after", after));
-            }
-            let body = self
-                .devin
-                .get("sessions.messages.list", &target(&path, &query))
-                .await?;
-            let unusable = || AskError::Unusable("a list of messages that is none".into());
-            let page: Value = serde_json::from_slice(&body).map_err(|_| unusable())?;
-            let items = page.get("items").and_then(Value::as_array);
-            for item in items.ok_or_else(unusable)? {
-                let is_users = item.get("source").and_then(Value::as_str) == Some("user");
-                let said = item.get("message").and_then(Value::as_str);
-                let at = item.get("created_at").and_then(Value::as_i64);
-                if is_users
-                    && said.is_some_and(|said| text_digest(said) == *text)
-                    && at.is_none_or(|at| at >= since)
-                {
-                    count += 1;
-                }
-            }
-            let more = page.get("has_next_page").and_then(Value::as_bool) == Some(true);
-            let cursor = page.get("end_cursor").and_then(Value::as_str);
-            match (more, cursor) {
-                (false, _) => return Ok(count),
-                (true, Some(cursor)) if after.as_deref() != Some(cursor) => {
-                    after = Some(cursor.to_owned());
-                }
-                (true, _) => return Err(unusable()),
-            }
-        }
-        Err(AskError::Unusable(
-            "a list of messages without an end".into(),
-        ))
+    /// Whether what was begun then is late enough to see whatever the attempt has done.
+    pub(super) fn is_late(&self, it: &Unsure, begun: Begun) -> bool {
+        let open_for = self.ledger.open_for(begun.up);
+        open_for >= it.deadline.saturating_add(self.times.unknown_after)
     }
 
     /// The service user that the shared token is of. Until it is known, nobody can say whose a session is.

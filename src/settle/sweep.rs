@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use tower::Service;
 
@@ -51,17 +52,41 @@ where
             let last = swept.iter().find(|(id, _)| *id == organization);
             let last = last.and_then(|(_, until)| *until);
             match self.sweep_one(&organization, last).await {
-                Ok(()) => {}
+                Ok(()) => self.is_swept(organization).await,
                 // One that the token has no right to has nothing that was spent through here.
                 Err(RoundError::Ask(AskError::Status(status)))
                     if status.as_u16() == 403 || status.as_u16() == 404 =>
                 {
                     tracing::debug!(organization, %status, "cannot be swept");
+                    self.is_swept(organization).await;
                 }
-                Err(error) => failed = Some(error),
+                // What is wrong with one is no other's fault. Nothing is spent in it until it has been swept once.
+                Err(RoundError::Ask(AskError::Status(status)))
+                    if status.is_client_error() && !matches!(status.as_u16(), 401 | 429) =>
+                {
+                    self.is_refused(organization, status).await;
+                }
+                Err(error) => failed = Some(error.of(&organization)),
             }
         }
+        self.ledger.bar(self.unswept.lock().await.clone());
         failed.map_or(Ok(()), Err)
+    }
+
+    async fn is_swept(&self, organization: Box<str>) {
+        self.unswept.lock().await.remove(&organization);
+        self.swept.lock().await.insert(organization);
+    }
+
+    async fn is_refused(&self, organization: Box<str>, status: StatusCode) {
+        if self.swept.lock().await.contains(&organization) {
+            tracing::warn!(organization, %status, "cannot be swept now");
+            return;
+        }
+        let why = format!(
+            "Devin does not say what is spent in {organization} (it answers {status}): nothing is spent there until it does"
+        );
+        self.unswept.lock().await.insert(organization, why);
     }
 
     /// Every organization that the ledger or the policy knows.

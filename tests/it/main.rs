@@ -48,5 +48,6 @@ mod tidy;
 mod tools;
 mod torture;
 mod trial;
+mod unsure;
 mod uploads;
 mod upstream;

@@ -18,7 +18,7 @@ const SESSIONS: &str = "/v3/organizations/org-ds/sessions";
 /// A fake session works for eight minutes, and uses two ACUs at each wake.
 const DONE: Duration = Duration::from_secs(3_600);
 
-const POLICY: &str = r#"
+pub(crate) const POLICY: &str = r#"
 team: t
 owner: t@acme.example
 callers: { one: {}, other: {} }
@@ -49,19 +49,19 @@ async fn with(policy: &str) -> World {
 }
 
 impl World {
-    async fn begin_session(&self, caller: &str, body: &str) -> String {
+    pub(crate) async fn begin_session(&self, caller: &str, body: &str) -> String {
         let answer = self.post(caller, SESSIONS, body).await;
         answer.is_upstream(200);
         answer.json()["session_id"].as_str().unwrap().to_owned()
     }
 
-    async fn say(&self, caller: &str, session: &str, text: &str) -> Answer {
+    pub(crate) async fn say(&self, caller: &str, session: &str, text: &str) -> Answer {
         let path = format!("{SESSIONS}/{session}/messages");
         self.post(caller, &path, &json!({ "message": text }).to_string())
             .await
     }
 
-    fn breaks(&self, kind: FaultKind) {
+    pub(crate) fn breaks(&self, kind: FaultKind) {
         self.fake.inject(Fault::next(kind));
     }
 }

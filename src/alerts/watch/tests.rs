@@ -53,11 +53,17 @@ impl Scene {
                 team: "t".into(),
                 caller: caller.into(),
             },
+            asker: Payer {
+                organization: "org-a".into(),
+                team: "t".into(),
+                caller: caller.into(),
+            },
             operation: "sessions.create",
             what: What::Session {
                 wanted: Cap::new(cap).unwrap(),
                 terms: CapTerms::default(),
                 alone: false,
+                text: None,
             },
             budgets: self.policies.load().policy().budgets().to_vec(),
             deadline: Duration::ZERO,

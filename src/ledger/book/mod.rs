@@ -11,6 +11,7 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -107,6 +108,8 @@ pub struct Reading {
     pub status: Box<str>,
     /// `status_detail`.
     pub detail: Option<Box<str>>,
+    /// The organization that it is of, where that is known.
+    pub organization: Option<Arc<str>>,
 }
 
 /// Why an entry was written.
@@ -177,6 +180,8 @@ pub struct Book {
     pub missing: Duration,
     /// Whether it is over for good.
     pub ended: bool,
+    /// What was charged for it in full without having been used: use that comes to light later is paid for by it.
+    pub written: Acu,
 }
 
 impl Book {
@@ -269,6 +274,10 @@ impl Book {
         let usage = reading.usage.unwrap_or(self.usage).max(self.usage);
         let rise = usage.saturating_sub(self.usage);
         self.usage = usage;
+        // It was charged for already, when nobody could say what was used.
+        let paid = rise.min(self.written);
+        self.written = self.written.saturating_sub(paid);
+        let rise = rise.saturating_sub(paid);
         self.post(rise, reading.moment.at, &mut entries);
         self.close_earlier(reading.begun.tick, &mut entries);
         match Motion::of(&reading.status, reading.detail.as_deref()) {
@@ -396,6 +405,7 @@ impl Book {
         let mut entries = Vec::new();
         for wake in &mut self.wakes {
             if matches!(wake.state, State::Open(_)) {
+                self.written = self.written.saturating_add(wake.left());
                 entries.extend(write_off(wake));
                 wake.state = State::Closed;
             }

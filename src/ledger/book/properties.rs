@@ -165,6 +165,7 @@ impl World {
                     usage: Some(Acu::from_milli(self.truth.usage)),
                     status: status.into(),
                     detail: None,
+                    organization: None,
                 });
             }
             Step::Arrive(pick) => {
@@ -221,6 +222,7 @@ proptest! {
                 usage: (usage < 8_500).then_some(Acu::from_milli(usage)),
                 status: ["running", "suspended", "exit"][status].into(),
                 detail: None,
+                organization: None,
             };
             let entries = world.book.read(&reading, QUIET);
             world.note(entries);

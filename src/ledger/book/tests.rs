@@ -29,6 +29,7 @@ fn reading(begun: i64, second: u64, acus: f64, status: &str) -> Reading {
         usage: Acu::from_reported(acus),
         status: status.into(),
         detail,
+        organization: None,
     }
 }
 
@@ -230,6 +231,23 @@ fn l6_a_vanished_session_is_charged_in_full_after_two_days_of_polls() {
     assert_eq!(causes(&entries), [Cause::Written]);
     assert_eq!(sums(&entries), (4_000, -4_000));
     assert!(book.missed(day).is_empty());
+}
+
+#[test]
+fn l6_a_session_that_comes_back_is_charged_only_for_what_was_not_written_off() {
+    let mut book = open();
+    book.read(&reading(11, 1, 1.0, "running"), QUIET);
+    let entries = book.missed(VANISHED_AFTER);
+    assert_eq!(sums(&entries), (4_000, -4_000));
+    assert!(
+        book.read(&reading(12, 2, 3.0, "running"), QUIET).is_empty(),
+        "it was paid for"
+    );
+    let entries = book.read(&reading(13, 3, 5.5, "running"), QUIET);
+    assert_eq!(causes(&entries), [Cause::Unheld]);
+    assert_eq!(sums(&entries), (500, 0));
+    let entries = book.read(&reading(14, 4, 6.0, "running"), QUIET);
+    assert_eq!(sums(&entries), (500, 0));
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::super::book::Reading;
+use super::super::book::{Reading, State};
 use super::super::session::SessionId;
 use super::super::store::{self, NewSession};
 use super::super::writer::Work;
 use super::super::{HoldId, StoreError};
-use crate::acu::Cap;
+use crate::acu::{Acu, Cap};
 use crate::budget::Payer;
 
 impl Work<'_> {
@@ -25,6 +25,10 @@ impl Work<'_> {
         let Some(parent_loaded) = store::load(&self.store.connection, parent)? else {
             return Ok(false);
         };
+        // Nobody's parent is in another organization.
+        if !self.is_of(&parent_loaded, reading) {
+            return Ok(false);
+        }
         let new = NewSession {
             session,
             payer: parent_loaded.payer,
@@ -53,9 +57,13 @@ impl Work<'_> {
             return Ok(false);
         }
         // What was held for it says who pays; else the tag does.
-        let payer = match store::wake(&self.store.connection, hold)? {
-            Some(found) => found.payer,
-            None => self.store.payers.number(&self.store.connection, payer)?,
+        let (payer, written) = match store::wake(&self.store.connection, hold)? {
+            Some(found) if found.wake.state == State::Closed => (found.payer, found.wake.used),
+            Some(found) => (found.payer, Acu::ZERO),
+            None => {
+                let payers = &mut self.store.payers;
+                (payers.number(&self.store.connection, payer)?, Acu::ZERO)
+            }
         };
         let new = NewSession {
             session,
@@ -66,6 +74,14 @@ impl Work<'_> {
             origin: "adopted",
         };
         store::insert_session(&self.store.connection, &new)?;
+        // What was charged in full without a session is paid.
+        if written > Acu::ZERO
+            && let Some(before) = store::load(&self.store.connection, session)?
+        {
+            let mut after = before.clone();
+            after.book.written = written;
+            store::update(&self.store.connection, &before, &after)?;
+        }
         self.read(session, reading, quiet)?;
         let note = format!("{session} was not known: its tag says {hold}, cap {cap}");
         self.note(reading.moment.at, "adopt", &note)?;

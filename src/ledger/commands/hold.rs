@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rusqlite::OptionalExtension;
 
 use super::super::book::{Book, Cause, Entry, State, Wake};
 use super::super::moment::Moment;
@@ -27,6 +28,8 @@ pub enum What {
         terms: CapTerms,
         /// Whether it waits until no other create in its organization is without a known outcome (L5).
         alone: bool,
+        /// The digest of its prompt, which stands among the session's messages.
+        text: Option<[u8; 32]>,
     },
     /// A message to a session: a wake with the session's cap again.
     Message {
@@ -55,6 +58,8 @@ pub struct Holding {
     pub moment: Moment,
     /// Who pays; of a message, whoever pays for its session does.
     pub payer: Payer,
+    /// Who asks: sees the numbers of its own budgets alone (M24).
+    pub asker: Payer,
     /// The operation.
     pub operation: &'static str,
     /// What for.
@@ -72,7 +77,7 @@ pub struct Holding {
 pub struct Remaining {
     /// The budget's name.
     pub budget: Arc<str>,
-    /// Whether it is the caller's or its team's: then its numbers are theirs to see.
+    /// Whether it is the asking caller's or its team's: then its numbers are theirs to see.
     pub is_own: bool,
     /// What may still be held in it.
     pub acus: Acu,
@@ -128,13 +133,14 @@ struct Standing<'b> {
     budget: &'b Budget,
     remaining: Acu,
     resets_at: Timestamp,
+    is_own: bool,
 }
 
 impl Standing<'_> {
     fn shown(&self, taken: Acu) -> Remaining {
         Remaining {
             budget: Arc::clone(&self.budget.name),
-            is_own: self.budget.is_own(),
+            is_own: self.is_own,
             acus: self.remaining.saturating_sub(taken),
             resets_at: self.resets_at,
         }
@@ -147,6 +153,7 @@ impl Work<'_> {
         &mut self,
         budgets: &'b [Arc<Budget>],
         payer: &Payer,
+        asker: &Payer,
         now: Timestamp,
     ) -> Result<Vec<Standing<'b>>, StoreError> {
         let mut all = Vec::with_capacity(budgets.len());
@@ -156,6 +163,7 @@ impl Work<'_> {
                 budget,
                 remaining: limit.saturating_sub(Balance::taken(&balance)),
                 resets_at: window.end,
+                is_own: budget.is_own() && budget.account(payer) == budget.account(asker),
             });
         }
         Ok(all)
@@ -179,16 +187,11 @@ impl Work<'_> {
             }
             What::Session { .. } | What::Uncapped(_) | What::Standing { .. } => None,
         };
-        let payer = match &session {
-            Some(loaded) => loaded.payer,
-            None => self
-                .store
-                .payers
-                .number(&self.store.connection, &asked.payer)?,
-        };
-        let today = self.store.payers.today(payer);
-        let today = today.unwrap_or_else(|| asked.payer.clone());
-        let standings = self.standings(&asked.budgets, &today, asked.moment.at)?;
+        let payers = &self.store.payers;
+        let of_session = session.as_ref().and_then(|it| payers.today(it.payer));
+        let today = of_session.unwrap_or_else(|| payers.now(&asked.payer));
+        let asker = payers.now(&asked.asker);
+        let standings = self.standings(&asked.budgets, &today, &asker, asked.moment.at)?;
         let live = || standings.iter().filter(|it| !it.budget.shadow);
         let tightest = live().min_by_key(|it| it.remaining);
         let room = tightest.map_or(Acu::from_milli(i64::MAX), |it| it.remaining);
@@ -216,10 +219,10 @@ impl Work<'_> {
         let shadow = shadowed
             .find(|it| it.remaining < amount)
             .map(|it| Arc::clone(&it.budget.name));
-        let own = live().filter(|it| it.budget.is_own());
+        let own = live().filter(|it| it.is_own);
         let shown = own.min_by_key(|it| it.remaining).or(tightest);
         let remaining = shown.map(|it| it.shown(amount));
-        self.take(asked, session, payer, amount)?;
+        self.take(asked, session, amount)?;
         Ok(Ok(Held {
             amount,
             cap,
@@ -232,14 +235,28 @@ impl Work<'_> {
         &mut self,
         asked: &Holding,
         session: Option<store::Loaded>,
-        payer: store::PayerIx,
         amount: Acu,
     ) -> Result<(), StoreError> {
         let at = asked.moment.at;
         let (kind, text) = match &asked.what {
-            What::Session { .. } => ("create", None),
+            What::Session { text, .. } => ("create", text.as_ref()),
             What::Message { text, .. } => ("message", Some(text)),
             What::Uncapped(_) | What::Standing { .. } => ("uncapped", None),
+        };
+        let since = match &asked.what {
+            What::Session { alone: true, .. } => self.changed(&asked.payer.organization)?,
+            What::Session { .. }
+            | What::Message { .. }
+            | What::Uncapped(_)
+            | What::Standing { .. } => None,
+        };
+        // Only whoever holds something is written down: organizations can be made up.
+        let payer = match &session {
+            Some(loaded) => loaded.payer,
+            None => self
+                .store
+                .payers
+                .number(&self.store.connection, &asked.payer)?,
         };
         let mut new = NewWake {
             session: None,
@@ -249,6 +266,7 @@ impl Work<'_> {
             deadline: asked.deadline,
             fingerprint: &asked.fingerprint,
             text,
+            since,
         };
         if let Some(before) = session {
             let mut after = before.clone();
@@ -285,6 +303,15 @@ impl Work<'_> {
             store::insert_wake(&self.store.connection, wake, &new)?;
         }
         self.entry(at, payer, None, &entry)
+    }
+
+    /// When Devin had last changed a session of this organization, by its own clock, as far as was swept: what is created
+    /// from now on is no older.
+    fn changed(&self, organization: &str) -> Result<Option<Timestamp>, StoreError> {
+        let sql = "SELECT until FROM sweeps WHERE organization = ?1 AND until > 0";
+        let mut one = self.store.connection.prepare_cached(sql)?;
+        let until = one.query_row([organization], |row| row.get(0).map(store::instant));
+        Ok(until.optional()?)
     }
 
     /// Whether a create in this organization is on its way, or its outcome unknown.

@@ -46,8 +46,9 @@ pub(in crate::ledger) fn sessions_of(
     after: Option<Position>,
     limit: usize,
 ) -> Result<Vec<(Position, SessionId)>, StoreError> {
-    let mut payers =
-        connection.prepare_cached("SELECT id, organization, team, caller FROM payers")?;
+    // Not those who only asked: they can be many more.
+    let sql = "SELECT id, organization, team, caller FROM payers WHERE has_sessions = 1";
+    let mut payers = connection.prepare_cached(sql)?;
     let mut rows = payers.query([])?;
     let mut wanted = Vec::new();
     while let Some(row) = rows.next()? {

@@ -15,5 +15,5 @@ pub(super) use alerts::{passed, told, untold};
 pub use hold::{Held, Holding, NoRoomIn, NotHeld, Remaining, What};
 pub use look::Birth;
 pub(super) use look::{birth, ended, origin, sessions_of, unknown_holds, usage};
-pub use unsure::{Swept, Unsure, UnsureKind};
-pub(super) use unsure::{carried_out, open_sessions, organizations, swept, unsure};
+pub use unsure::{Alike, Sought, Swept, Unsure, UnsureKind};
+pub(super) use unsure::{MOST, alike, open_sessions, organizations, swept, unsure};

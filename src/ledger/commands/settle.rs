@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::super::book::{Book, Cause, Entry, Reading, State};
 use super::super::moment::Tick;
-use super::super::session::SessionId;
+use super::super::session::{SessionId, is_same_organization};
 use super::super::store::{self, Loaded, NewSession, PayerIx};
 use super::super::writer::Work;
 use super::super::{HoldId, StoreError};
@@ -191,6 +191,38 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Whether a reading can be of this session: one of another organization settles nothing.
+    pub(in crate::ledger) fn is_of(&self, session: &Loaded, reading: &Reading) -> bool {
+        let payer = self.store.payers.payer(session.payer);
+        let (Some(payer), Some(said)) = (payer, &reading.organization) else {
+            return true;
+        };
+        // In place of an organization, what names none has a name that is no id.
+        let is_same =
+            is_same_organization(&payer.organization, said) || payer.organization.starts_with('(');
+        if !is_same {
+            let session = &session.session;
+            tracing::warn!(%session, %said, "a record of another organization is not believed");
+        }
+        is_same
+    }
+
+    /// A message of which nothing can be found out is taken for carried out. It stands for none that is in the
+    /// conversation, so its text is forgotten.
+    pub(in crate::ledger) fn presumed(
+        &mut self,
+        at: Timestamp,
+        hold: HoldId,
+        tick: Tick,
+    ) -> Result<(), StoreError> {
+        self.answered(at, hold, tick)?;
+        let sql = "UPDATE wakes SET text = NULL WHERE hold = ?1";
+        let mut one = self.store.connection.prepare_cached(sql)?;
+        one.execute([&hold.0.as_bytes()[..]])?;
+        drop(one);
+        self.note(at, "presumed", &format!("{hold} is taken for carried out"))
+    }
+
     /// What Devin said of a session. `None` if the ledger does not know it.
     pub(in crate::ledger) fn read(
         &mut self,
@@ -201,6 +233,9 @@ impl Work<'_> {
         let Some(before) = store::load(&self.store.connection, session)? else {
             return Ok(None);
         };
+        if !self.is_of(&before, reading) {
+            return Ok(Some(before));
+        }
         let mut after = before.clone();
         let entries = after.book.read(reading, quiet);
         self.session(reading.moment.at, &before, &after, &entries)?;

@@ -12,8 +12,26 @@ use super::super::writer::Work;
 use super::super::{HoldId, StoreError};
 use crate::acu::Acu;
 
-/// The most holds that are looked at at once: the oldest first.
-const MOST: usize = 1_000;
+/// The most holds of a kind that are looked at at once.
+pub(in crate::ledger) const MOST: usize = 1_000;
+
+/// Which holds without a known outcome are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sought {
+    /// Creates.
+    Creates,
+    /// Messages.
+    Messages,
+}
+
+impl Sought {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Creates => "create",
+            Self::Messages => "message",
+        }
+    }
+}
 
 /// What kind of wake a hold is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,21 +62,31 @@ pub struct Unsure {
     pub at: Timestamp,
     /// How much it is.
     pub held: Acu,
-    /// When its attempt was given up, on the clock that does not jump.
+    /// When its attempt was given up, in the time that the ledger has been open: see [`Ledger::open_for`].
+    ///
+    /// [`Ledger::open_for`]: super::super::Ledger::open_for
     pub deadline: Duration,
+    /// Of a create without a tag: no session that Devin made before this can be its own.
+    pub since: Option<Timestamp>,
     /// When the first listing began that should have had it and had not.
     pub absent: Option<Tick>,
     /// What makes a repeat of its attempt one.
     pub fingerprint: [u8; 32],
 }
 
-/// Every hold whose outcome is unknown, the oldest first. Not those whose request is on its way.
-pub(in crate::ledger) fn unsure(connection: &Connection) -> Result<Vec<Unsure>, StoreError> {
-    let sql = "SELECT w.hold, w.kind, p.organization, p.caller, w.at, w.held, w.deadline, w.absent, w.fingerprint, s.bare, w.text \
+/// Holds whose outcome is unknown, the oldest behind `after` first. Not those whose request is on its way.
+pub(in crate::ledger) fn unsure(
+    connection: &Connection,
+    sought: Sought,
+    after: Option<HoldId>,
+) -> Result<Vec<Unsure>, StoreError> {
+    let sql = "SELECT w.hold, w.kind, p.organization, p.caller, w.at, w.held, w.deadline, w.absent, w.fingerprint, s.bare, w.text, w.since \
                FROM wakes w JOIN payers p ON p.id = w.payer LEFT JOIN sessions s ON s.id = w.session \
-               WHERE w.state = 'unknown' ORDER BY w.hold LIMIT ?1";
+               WHERE w.state = 'unknown' AND w.kind = ?1 AND w.hold > ?2 ORDER BY w.hold LIMIT ?3";
     let mut all = connection.prepare_cached(sql)?;
-    let mut rows = all.query([i64::try_from(MOST).unwrap_or(i64::MAX)])?;
+    let after = after.map_or([0; 16], |it| *it.0.as_bytes());
+    let most = i64::try_from(MOST).unwrap_or(i64::MAX);
+    let mut rows = all.query((sought.as_str(), &after[..], most))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let kind: String = row.get(1)?;
@@ -86,24 +114,24 @@ pub(in crate::ledger) fn unsure(connection: &Connection) -> Result<Vec<Unsure>, 
             deadline: Duration::from_millis(deadline.unsigned_abs()),
             absent: row.get::<_, Option<i64>>(7)?.map(Tick),
             fingerprint: row.get(8)?,
+            since: row.get::<_, Option<i64>>(11)?.map(instant),
         });
     }
     Ok(found)
 }
 
 impl Work<'_> {
-    /// What was on its way when the process ended is unknown (L5), and its attempt's time began to run at this start.
-    pub(in crate::ledger) fn begin(&mut self) -> Result<usize, StoreError> {
+    /// What was on its way when the process ended is unknown (L5), and its attempt has ended with it. `before` is how long
+    /// the ledger has been open so far: what was waited for by then stays so, however often a process dies.
+    pub(in crate::ledger) fn begin(&mut self, before: Duration) -> Result<usize, StoreError> {
         let connection = &self.store.connection;
         // Of a spend without a cap nothing can be found out: it stays charged.
         let sql = "UPDATE wakes SET state = 'closed' WHERE state IN ('out', 'unknown') AND kind = 'uncapped'";
         connection.execute(sql, [])?;
         let sql = "UPDATE wakes SET state = 'unknown' WHERE state = 'out'";
         let found = connection.execute(sql, [])?;
-        connection.execute(
-            "UPDATE wakes SET deadline = 0, absent = NULL WHERE state = 'unknown'",
-            [],
-        )?;
+        let sql = "UPDATE wakes SET deadline = min(deadline, ?1) WHERE state = 'unknown'";
+        connection.execute(sql, [store::millis(before)])?;
         let sql = "INSERT OR IGNORE INTO sweeps (organization, until) SELECT p.organization, 0 \
                    FROM wakes w JOIN payers p ON p.id = w.payer WHERE w.state = 'unknown' AND w.kind = 'create'";
         connection.execute(sql, [])?;
@@ -142,20 +170,35 @@ impl Work<'_> {
     }
 }
 
-/// How many wakes of a session by a message of this text were carried out, from this instant on.
-pub(in crate::ledger) fn carried_out(
+/// What the ledger has of messages of one text to a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Alike {
+    /// How many were carried out.
+    pub carried_out: usize,
+    /// How many are on their way.
+    pub on_their_way: usize,
+    /// Whether the session's prompt was the same.
+    pub is_prompt: bool,
+}
+
+/// What the ledger has of messages of this text to a session.
+pub(in crate::ledger) fn alike(
     connection: &Connection,
     session: &SessionId,
     text: &[u8; 32],
-    since: Timestamp,
-) -> Result<usize, StoreError> {
-    let sql = "SELECT count(*) FROM wakes w JOIN sessions s ON s.id = w.session \
-               WHERE s.bare = ?1 AND w.kind = 'message' AND w.text = ?2 AND w.at >= ?3 AND w.state IN ('open', 'closed')";
+) -> Result<Alike, StoreError> {
+    let sql = "SELECT coalesce(sum(w.state IN ('open', 'closed')), 0), coalesce(sum(w.state = 'out'), 0), \
+               EXISTS (SELECT 1 FROM sessions s JOIN wakes c ON c.hold = s.hold WHERE s.bare = ?1 AND c.text = ?2) \
+               FROM wakes w WHERE w.session = (SELECT id FROM sessions WHERE bare = ?1) AND w.kind = 'message' AND w.text = ?2";
     let mut one = connection.prepare_cached(sql)?;
-    let count: i64 = one.query_row((session.bare(), &text[..], store::micros(since)), |row| {
-        row.get(0)
-    })?;
-    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    let count = |it: i64| usize::try_from(it).unwrap_or(usize::MAX);
+    Ok(one.query_row((session.bare(), &text[..]), |row| {
+        Ok(Alike {
+            carried_out: count(row.get(0)?),
+            on_their_way: count(row.get(1)?),
+            is_prompt: row.get(2)?,
+        })
+    })?)
 }
 
 /// Sessions that hold something, with their organizations: what the reconciler asks Devin about.

@@ -240,6 +240,7 @@ impl World {
             usage: Some(truth.usage),
             status: status.into(),
             detail: None,
+            organization: None,
         });
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::super::HoldId;
@@ -46,6 +47,8 @@ pub(crate) struct NewWake<'a> {
     pub(crate) deadline: Duration,
     pub(crate) fingerprint: &'a [u8; 32],
     pub(crate) text: Option<&'a [u8; 32]>,
+    /// Of a create without a tag: no session that is older can be its own.
+    pub(crate) since: Option<Timestamp>,
 }
 
 const WAKE: &str = "hold, number, at, held, used, state, answered";
@@ -102,15 +105,16 @@ fn read_rest(text: &str) -> Option<Rest> {
 fn rest_text(rest: &Rest) -> Option<String> {
     let stored = StoredRest {
         begun: rest.begun.0,
-        up_ms: millis(rest.up),
+        up_ms: u64::try_from(rest.up.as_millis()).unwrap_or(u64::MAX),
         state: rest.state.to_string(),
         usage: rest.usage.milli(),
     };
     serde_json::to_string(&stored).ok()
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+/// How durations are stored.
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A session with the wakes that hold something.
@@ -118,8 +122,7 @@ pub(crate) fn load(
     connection: &Connection,
     session: &SessionId,
 ) -> Result<Option<Loaded>, StoreError> {
-    let sql =
-        "SELECT id, payer, cap, wakes, usage, rest, missing, ended FROM sessions WHERE bare = ?1";
+    let sql = "SELECT id, payer, cap, wakes, usage, rest, missing, ended, written FROM sessions WHERE bare = ?1";
     let mut one = connection.prepare_cached(sql)?;
     let found = one.query_row([session.bare()], |row| {
         let cap: Option<i64> = row.get(2)?;
@@ -137,6 +140,7 @@ pub(crate) fn load(
                 rest: rest.as_deref().and_then(read_rest),
                 missing: Duration::from_millis(missing.unsigned_abs()),
                 ended: row.get(7)?,
+                written: Acu::from_milli(row.get(8)?),
             },
         })
     });
@@ -197,6 +201,8 @@ pub(crate) fn insert_session(
         new.origin,
         i64::from(new.hold.is_some()),
     ))?;
+    let sql = "UPDATE payers SET has_sessions = 1 WHERE id = ?1 AND has_sessions = 0";
+    connection.prepare_cached(sql)?.execute([new.payer.0])?;
     Ok(id)
 }
 
@@ -206,8 +212,8 @@ pub(crate) fn insert_wake(
     wake: &Wake,
     new: &NewWake<'_>,
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO wakes (hold, session, number, payer, kind, operation, at, held, used, state, answered, deadline, fingerprint, text) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    let sql = "INSERT INTO wakes (hold, session, number, payer, kind, operation, at, held, used, state, answered, deadline, fingerprint, text, since) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
     let (state, answered) = state(wake.state);
     connection.prepare_cached(sql)?.execute((
         &wake.hold.0.as_bytes()[..],
@@ -221,9 +227,10 @@ pub(crate) fn insert_wake(
         wake.used.milli(),
         state,
         answered,
-        i64::try_from(millis(new.deadline)).unwrap_or(i64::MAX),
+        millis(new.deadline),
         &new.fingerprint[..],
         new.text.map(|it| &it[..]),
+        new.since.map(micros),
     ))?;
     Ok(())
 }
@@ -269,19 +276,20 @@ pub(crate) fn update(
     }
     let (one, two) = (&before.book, &after.book);
     if before.wakes == after.wakes
-        && (one.usage, &one.rest, one.missing, one.ended)
-            == (two.usage, &two.rest, two.missing, two.ended)
+        && (one.usage, &one.rest, one.missing, one.ended, one.written)
+            == (two.usage, &two.rest, two.missing, two.ended, two.written)
     {
         return Ok(());
     }
-    let sql = "UPDATE sessions SET wakes = ?2, usage = ?3, rest = ?4, missing = ?5, ended = ?6 WHERE id = ?1";
+    let sql = "UPDATE sessions SET wakes = ?2, usage = ?3, rest = ?4, missing = ?5, ended = ?6, written = ?7 WHERE id = ?1";
     connection.prepare_cached(sql)?.execute((
         after.id,
         after.wakes,
         two.usage.milli(),
         two.rest.as_ref().and_then(rest_text),
-        i64::try_from(millis(two.missing)).unwrap_or(i64::MAX),
+        millis(two.missing),
         two.ended,
+        two.written.milli(),
     ))?;
     Ok(())
 }

@@ -22,8 +22,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 pub use balances::Balance;
 pub(super) use balances::{Balances, Posted, overflow, posted, slot_from, tally};
 pub(super) use books::{
-    Loaded, NewSession, NewWake, assign, insert_session, insert_wake, load, update, update_wake,
-    wake,
+    Loaded, NewSession, NewWake, assign, insert_session, insert_wake, load, millis, update,
+    update_wake, wake,
 };
 pub(super) use history::{Chain, Line};
 pub(super) use lock::Lock;
@@ -36,12 +36,13 @@ use super::StoreError;
 use super::moment::Tick;
 
 /// Each step from one form of the tables to the next; the number of steps taken is the file's `user_version`.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("schema.sql"),
     include_str!("answers.sql"),
     include_str!("alerts.sql"),
     include_str!("consumption.sql"),
     include_str!("objects.sql"),
+    include_str!("unknown.sql"),
 ];
 
 /// How long a statement waits for another connection's.

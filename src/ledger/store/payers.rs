@@ -68,7 +68,7 @@ impl Aliases {
     }
 }
 
-/// All payers of the file: as many as there are callers times organizations that they have used.
+/// All payers of the file: as many as there are callers times organizations that they have held something for.
 #[derive(Debug, Default)]
 pub(crate) struct Payers {
     by_name: HashMap<Payer, PayerIx>,
@@ -134,6 +134,11 @@ impl Payers {
     /// The same under the names of today.
     pub(crate) fn today(&self, ix: PayerIx) -> Option<Payer> {
         self.payer(ix).map(|payer| self.aliases.today(payer))
+    }
+
+    /// A payer under the names of today, whether it is written down or not.
+    pub(crate) fn now(&self, payer: &Payer) -> Payer {
+        self.aliases.today(payer)
     }
 
     /// An account under the names of today.

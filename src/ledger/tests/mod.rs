@@ -3,6 +3,7 @@
 mod failing;
 mod files;
 mod operating;
+mod unknown;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,11 +56,13 @@ fn create(caller: &str, cap: i64, budgets: &[&Arc<Budget>]) -> Holding {
         hold: HoldId::new(),
         moment: at(0),
         payer: payer(caller),
+        asker: payer(caller),
         operation: "sessions.create",
         what: What::Session {
             wanted: Cap::new(cap).unwrap(),
             terms: CapTerms::default(),
             alone: false,
+            text: None,
         },
         budgets: budgets.iter().map(|it| Arc::clone(it)).collect(),
         deadline: Duration::from_secs(300),
@@ -88,6 +91,7 @@ fn reading(ledger: &Ledger, second: i64, acus: f64, status: &str) -> Reading {
         usage: Acu::from_reported(acus),
         status: status.into(),
         detail: None,
+        organization: None,
     }
 }
 
@@ -189,6 +193,7 @@ async fn l3_a_cap_is_lowered_to_the_room_only_where_that_is_allowed() {
             wanted: Cap::new(cap).unwrap(),
             terms,
             alone: false,
+            text: None,
         };
         asked
     };
@@ -269,6 +274,7 @@ async fn l5_where_tags_are_restricted_creates_go_one_by_one() {
             wanted: Cap::new(5).unwrap(),
             terms: CapTerms::default(),
             alone: true,
+            text: None,
         };
         asked
     };

@@ -169,6 +169,7 @@ fn asked(
         team: Arc::clone(caller.team()),
         caller: Arc::clone(caller.name()),
     };
+    let asker = payer.clone();
     let document = body.and_then(|body| Document::parse(body).ok());
     let member = |name: &str| document.as_ref().and_then(|it| it.root().member(name));
     let session = exchange.trail.session.get();
@@ -183,6 +184,9 @@ fn asked(
                 wanted,
                 terms: applied.cap_terms(),
                 alone: purse.untagged.contains(&*payer.organization),
+                text: member("prompt")
+                    .and_then(|it| it.as_text())
+                    .map(|it| text_digest(&it)),
             })
         }
         Charge::Wake => session.zip(owned.session()).map(|(session, known)| {
@@ -214,6 +218,7 @@ fn asked(
             moment,
             budgets,
             payer,
+            asker,
             operation: operation.id,
             what,
             deadline: moment.up.saturating_add(purse.total),

@@ -41,11 +41,17 @@ fn scene(config: &str, held: i64) -> tempfile::TempDir {
                 team: "t".into(),
                 caller: "one".into(),
             },
+            asker: Payer {
+                organization: "org-a".into(),
+                team: "t".into(),
+                caller: "one".into(),
+            },
             operation: "sessions.create",
             what: What::Session {
                 wanted: Cap::new(held).unwrap(),
                 terms: CapTerms::default(),
                 alone: false,
+                text: None,
             },
             budgets: Vec::new(),
             deadline: Duration::ZERO,

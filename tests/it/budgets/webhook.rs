@@ -175,3 +175,26 @@ async fn a_webhook_that_is_gone_costs_its_alerts_and_nothing_else() {
     stop.cancel();
     sending.await.unwrap();
 }
+
+#[tokio::test]
+async fn an_alert_that_is_never_taken_keeps_none_behind_it_waiting() {
+    // The first fails once, and waits for an hour; the others come meanwhile.
+    let (uri, mut told) = receiver(vec![BROKEN, OK, OK]).await;
+    let key = WebhookKey::new(KEY).unwrap();
+    let hour = Duration::from_secs(3_600);
+    let webhook = Webhook::new(uri.parse().unwrap(), key, &[], hour).unwrap();
+    let ledger = ledger().await;
+    let stop = CancellationToken::new();
+    let sending = send(webhook, ledger.clone(), Arc::new(SystemClock), stop.clone());
+    let sending = tokio::spawn(sending);
+    ledger.bell().ring(alert(Kind::Overrun));
+    let (_, body) = told.recv().await.unwrap();
+    assert!(body.contains("\"overrun\""), "{body}");
+    for kind in [Kind::Adopted, Kind::Written] {
+        ledger.bell().ring(alert(kind));
+        let (_, body) = told.recv().await.unwrap();
+        assert!(body.contains(kind.as_str()), "{body}");
+    }
+    stop.cancel();
+    sending.await.unwrap();
+}

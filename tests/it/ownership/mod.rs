@@ -325,6 +325,7 @@ async fn l12_a_child_is_its_parents_creators() {
         usage: None,
         status: "running".into(),
         detail: None,
+        organization: None,
     };
     let [session, parent] = [&child, &own].map(|id| SessionId::parse(id).unwrap());
     assert!(world.ledger.child(session, parent, reading).await.unwrap());
