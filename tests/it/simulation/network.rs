@@ -13,6 +13,7 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tower::Service;
 
@@ -33,6 +34,8 @@ struct Lines {
     trace: Trace,
     to_fake: UnboundedSender<DuplexStream>,
     to_gateway: Option<UnboundedSender<DuplexStream>>,
+    /// Told of the end of a process.
+    crashes: Arc<Notify>,
 }
 
 impl Network {
@@ -49,12 +52,21 @@ impl Network {
             trace,
             to_fake,
             to_gateway: None,
+            crashes: Arc::default(),
         })))
     }
 
-    /// Where the gateway listens from now on, if it does.
-    pub(super) fn gateway_is(&self, at: Option<UnboundedSender<DuplexStream>>) {
-        self.0.lock().unwrap().to_gateway = at;
+    /// Where the gateway listens from now on.
+    pub(super) fn gateway_is(&self, at: UnboundedSender<DuplexStream>) {
+        self.0.lock().unwrap().to_gateway = Some(at);
+    }
+
+    /// The gateway's process ends now. A runtime drops its tasks in an order that depends on what else the test has run;
+    /// here connections learn of it in the order in which they wait.
+    pub(super) fn gateway_ends(&self) {
+        let mut lines = self.0.lock().unwrap();
+        lines.to_gateway = None;
+        lines.crashes.notify_waiters();
     }
 
     /// Nothing is refused or broken any more.
@@ -92,6 +104,7 @@ impl Lines {
         let (from_near, to_near) = split(here);
         let (from_far, to_far) = split(there);
         let (on, back) = (self.dice.fork(), self.dice.fork());
+        let crashes = Arc::clone(&self.crashes);
         self.world.spawn(async move {
             let both = async {
                 tokio::join!(
@@ -100,12 +113,20 @@ impl Lines {
                     carry(from_far, to_near, back, None),
                 )
             };
-            match breaks {
-                None => {
-                    both.await;
+            let mut both = std::pin::pin!(both);
+            let until_both_ended = async {
+                loop {
+                    tokio::select! {
+                        biased;
+                        _ = &mut both => return,
+                        () = crashes.notified() => {}
+                    }
                 }
+            };
+            match breaks {
+                None => until_both_ended.await,
                 Some(time) => {
-                    let _ = tokio::time::timeout(time, both).await;
+                    let _ = tokio::time::timeout(time, until_both_ended).await;
                 }
             }
         });

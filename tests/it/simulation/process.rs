@@ -110,7 +110,7 @@ impl Process {
         let (listener, connections) = unbounded_channel();
         let policies = Arc::default();
         let life = runtime.spawn(live(site.clone(), Arc::clone(&policies), connections));
-        site.network.gateway_is(Some(listener));
+        site.network.gateway_is(listener);
         Self {
             runtime,
             life,
@@ -132,7 +132,7 @@ impl Process {
                 yield_now().await;
             }
         });
-        self.site.network.gateway_is(None);
+        self.site.network.gateway_ends();
     }
 
     /// The policy has been edited.
