@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use crate::admin::{Admin, AdminSocket, Health, SocketError, Tells, Uid};
+use crate::admin::{Admin, AdminSocket, Claim, Health, SocketError, Tells, Uid};
 use crate::alerts::Watch;
 use crate::body::{Body, BoxError};
 use crate::exchange::Exchange;
@@ -62,7 +62,20 @@ pub struct Bound {
     /// For the operator.
     pub admin: TcpListener,
     /// For the operator's orders.
-    pub socket: Option<AdminSocket>,
+    pub socket: Option<Claim>,
+}
+
+impl Bound {
+    /// That nobody else listens anywhere: for a process that waits for no other to end.
+    ///
+    /// # Errors
+    /// Another process listens on the admin socket.
+    pub fn is_whole(&self) -> Result<(), BindError> {
+        match &self.socket {
+            Some(Claim::Live(path)) => Err(SocketError::Live(path.clone()).into()),
+            Some(Claim::Bound(_)) | None => Ok(()),
+        }
+    }
 }
 
 /// What connections come from.
@@ -116,7 +129,7 @@ pub enum BindError {
     Socket(#[from] SocketError),
 }
 
-/// Binds every listener, or none.
+/// Binds every listener, or none; but the admin socket, if another process listens there, can be bound later.
 ///
 /// # Errors
 /// The first address that cannot be bound.
@@ -135,7 +148,7 @@ pub async fn bind(
         bound.push(bind(*address).await?);
     }
     let socket = match socket {
-        Some(path) => Some(AdminSocket::bind(path).await?),
+        Some(path) => Some(Claim::make(path).await?),
         None => None,
     };
     Ok(Bound {
@@ -166,12 +179,16 @@ pub struct Running {
 }
 
 impl Running {
-    /// Stops: readiness off, listeners closed, requests in flight finished, the log written to its end.
+    /// Stops: readiness off, no new holds, listeners closed, requests in flight finished, the log written to its end.
+    ///
+    /// The ledger's lock is let go by the end of the process and no sooner: what was given up here could still be sent,
+    /// and the next process must not look for it before that.
     ///
     /// # Errors
     /// The log takes nothing, and its last lines are lost.
     pub async fn stop(self) -> Result<(), BoxError> {
         self.health.stopping();
+        self.ledger.retire();
         self.stop.cancel();
         let until = Instant::now() + DRAIN + CUT;
         for task in self.tasks {
@@ -261,8 +278,21 @@ where
         let service = service.clone();
         let make = move |uid| service.telling(Tells::Orders(uid));
         let ignore = |peer, error| async move { tracing::debug!(?peer, error, "admin connection") };
-        let accepting = accept(socket, stop_admin.clone(), make, ignore);
-        admin_tasks.push(tokio::spawn(accepting));
+        let (ledger, stop) = (parts.ledger.clone(), stop_admin.clone());
+        admin_tasks.push(tokio::spawn(async move {
+            let ours = async {
+                if socket.is_live() {
+                    ledger.ours().await;
+                }
+                socket.honoured().await
+            };
+            let socket = tokio::select! {
+                socket = ours => socket,
+                () = stop.cancelled() => return,
+            };
+            drop(ledger);
+            accept(socket, stop, make, ignore).await;
+        }));
     }
     let make = move |_| service.clone();
     let ignore = |peer, error| async move { tracing::debug!(%peer, error, "admin connection") };

@@ -25,7 +25,7 @@ use crate::pipeline::BoxFuture;
 pub use health::Health;
 use money::Money;
 pub use money::ORDERS;
-pub use socket::{AdminSocket, SocketError, Uid};
+pub use socket::{AdminSocket, Claim, SocketError, Uid};
 
 /// How much is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

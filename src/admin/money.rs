@@ -90,6 +90,10 @@ impl Money {
     }
 
     async fn found(&self) -> Result<(Vec<accounts::Standing>, (u64, crate::acu::Acu)), StoreError> {
+        if !self.ledger.is_ours() {
+            // The process that has it counts; whoever collects does not wait for it.
+            return Ok(Default::default());
+        }
         let rules = self.policies.load();
         let policy = rules.policy();
         let moment = Moment::now(&*self.clock);

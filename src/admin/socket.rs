@@ -7,11 +7,14 @@ use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 64;
+/// How often it is looked whether another process listens still.
+const LOOK: Duration = Duration::from_millis(100);
 /// Where the system keeps the names of its users.
 const USERS: &str = "/etc/passwd";
 
@@ -32,6 +35,56 @@ pub enum SocketError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// The socket, or where it will be once the process that listens there is gone.
+#[derive(Debug)]
+pub enum Claim {
+    /// It is ours.
+    Bound(AdminSocket),
+    /// Somebody listens there.
+    Live(PathBuf),
+}
+
+impl Claim {
+    /// Listens there, unless somebody else does.
+    ///
+    /// # Errors
+    /// See [`SocketError`]. That somebody listens is none here.
+    pub async fn make(path: &Path) -> Result<Self, SocketError> {
+        match AdminSocket::bind(path).await {
+            Ok(socket) => Ok(Self::Bound(socket)),
+            Err(SocketError::Live(path)) => Ok(Self::Live(path)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether somebody else listens there.
+    pub fn is_live(&self) -> bool {
+        matches!(self, Self::Live(_))
+    }
+
+    /// The socket, as soon as it is ours: until then, orders are for whoever listens there.
+    pub async fn honoured(self) -> AdminSocket {
+        let path = match self {
+            Self::Bound(socket) => return socket,
+            Self::Live(path) => path,
+        };
+        let mut told = false;
+        loop {
+            match AdminSocket::bind(&path).await {
+                Ok(socket) => return socket,
+                Err(SocketError::Live(_)) => {}
+                // What runs goes on without orders, which is better than not at all.
+                Err(error) if !told => {
+                    tracing::error!(%error, "no orders are taken yet");
+                    told = true;
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
 }
 
 /// A user's number, as the system says it of whoever is at the other end.
@@ -191,6 +244,26 @@ mod tests {
         assert!(matches!(file, SocketError::NoSocket(_)), "{file}");
         let nowhere = AdminSocket::bind(&folder.path().join("no/such.sock")).await;
         assert!(matches!(nowhere, Err(SocketError::Io { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_somebody_listens_on_is_had_when_that_one_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        let first = AdminSocket::bind(&path).await.unwrap();
+        let claim = Claim::make(&path).await.unwrap();
+        assert!(claim.is_live());
+        let mut honoured = Box::pin(claim.honoured());
+        // It looks, and leaves it alone.
+        let looked = tokio::time::timeout(LOOK * 3, &mut honoured).await;
+        assert!(looked.is_err());
+        let (asked, accepted) = tokio::join!(UnixStream::connect(&path), first.accept());
+        assert!(asked.is_ok() && accepted.is_ok());
+        drop(first);
+        let second = honoured.await;
+        assert_eq!(mode(&path), 0o600);
+        let (asked, accepted) = tokio::join!(UnixStream::connect(&path), second.accept());
+        assert!(asked.is_ok() && accepted.is_ok());
     }
 
     #[test]

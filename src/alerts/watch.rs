@@ -49,9 +49,11 @@ impl Watch {
         }
     }
 
-    /// Watches until told to stop. First tells what an earlier process could not.
+    /// Watches until told to stop, from when on this process has the ledger. First tells what an earlier process could
+    /// not.
     pub async fn follow(mut self, stop: CancellationToken) {
         let looks = async {
+            self.ledger.ours().await;
             self.again().await;
             loop {
                 if let Err(error) = self.look().await {

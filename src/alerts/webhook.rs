@@ -1,8 +1,9 @@
 //! Sends what was rung to the operator's webhook: one JSON object by POST, signed, again and again until it is taken.
 //!
-//! In a task of its own. One that is not taken waits aside, and keeps none behind it from being sent. What is not taken within its attempts is given up and counted; of a
-//! threshold the next start tells again. No redirect is followed, no proxy variable read, and of the answer nothing but
-//! its status is looked at. The address may hold a secret, so no message names more of it than its host.
+//! In a task of its own. One that is not taken waits aside, and keeps none behind it from being sent. What is not taken
+//! within its attempts is given up and counted; of a threshold the next start tells again. No redirect is followed, no
+//! proxy variable read, and of the answer nothing but its status is looked at. The address may hold a secret, so no
+//! message names more of it than its host.
 
 use std::fmt;
 use std::sync::Arc;

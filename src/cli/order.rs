@@ -122,9 +122,8 @@ async fn here(
         return Err(format!("there is no ledger yet at {shown}: `tollgate serve` makes it").into());
     }
     let locked = |error: OpenError| match (error, &settings.admin_socket) {
-        (OpenError::Locked(path), None) => Failure::from(format!(
-            "a gateway has the ledger {}, and cannot be asked: give it an `admin.unix` socket in tollgate.yaml",
-            path.display()
+        (OpenError::Locked(holder), None) => Failure::from(format!(
+            "{holder}, and cannot be asked: give it an `admin.unix` socket in tollgate.yaml"
         )),
         (error, _) => error.into(),
     };

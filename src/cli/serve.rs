@@ -11,7 +11,7 @@ use crate::Parts;
 use crate::alerts::send;
 use crate::clock::{Clock, SystemClock};
 use crate::document::Report;
-use crate::ledger::{Aliases, Ledger};
+use crate::ledger::{Aliases, HandOver, Ledger, OpenError};
 use crate::metrics::Metrics;
 use crate::pipeline::access_log::Sink;
 use crate::pipeline::bounds::BODY_TIME;
@@ -65,7 +65,10 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
     let policies = Current::new(policy, clock.now());
     let metrics = Metrics::new(policies.clone());
     let hash = policies.loaded().hash;
-    let ledger = Ledger::open(settings.ledger.options()?).await?;
+    let (ledger, hand_over) = Ledger::open_or_wait(settings.ledger.options()?).await?;
+    if hand_over.is_none() {
+        bound.is_whole()?;
+    }
     ledger.rename(Aliases::of(policies.load().policy())).await?;
     let reload = Reload::new(
         settings.policies.folder,
@@ -99,16 +102,30 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         ledger,
         tasks: TaskTracker::new(),
         log,
-        clock,
+        clock: Arc::clone(&clock),
     };
     let mut signals = StopSignals::listen()?;
     let running = start(bound, &parts, upstream)?;
     tracing::info!(callers = ?running.callers, admin = %running.admin, policy = hash, "ready");
-    signals.told().await;
+    let why = tokio::select! {
+        () = signals.told() => Ok(()),
+        error = never_had(hand_over, &*clock) => Err(error),
+    };
     tracing::info!("stopping");
     signals.stop_or_leave(running.stop()).await?;
     stop_alerts.cancel();
-    Ok(())
+    Ok(why?)
+}
+
+/// Takes the ledger over. Comes to an end only if it cannot be had.
+async fn never_had(hand_over: Option<HandOver>, clock: &dyn Clock) -> OpenError {
+    if let Some(hand_over) = hand_over {
+        match hand_over.wait(clock).await {
+            Ok(()) => tracing::info!("the ledger was let go, and is this process's now"),
+            Err(error) => return error,
+        }
+    }
+    std::future::pending().await
 }
 
 /// Settings and policies, or everything that is wrong with either.

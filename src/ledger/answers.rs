@@ -79,6 +79,10 @@ impl Records for Ledger {
         Box::pin(async move { self.0.writer.write(write).await })
     }
 
+    fn alone(&self) -> Stored<'_, ()> {
+        Box::pin(self.0.writer.in_time())
+    }
+
     fn unresolved(&self) -> Stored<'_, Vec<Unresolved>> {
         Box::pin(async move {
             let mut all = self.now_unresolved().await?;

@@ -6,17 +6,18 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::{SetOnce, broadcast};
+use tokio::sync::broadcast;
 
 use super::book::Reading;
 use super::cache::Cache;
 use super::commands::{self, Adjustment, Budgeted, Held, Holding, NotHeld, Passed};
 use super::moment::{Begun, Moment, Tick, Ticks};
+use super::open::OpenFor;
 use super::reads::{Readers, Resolutions};
 use super::session::SessionId;
 use super::store::{self, Aliases};
 use super::tag::{Tag, TagKey};
-use super::writer::{PATIENCE, Writer, Writing};
+use super::turn::Turn;
 use super::{HoldId, Resolution, StoreError};
 use crate::alerts::Bell;
 use crate::budget::{Account, Budget, Payer};
@@ -30,7 +31,8 @@ pub struct Ledger(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) writer: Writer,
+    /// The way to the writer; while another process has the ledger there is none.
+    pub(super) writer: Turn,
     pub(super) readers: Readers,
     pub(super) cache: Cache,
     pub(super) ticks: Ticks,
@@ -40,17 +42,14 @@ pub(super) struct Inner {
     pub(super) quiet: Duration,
     /// Why nothing may be spent, if so.
     pub(super) stopped: ArcSwapOption<String>,
-    /// How long the ledger had been open before this process.
-    pub(super) before: Duration,
+    /// How long the ledger has been open, once this process has it.
+    pub(super) open: OnceLock<OpenFor>,
     /// Organizations where nothing is spent until they have been swept, and what Devin says instead.
     pub(super) unswept: ArcSwap<BTreeMap<Box<str>, String>>,
-    /// Set from when on holds are taken. Who waits for it goes on in the order of arrival.
-    pub(super) admits: SetOnce<()>,
     pub(super) resolutions: Mutex<Resolutions>,
     pub(super) resolved: broadcast::Sender<HoldId>,
     pub(super) path: PathBuf,
-    pub(super) writing: Writing,
-    /// The attempts without a key whose outcome was not known when this process began.
+    /// The attempts without a key whose outcome was not known when this process took the ledger.
     pub(super) left_behind: OnceLock<Vec<Unresolved>>,
     /// The folder of a ledger that lasts as long as its process.
     pub(super) _folder: Option<tempfile::TempDir>,
@@ -59,12 +58,13 @@ pub(super) struct Inner {
 impl Ledger {
     /// Waits until all that was sent is on the disk; of the last clone, also until the file is let go.
     pub async fn close(self) {
-        let _ = self.0.writer.write(|_| Ok(())).await;
+        if self.is_ours() {
+            let _ = self.0.writer.write(|_| Ok(())).await;
+        }
         if let Some(inner) = Arc::into_inner(self.0) {
             // The writer's connection is the last: it empties the write-ahead log into the file.
             drop(inner.readers);
-            drop(inner.writer);
-            inner.writing.ended().await;
+            inner.writer.end().await;
         }
     }
 
@@ -144,14 +144,23 @@ impl Ledger {
         self.0.writer.write(write).await
     }
 
-    /// What callers and teams were called before.
+    /// What callers and teams were called before. While another process has the ledger, it is told with the ledger.
     ///
     /// # Errors
     /// The store does not answer.
     pub async fn rename(&self, aliases: Aliases) -> Result<(), StoreError> {
-        let aliases = Arc::new(aliases);
-        self.0.aliases.store(Arc::clone(&aliases));
+        self.0.aliases.store(Arc::new(aliases));
+        match self.is_ours() {
+            true => self.tell_names().await,
+            false => Ok(()),
+        }
+    }
+
+    /// Tells the writer the names that hold when it hears them.
+    pub(super) async fn tell_names(&self) -> Result<(), StoreError> {
+        let inner = Arc::clone(&self.0);
         let write = move |work: &mut super::writer::Work<'_>| {
+            let aliases = inner.aliases.load_full();
             super::answers::rename(&work.store.connection, &aliases)?;
             work.store.payers.rename(aliases);
             work.store.balances.clear();
@@ -160,9 +169,24 @@ impl Ledger {
         self.0.writer.write(write).await
     }
 
+    /// Whether this process has the ledger. While another one has it, the file is only read.
+    pub fn is_ours(&self) -> bool {
+        self.0.writer.is_ours()
+    }
+
+    /// Waits until this process has the ledger, however long that takes.
+    pub async fn ours(&self) {
+        self.0.writer.ours().await;
+    }
+
     /// What the last process did not see has been looked for (L13): from now on holds are taken.
     pub fn admit(&self) {
-        let _ = self.0.admits.set(());
+        self.0.writer.admit();
+    }
+
+    /// This process is about to end: from now on no holds are taken.
+    pub fn retire(&self) {
+        self.0.writer.retire();
     }
 
     /// In these organizations nothing is spent yet, since Devin does not say what was.
@@ -181,7 +205,7 @@ impl Ledger {
     /// While nobody has it open, no time passes: what has to be waited for is waited for in full, and a process that
     /// dies again and again takes nothing of it back.
     pub fn open_for(&self, up: Duration) -> Duration {
-        self.0.before.saturating_add(up)
+        self.0.open.get().map_or(Duration::ZERO, |it| it.at(up))
     }
 
     /// Writes down how long the ledger has been open.
@@ -196,29 +220,15 @@ impl Ledger {
         self.0.writer.write(write).await
     }
 
-    /// Waits a little until holds are taken.
-    async fn admitted(&self) -> Result<(), StoreError> {
-        match tokio::time::timeout(PATIENCE, self.0.admits.wait()).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(StoreError(
-                "Devin has not been asked yet what was spent while this process was not there"
-                    .into(),
-            )),
-        }
-    }
-
     /// Takes a hold, durably, in every budget that applies; or in none.
     ///
     /// # Errors
     /// Why it was not taken.
     pub async fn hold(&self, mut asked: Holding) -> Result<Held, NotHeld> {
-        if let Some(why) = self.stopped() {
-            return Err(NotHeld::Store(StoreError(why.as_str().into())));
-        }
-        self.admitted().await?;
-        if let Some(why) = self.unswept().get(&*asked.payer.organization) {
-            return Err(NotHeld::Store(StoreError(why.as_str().into())));
-        }
+        self.may_spend(&asked.payer)?;
+        self.0.writer.admitted().await?;
+        // What stops it may have been found only when the ledger was had.
+        self.may_spend(&asked.payer)?;
         asked.deadline = self.open_for(asked.deadline);
         let write = move |work: &mut super::writer::Work<'_>| {
             let held = work.hold(&asked)?;
@@ -228,6 +238,16 @@ impl Ledger {
         let held = self.0.writer.try_write(write).await;
         reach(Point::HoldAfterCommit);
         held.ok_or(NotHeld::Late)??
+    }
+
+    fn may_spend(&self, payer: &Payer) -> Result<(), StoreError> {
+        if let Some(why) = self.stopped() {
+            return Err(StoreError(why.as_str().into()));
+        }
+        match self.unswept().get(&*payer.organization) {
+            Some(why) => Err(StoreError(why.as_str().into())),
+            None => Ok(()),
+        }
     }
 
     /// A create was carried out, and this is its session.

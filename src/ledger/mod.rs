@@ -22,6 +22,7 @@ mod store;
 pub mod tag;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod writer;
 
 use std::sync::Arc;
@@ -34,9 +35,9 @@ pub use consumption::{ComparedDay, Unattributed, Unreadable};
 pub use handle::Ledger;
 pub use motion::Motion;
 pub use objects::{Costs, ObjectKey, Standing};
-pub use open::{HAND_OVER, OpenError, Options, check};
+pub use open::{HAND_OVER, HandOver, OpenError, Options, check};
 pub use session::{Known, Position, SessionId, is_same_organization};
-pub use store::{Aliases, Balance, Verdict};
+pub use store::{Aliases, Balance, Holder, Verdict};
 
 /// The store cannot be used now.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -25,6 +25,11 @@ impl Ticks {
         Self(AtomicI64::new(last.saturating_add(1)))
     }
 
+    /// From now on none that is not behind this one, which another process has recorded.
+    pub fn go_behind(&self, Tick(last): Tick) {
+        self.0.fetch_max(last.saturating_add(1), Ordering::SeqCst);
+    }
+
     /// The next one.
     pub fn next(&self) -> Tick {
         Tick(self.0.fetch_add(1, Ordering::SeqCst))

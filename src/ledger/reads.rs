@@ -61,7 +61,7 @@ impl Resolutions {
 #[derive(Debug)]
 pub(super) struct Readers {
     path: PathBuf,
-    place: Place,
+    pub(super) place: Place,
     idle: Mutex<Vec<Connection>>,
 }
 

@@ -4,17 +4,12 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
-use tower::Service;
 
-use super::devin::{AskError, target};
+use super::devin::{AskError, ToDevin, is_withheld, target};
 use super::reconciler::{Reconciler, RoundError};
 use crate::acu::Acu;
 use crate::alerts::{Alert, Kind};
-use crate::body::Body;
 use crate::budget::{Every, Window, Zone};
-use crate::exchange::Exchange;
-use crate::pipeline::credential::Outbound;
-use crate::rejection::Rejection;
 
 /// How often it is read.
 const EVERY: Duration = Duration::from_secs(3_600);
@@ -73,11 +68,7 @@ fn read(body: &[u8], days: &[Window]) -> Option<Vec<(Window, Acu)>> {
 
 impl<U> Reconciler<U>
 where
-    U: Service<Exchange<Outbound>, Response = http::Response<Body>, Error = Rejection>
-        + Clone
-        + Send
-        + 'static,
-    U::Future: Send,
+    U: ToDevin,
 {
     /// Compares the days that are over, once an hour.
     pub(super) async fn consumption(&self) -> Result<(), RoundError> {
@@ -107,7 +98,7 @@ where
         let now = self.clock.now();
         let body = match self.ask(organization, days).await {
             Ok(body) => body,
-            Err(AskError::Status(status)) if status.as_u16() == 403 || status.as_u16() == 404 => {
+            Err(AskError::Status(status)) if is_withheld(status) => {
                 let status = status.as_u16();
                 let is_news = self
                     .ledger
@@ -151,7 +142,7 @@ where
         let path = ["v3", "organizations", organization, "consumption", "daily"];
         let own = target(&path, &query);
         match self.devin.get("consumption.daily", &own).await {
-            Err(AskError::Status(status)) if status.as_u16() == 403 || status.as_u16() == 404 => {
+            Err(AskError::Status(status)) if is_withheld(status) => {
                 let path = [
                     "v3",
                     "enterprise",

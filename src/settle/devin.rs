@@ -39,6 +39,32 @@ pub(super) enum AskError {
     Rejected(Rejection),
 }
 
+/// Whether Devin says by this that the token has no right to what was asked for, or that there is none.
+pub(super) fn is_withheld(status: StatusCode) -> bool {
+    matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)
+}
+
+/// Whatever takes requests to Devin: the upstream stage.
+pub trait ToDevin:
+    Service<Exchange<Outbound>, Response = http::Response<Body>, Error = Rejection, Future: Send>
+    + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> ToDevin for S where
+    S: Service<
+            Exchange<Outbound>,
+            Response = http::Response<Body>,
+            Error = Rejection,
+            Future: Send,
+        > + Clone
+        + Send
+        + 'static
+{
+}
+
 /// Asks Devin, no faster than it may.
 #[derive(Debug)]
 pub(super) struct Devin<U> {
@@ -77,11 +103,7 @@ const PART: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC
 
 impl<U> Devin<U>
 where
-    U: Service<Exchange<Outbound>, Response = http::Response<Body>, Error = Rejection>
-        + Clone
-        + Send
-        + 'static,
-    U::Future: Send,
+    U: ToDevin,
 {
     /// The body of a read's answer.
     pub(super) async fn get(&self, operation: &str, target: &str) -> Result<Bytes, AskError> {

@@ -13,5 +13,6 @@ mod said;
 mod seek;
 mod sweep;
 
+pub use devin::ToDevin;
 pub use reconciler::{Reconciler, Times};
 pub use record::{Page, Record};

@@ -2,19 +2,14 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tower::Service;
 
-use super::devin::{AskError, target};
+use super::devin::{AskError, ToDevin, target};
 use super::reconciler::{Reconciler, RoundError};
 use crate::alerts::{Alert, Kind};
-use crate::body::Body;
 use crate::budget::{due, shortest};
-use crate::exchange::Exchange;
 use crate::ledger::moment::Moment;
 use crate::ledger::{ObjectKey, Standing};
-use crate::pipeline::credential::Outbound;
 use crate::pipeline::fund::budgets;
-use crate::rejection::Rejection;
 
 /// What Devin says of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +21,7 @@ enum Seen {
 
 impl<U> Reconciler<U>
 where
-    U: Service<Exchange<Outbound>, Response = http::Response<Body>, Error = Rejection>
-        + Clone
-        + Send
-        + 'static,
-    U::Future: Send,
+    U: ToDevin,
 {
     /// Charges whatever goes on spending for the windows that have begun.
     pub(super) async fn objects(&self) -> Result<(), RoundError> {

@@ -8,18 +8,13 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tower::Service;
 
-use super::devin::{AskError, Devin, target};
+use super::devin::{AskError, Devin, ToDevin, target};
 use super::record::{Page, Record};
 use crate::Parts;
-use crate::body::Body;
 use crate::clock::Clock;
-use crate::exchange::Exchange;
 use crate::ledger::moment::{Begun, Moment};
 use crate::ledger::{HoldId, Ledger, SessionId, StoreError, is_same_organization};
-use crate::pipeline::credential::Outbound;
-use crate::rejection::Rejection;
 use crate::ruleset::Current;
 
 /// How many sessions are asked about at once.
@@ -112,9 +107,8 @@ pub struct Reconciler<U> {
     /// Where the last round stopped looking for creates, and for messages, if it came to no end.
     pub(super) sought_creates: Mutex<Option<HoldId>>,
     pub(super) sought_messages: Mutex<Option<HoldId>>,
-    /// Organizations that were swept, and those where Devin refuses it, with what it says.
+    /// Organizations that were swept.
     pub(super) swept: Mutex<BTreeSet<Box<str>>>,
-    pub(super) unswept: Mutex<BTreeMap<Box<str>, String>>,
     /// When the last poll of each organization's sessions succeeded.
     polled: Mutex<HashMap<Box<str>, Duration>>,
     /// When consumption was looked at last.
@@ -127,11 +121,7 @@ pub struct Reconciler<U> {
 
 impl<U> Reconciler<U>
 where
-    U: Service<Exchange<Outbound>, Response = http::Response<Body>, Error = Rejection>
-        + Clone
-        + Send
-        + 'static,
-    U::Future: Send,
+    U: ToDevin,
 {
     /// Of a gateway, over this upstream.
     pub fn new(parts: &Parts, upstream: U, times: Times) -> Self {
@@ -153,7 +143,6 @@ where
             sought_creates: Mutex::default(),
             sought_messages: Mutex::default(),
             swept: Mutex::default(),
-            unswept: Mutex::default(),
             polled: Mutex::default(),
             compared: Mutex::default(),
             told: Mutex::default(),
@@ -161,9 +150,11 @@ where
         }
     }
 
-    /// Goes round until told to stop. Before the first hold is taken, every organization is swept once (L13).
+    /// Goes round until told to stop, from when on this process has the ledger. Before the first hold is taken, every
+    /// organization is swept once (L13).
     pub async fn follow(self, stop: CancellationToken) {
         let rounds = async {
+            self.ledger.ours().await;
             loop {
                 self.round().await;
                 tokio::time::sleep(self.times.every).await;

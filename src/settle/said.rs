@@ -4,17 +4,12 @@
 //! sides.
 
 use serde_json::Value;
-use tower::Service;
 
-use super::devin::{AskError, target};
+use super::devin::{AskError, ToDevin, is_withheld, target};
 use super::reconciler::{Reconciler, RoundError};
-use crate::body::Body;
-use crate::exchange::Exchange;
 use crate::ledger::moment::Moment;
 use crate::ledger::{Alike, Resolution, SessionId, Sought, Unsure, UnsureKind};
-use crate::pipeline::credential::Outbound;
 use crate::pipeline::fund::text_digest;
-use crate::rejection::Rejection;
 
 /// The most pages of one conversation: 20,000 messages.
 const MAX_PAGES: usize = 100;
@@ -57,11 +52,7 @@ fn judge(said: Said, before: Alike, behind: Alike) -> Finding {
 
 impl<U> Reconciler<U>
 where
-    U: Service<Exchange<Outbound>, Response = http::Response<Body>, Error = Rejection>
-        + Clone
-        + Send
-        + 'static,
-    U::Future: Send,
+    U: ToDevin,
 {
     /// Looks for each message whose outcome is unknown, beginning where the last round stopped.
     pub(super) async fn seek_messages(&self) -> Result<(), RoundError> {
@@ -96,9 +87,7 @@ where
         let said = match self.said(&it.organization, session, text).await {
             Ok(said) => said,
             // The session's messages cannot be had at all: it is taken for carried out.
-            Err(AskError::Status(status)) if status.as_u16() == 404 || status.as_u16() == 403 => {
-                None
-            }
+            Err(AskError::Status(status)) if is_withheld(status) => None,
             Err(error) => return Err(error.into()),
         };
         let Some(said) = said else {

@@ -4,20 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tower::Service;
 
-use super::devin::{AskError, target};
+use super::devin::{AskError, ToDevin, target};
 use super::reconciler::{Place, Reconciler, RoundError};
 use super::record::Record;
 use crate::acu::Cap;
 use crate::alerts::Kind;
-use crate::body::Body;
-use crate::exchange::Exchange;
 use crate::ledger::moment::{Begun, Moment};
 use crate::ledger::tag::Tag;
 use crate::ledger::{Resolution, Sought, Unsure};
-use crate::pipeline::credential::Outbound;
-use crate::rejection::Rejection;
 
 /// How many tags are asked for at once: a target has 8 KiB.
 const TAGS: usize = 20;
@@ -26,11 +21,7 @@ const MAX_PAGES: usize = 5_000;
 
 impl<U> Reconciler<U>
 where
-    U: Service<Exchange<Outbound>, Response = http::Response<Body>, Error = Rejection>
-        + Clone
-        + Send
-        + 'static,
-    U::Future: Send,
+    U: ToDevin,
 {
     /// Looks for each create whose outcome is unknown, beginning where the last round stopped.
     pub(super) async fn seek_creates(&self) -> Result<(), RoundError> {

@@ -1,24 +1,18 @@
 //! Sweeping an organization: children, wakes from elsewhere, and sessions that the ledger has forgotten (L12, L13).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
-use tower::Service;
 
-use super::devin::AskError;
+use super::devin::{AskError, ToDevin, is_withheld};
 use super::reconciler::{Place, Reconciler, RoundError};
 use super::record::Record;
 use crate::alerts::Kind;
-use crate::body::Body;
 use crate::budget::Payer;
-use crate::exchange::Exchange;
 use crate::ledger::moment::{Begun, Moment};
 use crate::ledger::{Birth, Swept};
-use crate::pipeline::credential::Outbound;
-use crate::rejection::Rejection;
 
 /// How far a sweep goes back behind the last one: clocks differ, and Devin's list may be late.
 const OVERLAP: SignedDuration = SignedDuration::from_mins(5);
@@ -38,55 +32,47 @@ enum Kin {
 
 impl<U> Reconciler<U>
 where
-    U: Service<Exchange<Outbound>, Response = http::Response<Body>, Error = Rejection>
-        + Clone
-        + Send
-        + 'static,
-    U::Future: Send,
+    U: ToDevin,
 {
     /// Sweeps every organization that the ledger or the policy knows.
     pub(super) async fn sweep(&self) -> Result<(), RoundError> {
         let swept = self.ledger.organizations().await?;
         let mut failed = None;
+        let mut unswept = BTreeMap::clone(&self.ledger.unswept());
         for organization in self.organizations(&swept) {
             let last = swept.iter().find(|(id, _)| *id == organization);
             let last = last.and_then(|(_, until)| *until);
-            match self.sweep_one(&organization, last).await {
-                Ok(()) => self.is_swept(organization).await,
+            let outcome = match self.sweep_one(&organization, last).await {
                 // One that the token has no right to has nothing that was spent through here.
-                Err(RoundError::Ask(AskError::Status(status)))
-                    if status.as_u16() == 403 || status.as_u16() == 404 =>
-                {
+                Err(RoundError::Ask(AskError::Status(status))) if is_withheld(status) => {
                     tracing::debug!(organization, %status, "cannot be swept");
-                    self.is_swept(organization).await;
+                    Ok(())
+                }
+                outcome => outcome,
+            };
+            match outcome {
+                Ok(()) => {
+                    unswept.remove(&organization);
+                    self.swept.lock().await.insert(organization);
                 }
                 // What is wrong with one is no other's fault. Nothing is spent in it until it has been swept once.
                 Err(RoundError::Ask(AskError::Status(status)))
                     if status.is_client_error() && !matches!(status.as_u16(), 401 | 429) =>
                 {
-                    self.is_refused(organization, status).await;
+                    if self.swept.lock().await.contains(&organization) {
+                        tracing::warn!(organization, %status, "cannot be swept now");
+                    } else {
+                        let why = format!(
+                            "Devin does not say what is spent in {organization} (it answers {status}): nothing is spent there until it does"
+                        );
+                        unswept.insert(organization, why);
+                    }
                 }
                 Err(error) => failed = Some(error.of(&organization)),
             }
         }
-        self.ledger.bar(self.unswept.lock().await.clone());
+        self.ledger.bar(unswept);
         failed.map_or(Ok(()), Err)
-    }
-
-    async fn is_swept(&self, organization: Box<str>) {
-        self.unswept.lock().await.remove(&organization);
-        self.swept.lock().await.insert(organization);
-    }
-
-    async fn is_refused(&self, organization: Box<str>, status: StatusCode) {
-        if self.swept.lock().await.contains(&organization) {
-            tracing::warn!(organization, %status, "cannot be swept now");
-            return;
-        }
-        let why = format!(
-            "Devin does not say what is spent in {organization} (it answers {status}): nothing is spent there until it does"
-        );
-        self.unswept.lock().await.insert(organization, why);
     }
 
     /// Every organization that the ledger or the policy knows.

@@ -34,8 +34,10 @@ impl Days {
         clock.set(Timestamp::from_second(world.fake.now()).unwrap());
         let days = Self { world, clock };
         assert!(days.world.settle(AT_ONCE).await);
-        // Into a billing day that is new to the ledger.
-        days.wait(DAY + 3_600);
+        // Into a billing day that is new to the ledger; two hours after its begin, whatever the time of day is now, so
+        // that no test passes from one day into the next where it does not mean to.
+        let since = u64::try_from(days.world.fake.now() - 8 * 3_600).unwrap() % DAY;
+        days.wait(2 * DAY - since + 2 * 3_600);
         days
     }
 

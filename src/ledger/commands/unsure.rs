@@ -121,7 +121,7 @@ pub(in crate::ledger) fn unsure(
 }
 
 impl Work<'_> {
-    /// What was on its way when the process ended is unknown (L5), and its attempt has ended with it. `before` is how long
+    /// What was on its way when the last process ended is unknown (L5), and its attempt has ended with it. `before` is how long
     /// the ledger has been open so far: what was waited for by then stays so, however often a process dies.
     pub(in crate::ledger) fn begin(&mut self, before: Duration) -> Result<usize, StoreError> {
         let connection = &self.store.connection;

@@ -26,7 +26,8 @@ pub(super) use books::{
     update_wake, wake,
 };
 pub(super) use history::{Chain, Line};
-pub(super) use lock::Lock;
+pub use lock::Holder;
+pub(super) use lock::{Attempt, Lock};
 pub use payers::Aliases;
 pub(super) use payers::{PayerIx, Payers};
 pub use verify::Verdict;

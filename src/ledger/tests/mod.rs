@@ -2,6 +2,7 @@
 
 mod failing;
 mod files;
+mod hand_over;
 mod operating;
 mod unknown;
 

@@ -84,8 +84,11 @@ impl Desk {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Knows the attempts of earlier processes, from the first spending request on: a repeat must find them.
+    /// Knows the attempts of earlier processes, from the first spending request on: a repeat must find them, and those
+    /// of a process that has not ended yet, too.
     pub(super) async fn restore(self: &Arc<Self>) -> Result<(), Rejection> {
+        // Each waits for itself: behind one another they would wait for as long as there are many.
+        self.records.alone().await.map_err(Rejection::Store)?;
         let restoring = self.restored.get_or_try_init(async || {
             for left in self.records.unresolved().await? {
                 let seen = watch::Sender::new(Seen::Running);

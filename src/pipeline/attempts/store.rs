@@ -86,6 +86,9 @@ pub trait Records: fmt::Debug + Send + Sync {
     /// Frees a key whose intent was definitely not carried out.
     fn forget<'a>(&'a self, caller: &'a str, key: &'a Key) -> Stored<'a, ()>;
 
+    /// Waits a little until no other process carries attempts out: before that, nothing that is read here is final.
+    fn alone(&self) -> Stored<'_, ()>;
+
     /// The attempts without a key that an earlier process began, and whose outcome nobody knows. Asked once, at first.
     fn unresolved(&self) -> Stored<'_, Vec<Unresolved>>;
 
@@ -203,6 +206,10 @@ impl Records for MemoryRecords {
 
     fn forget<'a>(&'a self, caller: &'a str, key: &'a Key) -> Stored<'a, ()> {
         self.keys().remove(&(caller.into(), key.clone()));
+        now_or_never(())
+    }
+
+    fn alone(&self) -> Stored<'_, ()> {
         now_or_never(())
     }
 

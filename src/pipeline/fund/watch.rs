@@ -67,6 +67,10 @@ where
 
 /// Tells the ledger of a reading, beside the request.
 fn read(purse: &Arc<Purse>, record: &Record, begun: Begun) {
+    if !purse.ledger.is_ours() {
+        // The next reading says the same, and nothing is gained by many that wait.
+        return;
+    }
     let reading = record.reading(begun, Moment::now(&*purse.clock));
     let (ledger, session) = (purse.ledger.clone(), record.session.clone());
     purse.tasks.spawn(async move {

@@ -3,6 +3,7 @@
 mod clock;
 mod disk;
 mod faults;
+mod hand_over;
 mod kill;
 mod load;
 mod points;
