@@ -54,6 +54,8 @@ struct Outcome {
     sessions: usize,
     crashes: usize,
     statuses: BTreeMap<u16, usize>,
+    /// The same in words, if they were to be kept.
+    text: String,
 }
 
 /// Lets a millisecond of a runtime go by.
@@ -83,7 +85,7 @@ struct Simulation {
 }
 
 impl Simulation {
-    fn new(seed: u64, is_told: bool) -> Self {
+    fn new(seed: u64, has_words: bool) -> Self {
         let dice = Dice::new(seed);
         let world = Builder::new_current_thread()
             .enable_time()
@@ -92,7 +94,7 @@ impl Simulation {
             .unwrap();
         let _inside = world.enter();
         let time = Time::default();
-        let trace = Trace::new(time.clone(), is_told);
+        let trace = Trace::new(time.clone(), has_words);
         let begin: Timestamp = BEGIN.parse().unwrap();
         let fake = FakeDevin::new(fake_devin::Options {
             token: TOKEN.to_owned(),
@@ -310,12 +312,24 @@ impl Simulation {
             sessions: truth.len(),
             crashes: self.crashes.len(),
             statuses,
+            text: self.trace.text(),
         }
     }
 }
 
-fn simulate(seed: u64, is_told: bool) -> Outcome {
-    let mut simulation = Simulation::new(seed, is_told);
+/// What becomes of the words of a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Words {
+    /// They are not made.
+    None,
+    /// They are part of the outcome.
+    Kept,
+    /// They are also printed, whatever comes of it.
+    Told,
+}
+
+fn simulate(seed: u64, words: Words) -> Outcome {
+    let mut simulation = Simulation::new(seed, words != Words::None);
     let (trace, log) = (simulation.trace.clone(), simulation.site.log.clone());
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         simulation.unruly();
@@ -323,7 +337,7 @@ fn simulate(seed: u64, is_told: bool) -> Outcome {
         simulation.compare()
     }));
     log.close();
-    if is_told {
+    if words == Words::Told {
         eprintln!("{}", trace.text());
     }
     match outcome {
@@ -347,7 +361,10 @@ fn seeds(few: u64, many: u64) -> Vec<u64> {
 #[test]
 fn l5_l6_g8_whatever_happens_the_ledger_says_in_the_end_what_devin_says() {
     let seeds = seeds(100, 3_000);
-    let is_told = seeds.len() == 1;
+    let words = match seeds.len() {
+        1 => Words::Told,
+        _ => Words::None,
+    };
     let halves: Vec<&[u64]> = seeds.chunks(seeds.len().div_ceil(2)).collect();
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
         let threads: Vec<_> = halves
@@ -355,7 +372,7 @@ fn l5_l6_g8_whatever_happens_the_ledger_says_in_the_end_what_devin_says() {
             .map(|half| {
                 scope.spawn(move || {
                     half.iter()
-                        .map(|seed| simulate(*seed, is_told))
+                        .map(|seed| simulate(*seed, words))
                         .collect::<Vec<_>>()
                 })
             })
@@ -378,7 +395,7 @@ fn l5_l6_g8_whatever_happens_the_ledger_says_in_the_end_what_devin_says() {
         "{} seeds: {sessions} sessions, {crashes} crashes, answers {statuses:?}",
         outcomes.len()
     );
-    if !is_told {
+    if words == Words::None {
         // A simulation in which nothing happens finds nothing.
         assert!(sessions > outcomes.len(), "{sessions}");
         assert!(crashes > outcomes.len(), "{crashes}");
@@ -388,9 +405,25 @@ fn l5_l6_g8_whatever_happens_the_ledger_says_in_the_end_what_devin_says() {
     }
 }
 
+/// Once on this thread, and once on another one in the other order: what a seed does depends neither on what ran before
+/// it nor on what runs beside it.
 #[test]
 fn a_seed_goes_the_same_way_each_time() {
-    for seed in seeds(5, 100) {
-        assert_eq!(simulate(seed, false), simulate(seed, false), "seed {seed}");
+    let seeds = seeds(5, 100);
+    let (once, mut again) = std::thread::scope(|scope| {
+        let again = scope.spawn(|| {
+            let backwards = seeds.iter().rev();
+            let again = backwards.map(|seed| simulate(*seed, Words::Kept));
+            again.collect::<Vec<_>>()
+        });
+        let once = seeds.iter().map(|seed| simulate(*seed, Words::Kept));
+        (once.collect::<Vec<_>>(), again.join().unwrap())
+    });
+    again.reverse();
+    for (seed, (once, again)) in seeds.iter().zip(once.iter().zip(&again)) {
+        for (one, other) in once.text.lines().zip(again.text.lines()) {
+            assert_eq!(one, other, "seed {seed}");
+        }
+        assert_eq!(once, again, "seed {seed}");
     }
 }

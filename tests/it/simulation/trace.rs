@@ -76,23 +76,23 @@ impl Clock for ProcessClock {
 pub(super) struct Trace {
     time: Time,
     lines: Arc<Mutex<(DefaultHasher, String)>>,
-    is_told: bool,
+    has_words: bool,
 }
 
 impl Trace {
-    /// `is_told`: its text is kept as well, for whoever looks into a failure.
-    pub(super) fn new(time: Time, is_told: bool) -> Self {
+    /// `has_words`: its text is kept as well, for whoever looks into a failure.
+    pub(super) fn new(time: Time, has_words: bool) -> Self {
         Self {
             time,
             lines: Arc::default(),
-            is_told,
+            has_words,
         }
     }
 
     pub(super) fn note(&self, who: &str, what: &[u8]) {
         let mut lines = self.lines.lock().unwrap();
         (self.time.now(), who, what).hash(&mut lines.0);
-        if self.is_told {
+        if self.has_words {
             let (now, what) = (self.time.now(), String::from_utf8_lossy(what));
             writeln!(lines.1, "{now:>6} {who}: {what}").unwrap();
         }
