@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// Where time comes from.
 pub trait Clock: fmt::Debug + Send + Sync {
@@ -13,6 +14,10 @@ pub trait Clock: fmt::Debug + Send + Sync {
     fn now(&self) -> Timestamp;
     /// How long the process has been up. It only goes on.
     fn up(&self) -> Duration;
+    /// A name that nothing else has; mostly, later ones are greater. It is the clock's, since it is made of the time.
+    fn id(&self) -> Uuid {
+        Uuid::now_v7()
+    }
 }
 
 /// The machine's clock.

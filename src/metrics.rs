@@ -265,6 +265,7 @@ impl Collector for OfPolicy {
 
 #[cfg(test)]
 mod tests {
+    use crate::clock::SystemClock;
     use http::Request;
     use jiff::Timestamp;
 
@@ -282,7 +283,7 @@ mod tests {
     }
 
     fn trail() -> Trail {
-        Trail::begin(&Request::new(()), None, Timestamp::UNIX_EPOCH)
+        Trail::begin(&Request::new(()), None, &SystemClock)
     }
 
     #[test]

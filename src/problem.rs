@@ -487,8 +487,8 @@ fn sentence(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::clock::SystemClock;
     use http::Request;
-    use jiff::Timestamp;
 
     use super::*;
     use crate::body::BoxError;
@@ -510,7 +510,7 @@ mod tests {
                 may_have_acted: true,
             },
         ] {
-            let trail = Trail::begin(&Request::new(()), None, Timestamp::UNIX_EPOCH);
+            let trail = Trail::begin(&Request::new(()), None, &SystemClock);
             let Answer {
                 response, cause, ..
             } = rejection.answer(&trail);

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::catalogue::OperationIx;
+use crate::clock::Clock;
 use crate::problem::Code;
 
 /// The identity that a credential proved.
@@ -155,8 +156,8 @@ const MAX_CLIENT_ID: usize = 128;
 
 impl Trail {
     /// Starts the trail of a request.
-    pub fn begin<B>(request: &Request<B>, peer: Option<SocketAddr>, at: Timestamp) -> Self {
-        let request_id = Uuid::now_v7();
+    pub fn begin<B>(request: &Request<B>, peer: Option<SocketAddr>, clock: &dyn Clock) -> Self {
+        let request_id = clock.id();
         let mut text = Uuid::encode_buffer();
         let text = request_id.hyphenated().encode_lower(&mut text);
         let header = |name: &str| {
@@ -166,7 +167,7 @@ impl Trail {
                 .and_then(|value| value.to_str().ok())
         };
         Self {
-            at,
+            at: clock.now(),
             started: Instant::now(),
             request_id,
             // A UUID's text is always a header value.
@@ -177,7 +178,7 @@ impl Trail {
                 .map(str::to_owned),
             trace_id: header("traceparent")
                 .and_then(trace_id)
-                .map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned),
+                .map_or_else(|| clock.id().simple().to_string(), str::to_owned),
             peer,
             method: request.method().clone(),
             path: request.uri().path().to_owned(),

@@ -6,7 +6,6 @@ use serde_json::{Map, Value};
 
 use super::FakeDevin;
 use super::clock::{Moment, epoch};
-use super::ids;
 use super::life::{Session, Wishes};
 use super::sessions::{deduplicated, shown_id};
 use super::state::World;
@@ -231,7 +230,7 @@ fn begin(world: &mut World, what: Elsewhere, now: Moment) -> Option<String> {
         return None;
     }
     let allowance = world.allowance(&org, wishes.cap, now);
-    let id = ids::fresh("");
+    let id = world.session_ids.next();
     let session = Session::new(id.clone(), org, what.prompt, wishes, pace, allowance, now);
     world.sessions.add(session, deduplicated(what.tags));
     Some(shown_id(world, &id))

@@ -85,8 +85,11 @@ pub(super) async fn answer(
         }
         Some(FaultKind::HalfAnswer) => half(work().await),
         Some(FaultKind::BodyAfterWork(body)) => {
-            work().await;
-            whole(Answer::new(StatusCode::OK, "application/json", body))
+            let answer = work().await;
+            match answer.status.is_success() {
+                true => whole(Answer::new(StatusCode::OK, "application/json", body)),
+                false => whole(answer),
+            }
         }
         Some(FaultKind::WithoutMember(name)) => whole(without(work().await, &name)),
         Some(FaultKind::OddPage(page)) => {

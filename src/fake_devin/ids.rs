@@ -8,6 +8,33 @@ pub(super) fn fresh(prefix: &str) -> String {
     format!("{prefix}{}", hex(&random::<16>()))
 }
 
+/// Where ids of sessions come from.
+#[derive(Debug)]
+pub(super) struct SessionIds(Option<u64>);
+
+impl SessionIds {
+    /// The same ones for the same seed; random ones without.
+    pub(super) fn new(seed: Option<u64>) -> Self {
+        Self(seed)
+    }
+
+    /// 32 hex digits.
+    pub(super) fn next(&mut self) -> String {
+        let Some(state) = &mut self.0 else {
+            return fresh("");
+        };
+        let mut half = || {
+            // splitmix64
+            *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut it = *state;
+            it = (it ^ (it >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            it ^ (it >> 31)
+        };
+        format!("{:016x}{:016x}", half(), half())
+    }
+}
+
 /// A service-user token: `cog_` and 52 characters of base32 (256 bits).
 pub(super) fn token() -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";

@@ -77,6 +77,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
 
 pub use elsewhere::{Change, Elsewhere, Ending, Tuning, Unattributed};
@@ -128,6 +129,11 @@ impl FakeDevin {
     /// `shutdown` resolves; then every connection is cut.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) {
         server::serve(self, listener, shutdown).await;
+    }
+
+    /// Answers on a connection in memory to its end. `base` is the URL that links in answers begin with.
+    pub async fn attend(&self, connection: DuplexStream, base: &str) {
+        server::run(self.clone(), connection, base.to_owned()).await;
     }
 
     /// Every request seen so far, in order of arrival. Control requests are not among them.

@@ -37,6 +37,8 @@ pub struct Options {
     pub bare_session_ids: bool,
     /// How many recordings are kept; the oldest go first.
     pub keep_requests: usize,
+    /// What ids of sessions are made of, for a run that is to go the same way again; random when absent.
+    pub seed: Option<u64>,
 }
 
 impl Default for Options {
@@ -63,6 +65,7 @@ impl Default for Options {
             rate_limit_per_minute: None,
             bare_session_ids: false,
             keep_requests: 10_000,
+            seed: None,
         }
     }
 }

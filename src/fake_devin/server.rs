@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -58,7 +58,7 @@ pub(super) async fn serve(
             () = &mut shutdown => return,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(run(fake.clone(), stream));
+                    connections.spawn(on_a_socket(fake.clone(), stream));
                 }
                 // Out of file descriptors, most likely: give others the time to close some.
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -68,16 +68,34 @@ pub(super) async fn serve(
     }
 }
 
-async fn run(fake: FakeDevin, stream: TcpStream) {
+/// What a connection can be.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// From now on closing it is a reset.
+    fn closes_with_a_reset(&self) {}
+}
+
+impl Stream for TcpStream {
+    fn closes_with_a_reset(&self) {
+        // With no linger time, closing the socket sends a reset.
+        self.set_zero_linger().ok();
+    }
+}
+
+/// Bytes in memory; whoever reads on sees their end, which in the middle of an answer is as bad as a reset.
+impl Stream for DuplexStream {}
+
+async fn on_a_socket(fake: FakeDevin, stream: TcpStream) {
     let Ok(address) = stream.local_addr() else {
         return;
     };
     stream.set_nodelay(true).ok();
+    run(fake, stream, format!("http://{address}")).await;
+}
+
+/// Serves a connection to its end.
+pub(super) async fn run(fake: FakeDevin, stream: impl Stream, base: String) {
     let (cut, mut cuts) = mpsc::unbounded_channel();
-    let connection = Connection {
-        base: format!("http://{address}"),
-        cut,
-    };
+    let connection = Connection { base, cut };
     let line = Line(Arc::new(Mutex::new(stream)));
     let service = service_fn(|request| {
         let (fake, connection) = (fake.clone(), connection.clone());
@@ -87,6 +105,8 @@ async fn run(fake: FakeDevin, stream: TcpStream) {
     let how = {
         let serving = server.serve_connection(TokioIo::new(line.clone()), service);
         tokio::select! {
+            // In this order, so that a run can go the same way again.
+            biased;
             ended = serving => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "connection ended early");
@@ -104,23 +124,28 @@ async fn run(fake: FakeDevin, stream: TcpStream) {
             line.shutdown().await.ok();
         }
         Some(Cut::Reset) | None => {
-            // With no linger time, closing the socket sends a reset.
-            line.stream().set_zero_linger().ok();
+            line.stream().closes_with_a_reset();
         }
     }
 }
 
 /// A socket that can be reached after HTTP has let go of it.
-#[derive(Debug, Clone)]
-struct Line(Arc<Mutex<TcpStream>>);
+#[derive(Debug)]
+struct Line<S>(Arc<Mutex<S>>);
 
-impl Line {
-    fn stream(&self) -> MutexGuard<'_, TcpStream> {
+impl<S> Clone for Line<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S> Line<S> {
+    fn stream(&self) -> MutexGuard<'_, S> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl AsyncRead for Line {
+impl<S: Stream> AsyncRead for Line<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -130,7 +155,7 @@ impl AsyncRead for Line {
     }
 }
 
-impl AsyncWrite for Line {
+impl<S: Stream> AsyncWrite for Line<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -9,7 +9,6 @@ use super::call::Call;
 use super::clock::{Moment, epoch};
 use super::fields::Fields;
 use super::filter::Filter;
-use super::ids;
 use super::life::{Session, Wishes, acus};
 use super::page::page_rendered;
 use super::problem::Problem;
@@ -141,7 +140,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Reply {
     }
     let (pace, now) = (world.pace(), call.now);
     let allowance = world.allowance(&org, wishes.cap, now);
-    let id = ids::fresh("");
+    let id = world.session_ids.next();
     let session = Session::new(
         id.clone(),
         org.clone(),

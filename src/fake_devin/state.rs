@@ -9,7 +9,7 @@ use super::call::Call;
 use super::clock::Moment;
 use super::consumption::{self, OtherUse};
 use super::documents::Document;
-use super::ids;
+use super::ids::{self, SessionIds};
 use super::life::{ACU, Allowance, Milli, Pace, Session};
 use super::members::{self, Person};
 use super::options::Options;
@@ -36,6 +36,7 @@ pub(super) struct World {
     pub(super) audit: Vec<Entry>,
     pub(super) indexed: Vec<Indexed>,
     pub(super) other_use: Vec<OtherUse>,
+    pub(super) session_ids: SessionIds,
     rate: (Moment, u32),
 }
 
@@ -65,6 +66,7 @@ impl World {
             links: Vec::new(),
             indexed: Vec::new(),
             me,
+            session_ids: SessionIds::new(options.seed),
             options,
             rate: (now, 0),
         }

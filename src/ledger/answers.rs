@@ -85,16 +85,17 @@ impl Records for Ledger {
 
     fn unresolved(&self) -> Stored<'_, Vec<Unresolved>> {
         Box::pin(async move {
-            let named = self.reading(named).await?;
-            let unsure = self.unsure().await?.into_iter();
-            Ok(unsure
-                .filter(|it| !named.contains(&it.hold))
-                .map(|it| Unresolved {
-                    caller: self.caller_today(&it.caller).into(),
-                    fingerprint: it.fingerprint,
-                    hold: it.hold,
-                })
-                .collect())
+            let mut all = self.now_unresolved().await?;
+            // The reconciler may have been faster than the first request: what it has found out is whoever repeats'.
+            for it in self.0.left_behind.get().into_iter().flatten() {
+                if !all.contains(it) {
+                    all.push(it.clone());
+                }
+            }
+            for it in &mut all {
+                it.caller = self.caller_today(&it.caller).into();
+            }
+            Ok(all)
         })
     }
 
@@ -104,6 +105,20 @@ impl Records for Ledger {
 }
 
 impl Ledger {
+    /// The attempts without a key whose outcome is not known now, under the names of then.
+    pub(super) async fn now_unresolved(&self) -> Result<Vec<Unresolved>, StoreError> {
+        let named = self.reading(named).await?;
+        let unsure = self.unsure().await?.into_iter();
+        Ok(unsure
+            .filter(|it| !named.contains(&it.hold))
+            .map(|it| Unresolved {
+                caller: it.caller.into(),
+                fingerprint: it.fingerprint,
+                hold: it.hold,
+            })
+            .collect())
+    }
+
     /// A caller's name of today: keys are kept under it.
     fn caller_today(&self, caller: &str) -> String {
         let aliases = self.0.aliases.load();

@@ -23,6 +23,7 @@ use crate::alerts::Bell;
 use crate::budget::{Account, Budget, Payer};
 use crate::clock::Clock;
 use crate::failpoint::{Point, reach};
+use crate::pipeline::attempts::Unresolved;
 
 /// The ledger, cheap to clone. The file is let go when the last clone is dropped.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ pub(super) struct Inner {
     pub(super) resolutions: Mutex<Resolutions>,
     pub(super) resolved: broadcast::Sender<HoldId>,
     pub(super) path: PathBuf,
+    /// The attempts without a key whose outcome was not known when this process took the ledger.
+    pub(super) left_behind: OnceLock<Vec<Unresolved>>,
     /// The folder of a ledger that lasts as long as its process.
     pub(super) _folder: Option<tempfile::TempDir>,
 }

@@ -21,7 +21,7 @@ use super::reads::Readers;
 use super::store::{self, Attempt, Holder, Lock, Store, Verdict, verify};
 use super::tag::TagKey;
 use super::turn::Turn;
-use super::writer::{Work, Writer};
+use super::writer::{Place, Work, Writer};
 use crate::alerts::{Bell, Kind};
 use crate::clock::{Clock, SystemClock};
 
@@ -171,7 +171,16 @@ impl Ledger {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(options: Options) -> Result<Self, OpenError> {
-        Self::open_in(options, None).await
+        Self::open_in(options, None, Place::Threads).await
+    }
+
+    /// The same ledger without a thread: all of its work is done in the runtime that opens it, where nothing else goes
+    /// on meanwhile. For simulations, which have to go the same way each time; a gateway would wait for its disk.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub async fn open_in_one_thread(options: Options) -> Result<Self, OpenError> {
+        Self::open_in(options, None, Place::Runtime).await
     }
 
     /// Opens the ledger if no process has it. Else it is as one whose store does not answer, except for what is read of
@@ -183,7 +192,7 @@ impl Ledger {
         let within = options.hand_over;
         match try_lock(&options.path)? {
             Attempt::Taken(lock) => {
-                let ledger = Self::waiting(options, None, StoreError("it is being opened".into()));
+                let ledger = Self::waiting(options, None, Place::Threads, opening());
                 ledger.take(lock, Duration::ZERO).await?;
                 Ok((ledger, None))
             }
@@ -192,7 +201,7 @@ impl Ledger {
                     "{holder}: until it lets go, what spends waits for the ledger, and the rest is served"
                 );
                 let waits = StoreError(format!("{holder}, and this one waits for it").into());
-                let ledger = Self::waiting(options, None, waits);
+                let ledger = Self::waiting(options, None, Place::Threads, waits);
                 let hand_over = HandOver {
                     ledger: ledger.clone(),
                     within,
@@ -224,7 +233,7 @@ impl Ledger {
             quiet,
             hand_over: HAND_OVER,
         };
-        let ledger = Self::open_in(options, Some(folder)).await?;
+        let ledger = Self::open_in(options, Some(folder), Place::Threads).await?;
         // It is new: there is nothing that it could have forgotten.
         ledger.admit();
         Ok(ledger)
@@ -233,15 +242,21 @@ impl Ledger {
     async fn open_in(
         options: Options,
         folder: Option<tempfile::TempDir>,
+        place: Place,
     ) -> Result<Self, OpenError> {
         let lock = lock(&options.path, options.hand_over).await?;
-        let ledger = Self::waiting(options, folder, StoreError("it is being opened".into()));
+        let ledger = Self::waiting(options, folder, place, opening());
         ledger.take(lock, Duration::ZERO).await?;
         Ok(ledger)
     }
 
     /// A ledger that another process has, or that is not open yet.
-    fn waiting(options: Options, folder: Option<tempfile::TempDir>, waits: StoreError) -> Self {
+    fn waiting(
+        options: Options,
+        folder: Option<tempfile::TempDir>,
+        place: Place,
+        waits: StoreError,
+    ) -> Self {
         let Options {
             path,
             tag_key,
@@ -250,7 +265,7 @@ impl Ledger {
         } = options;
         Self(Arc::new(Inner {
             writer: Turn::waiting(waits),
-            readers: Readers::of(path.clone()),
+            readers: Readers::of(path.clone(), place),
             cache: Cache::default(),
             ticks: Ticks::after(Tick(0)),
             aliases: ArcSwap::default(),
@@ -263,13 +278,14 @@ impl Ledger {
             resolutions: Mutex::default(),
             resolved: broadcast::channel(64).0,
             path,
+            left_behind: OnceLock::new(),
             _folder: folder,
         }))
     }
 
     /// Opens the file, which is this process's now, `up` after it began.
     async fn take(&self, lock: Lock, up: Duration) -> Result<(), OpenError> {
-        let path = self.0.path.clone();
+        let (path, place) = (self.0.path.clone(), self.0.readers.place);
         let failed = |source| OpenError::Store {
             path: path.clone(),
             source,
@@ -277,12 +293,13 @@ impl Ledger {
         let opening = path.clone();
         let fingerprint = self.0.tag_key.fingerprint().map(str::to_owned);
         // The lock goes along: whoever stops waiting for this does not let it go in the middle.
-        let opened = tokio::task::spawn_blocking(move || {
-            Opened::read(&opening, lock, fingerprint.as_deref())
-        });
-        let opened = opened
-            .await
-            .map_err(|error| failed(StoreError(error.to_string().into())))?;
+        let read = move || Opened::read(&opening, lock, fingerprint.as_deref());
+        let opened = match place {
+            Place::Threads => tokio::task::spawn_blocking(read)
+                .await
+                .map_err(|error| failed(StoreError(error.to_string().into())))?,
+            Place::Runtime => read(),
+        };
         let Opened {
             store,
             lock,
@@ -303,8 +320,8 @@ impl Ledger {
         self.0.stopped.store(damage.or(stopped).map(Arc::new));
         // What was read until here counts as begun before all that the last process has seen.
         self.0.ticks.go_behind(last);
-        let started = Writer::start(store, lock, self.0.bell.clone());
-        let (writer, thread) = started.map_err(OpenError::Thread)?;
+        let started = Writer::start(store, lock, self.0.bell.clone(), place);
+        let (writer, writing) = started.map_err(OpenError::Thread)?;
         let aliases = self.0.aliases.load_full();
         let begin = move |work: &mut Work<'_>| {
             super::answers::rename(&work.store.connection, &aliases)?;
@@ -312,6 +329,8 @@ impl Ledger {
             work.begin(before)
         };
         let unknown = writer.write(begin).await.map_err(failed)?;
+        let left = self.now_unresolved().await.map_err(failed)?;
+        let _ = self.0.left_behind.set(left);
         if unknown > 0 {
             tracing::warn!(
                 unknown,
@@ -320,9 +339,13 @@ impl Ledger {
         }
         // Only one lock can be had, so this is the first that is put here.
         let _ = self.0.open.set(OpenFor { before, since: up });
-        self.0.writer.take(writer, thread);
+        self.0.writer.take(writer, writing);
         Ok(())
     }
+}
+
+fn opening() -> StoreError {
+    StoreError("it is being opened".into())
 }
 
 /// How many creates have tags that another key than this has signed; if none, it is this one's ledger from now on. What

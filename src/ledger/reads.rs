@@ -11,6 +11,7 @@ use super::handle::Ledger;
 use super::session::{Known, Origin, Position, SessionId};
 use super::store::{self, Balance, Verdict, verify};
 use super::tag::Tag;
+use super::writer::Place;
 use super::{HoldId, Resolution, StoreError};
 use crate::acu::Acu;
 use crate::budget::{Account, Payer};
@@ -60,13 +61,15 @@ impl Resolutions {
 #[derive(Debug)]
 pub(super) struct Readers {
     path: PathBuf,
+    pub(super) place: Place,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub(super) fn of(path: PathBuf) -> Self {
+    pub(super) fn of(path: PathBuf, place: Place) -> Self {
         Self {
             path,
+            place,
             idle: Mutex::default(),
         }
     }
@@ -304,6 +307,9 @@ impl Ledger {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        if self.0.readers.place == Place::Runtime {
+            return self.0.readers.with(read);
+        }
         let inner = Arc::clone(&self.0);
         let read = tokio::task::spawn_blocking(move || inner.readers.with(read));
         read.await

@@ -3,14 +3,13 @@
 //! Whatever is to be written goes through here to the writer. While there is none, it waits for the ledger as long as it
 //! would for a disk. A process that is about to end takes no more holds, so that the next one has them all to itself.
 
-use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::StoreError;
-use super::writer::{PATIENCE, Work, Writer};
+use super::writer::{PATIENCE, Work, Writer, Writing};
 
 /// How far a process has come. It only goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,8 +27,10 @@ enum Stage {
 /// The way to the writer, once there is one.
 #[derive(Debug)]
 pub(super) struct Turn {
-    stage: watch::Sender<Stage>,
-    writer: OnceLock<(Writer, JoinHandle<()>)>,
+    stage: Mutex<Stage>,
+    /// Told of each stage. Who waits for it goes on in the order of arrival.
+    goes_on: Notify,
+    writer: OnceLock<(Writer, Writing)>,
     /// What is said meanwhile.
     waits: Arc<StoreError>,
 }
@@ -38,15 +39,16 @@ impl Turn {
     /// Not ours yet; whoever asks is told this.
     pub(super) fn waiting(waits: StoreError) -> Self {
         Self {
-            stage: watch::Sender::new(Stage::Waits),
+            stage: Mutex::new(Stage::Waits),
+            goes_on: Notify::new(),
             writer: OnceLock::new(),
             waits: Arc::new(waits),
         }
     }
 
     /// From now on this process has the ledger.
-    pub(super) fn take(&self, writer: Writer, thread: JoinHandle<()>) {
-        if self.writer.set((writer, thread)).is_ok() {
+    pub(super) fn take(&self, writer: Writer, writing: Writing) {
+        if self.writer.set((writer, writing)).is_ok() {
             self.advance(Stage::Waits, Stage::Has);
         }
     }
@@ -58,17 +60,35 @@ impl Turn {
 
     /// From now on no more holds are taken.
     pub(super) fn retire(&self) {
-        self.stage.send_replace(Stage::Retired);
+        self.change(|_| Stage::Retired);
     }
 
     fn advance(&self, from: Stage, to: Stage) {
-        self.stage.send_if_modified(|stage| {
-            let is_there = *stage == from;
-            if is_there {
-                *stage = to;
+        self.change(|stage| if stage == from { to } else { stage });
+    }
+
+    fn change(&self, to: impl FnOnce(Stage) -> Stage) {
+        {
+            let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+            *stage = to(*stage);
+        }
+        self.goes_on.notify_waiters();
+    }
+
+    fn stage(&self) -> Stage {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until something is so, which only a change of the stage makes so.
+    async fn until(&self, is_so: impl Fn(&Self) -> bool) {
+        loop {
+            // What changes after this is heard of.
+            let change = self.goes_on.notified();
+            if is_so(self) {
+                return;
             }
-            is_there
-        });
+            change.await;
+        }
     }
 
     /// Whether this process has the ledger.
@@ -78,10 +98,7 @@ impl Turn {
 
     /// Waits until this process has the ledger, however long that takes.
     pub(super) async fn ours(&self) {
-        let mut stage = self.stage.subscribe();
-        if stage.wait_for(|_| self.is_ours()).await.is_err() {
-            std::future::pending().await
-        }
+        self.until(Self::is_ours).await;
     }
 
     /// The writer; waits a little for it.
@@ -89,9 +106,8 @@ impl Turn {
         if let Some((writer, _)) = self.writer.get() {
             return Ok(writer);
         }
-        let mut stage = self.stage.subscribe();
         // Who has to stop, stops waiting too.
-        let _ = timeout(PATIENCE, stage.wait_for(|it| *it > Stage::Waits)).await;
+        let _ = timeout(PATIENCE, self.until(|it| it.stage() > Stage::Waits)).await;
         match self.writer.get() {
             Some((writer, _)) => Ok(writer),
             None => Err(self.waits.as_ref().clone()),
@@ -112,14 +128,12 @@ impl Turn {
     /// They are not, or not any more.
     pub(super) async fn admitted(&self) -> Result<(), StoreError> {
         self.in_time().await?;
-        let mut stage = self.stage.subscribe();
-        let waiting = timeout(PATIENCE, stage.wait_for(|it| *it >= Stage::Admits));
-        match waiting.await {
-            Ok(Ok(stage)) if *stage == Stage::Retired => Err(StoreError(
+        match timeout(PATIENCE, self.until(|it| it.stage() >= Stage::Admits)).await {
+            Ok(()) if self.stage() == Stage::Retired => Err(StoreError(
                 "this process is about to end, and takes no more holds".into(),
             )),
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(StoreError(
+            Ok(()) => Ok(()),
+            Err(_) => Err(StoreError(
                 "Devin has not been asked yet what was spent while this process was not there"
                     .into(),
             )),
@@ -168,9 +182,9 @@ impl Turn {
 
     /// Lets the ledger go. Waits until it is.
     pub(super) async fn end(self) {
-        if let Some((writer, thread)) = self.writer.into_inner() {
+        if let Some((writer, writing)) = self.writer.into_inner() {
             drop(writer);
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            writing.ended().await;
         }
     }
 }

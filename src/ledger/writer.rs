@@ -3,6 +3,8 @@
 //! Whoever wants something written sends a piece of work and waits. What has gathered while the last group went to the
 //! disk is the next group: one transaction, one sync. Each piece has a savepoint of its own, so one that fails takes
 //! nothing of the others' with it; and nobody is told "done" before it is on the disk.
+//!
+//! In a simulation it is a task of the one thread that there is, since nothing else may go on while it writes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -123,7 +125,37 @@ impl Work<'_> {
     }
 }
 
-/// The way to the writer's thread.
+/// Where the ledger's own work is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On threads of its own: the disk keeps no request waiting that does not need it.
+    Threads,
+    /// In the runtime, whose clock stands still meanwhile: for simulations.
+    Runtime,
+}
+
+/// What writes, to wait for.
+#[derive(Debug)]
+pub(super) enum Writing {
+    Thread(std::thread::JoinHandle<()>),
+    Task(tokio::task::JoinHandle<()>),
+}
+
+impl Writing {
+    /// Waits until the file is let go.
+    pub(super) async fn ended(self) {
+        match self {
+            Self::Thread(thread) => {
+                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            }
+            Self::Task(task) => {
+                let _ = task.await;
+            }
+        }
+    }
+}
+
+/// The way to what writes.
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
@@ -142,7 +174,7 @@ struct State {
 }
 
 impl Writer {
-    /// Starts the thread. It ends when the last `Writer` is dropped, after what was sent until then.
+    /// Starts the thread, or the task. It ends when the last `Writer` is dropped, after what was sent until then.
     ///
     /// # Errors
     /// The system has no thread.
@@ -150,23 +182,38 @@ impl Writer {
         mut store: Store,
         lock: Lock,
         bell: Bell,
-    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+        place: Place,
+    ) -> std::io::Result<(Self, Writing)> {
         let (jobs, mut waiting) = mpsc::channel(QUEUE);
         let state = Arc::new(State::default());
         state.lines.store(store.chain.lines(), Ordering::Relaxed);
         let told = Arc::clone(&state);
-        let thread = std::thread::Builder::new().name("ledger".to_owned());
-        let thread = thread.spawn(move || {
-            let mut group = Vec::with_capacity(GROUP);
-            while waiting.blocking_recv_many(&mut group, GROUP) > 0 {
-                write(&mut store, &mut group, &told, &bell);
-                told.groups.fetch_add(1, Ordering::Relaxed);
+        let mut group = Vec::with_capacity(GROUP);
+        let mut next = move |group: &mut Vec<Job>| {
+            write(&mut store, group, &told, &bell);
+            told.groups.fetch_add(1, Ordering::Relaxed);
+        };
+        // Nobody else may open the file before the connection is closed: the lock goes last.
+        let writing = match place {
+            Place::Threads => {
+                let thread = std::thread::Builder::new().name("ledger".to_owned());
+                Writing::Thread(thread.spawn(move || {
+                    while waiting.blocking_recv_many(&mut group, GROUP) > 0 {
+                        next(&mut group);
+                    }
+                    drop(next);
+                    drop(lock);
+                })?)
             }
-            // Nobody else may open the file before this connection is closed.
-            drop(store);
-            drop(lock);
-        })?;
-        Ok((Self { jobs, state }, thread))
+            Place::Runtime => Writing::Task(tokio::spawn(async move {
+                while waiting.recv_many(&mut group, GROUP).await > 0 {
+                    next(&mut group);
+                }
+                drop(next);
+                drop(lock);
+            })),
+        };
+        Ok((Self { jobs, state }, writing))
     }
 
     /// How many groups were committed.

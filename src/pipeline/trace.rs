@@ -64,7 +64,7 @@ impl<S: Service<Traced>> Service<Arrival> for Trace<S> {
     }
 
     fn call(&mut self, Arrival { request, peer }: Arrival) -> S::Future {
-        let trail = Arc::new(Trail::begin(&request, peer, self.clock.now()));
+        let trail = Arc::new(Trail::begin(&request, peer, &*self.clock));
         self.inner.call(Traced { request, trail })
     }
 }

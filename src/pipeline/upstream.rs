@@ -24,7 +24,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Ur
 use http_body::Frame;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
@@ -102,7 +102,7 @@ pub enum ClientBuildError {
 
 /// Opens connections, TLS included, within their time. Cheap to clone, since the client does so for each request.
 #[derive(Clone, Debug)]
-pub(crate) struct Connector {
+pub struct Connector {
     inner: Arc<HttpsConnector<HttpConnector>>,
     within: Duration,
 }
@@ -166,11 +166,20 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// The client.
-#[derive(Clone, Debug)]
-pub struct Upstream {
-    client: Arc<Client<Connector, Body>>,
+/// The client, over connections of a [`Connector`], or of whatever else opens some.
+#[derive(Debug)]
+pub struct Upstream<C = Connector> {
+    client: Arc<Client<C, Body>>,
     timeouts: Timeouts,
+}
+
+impl<C> Clone for Upstream<C> {
+    fn clone(&self) -> Self {
+        Self {
+            client: Arc::clone(&self.client),
+            timeouts: self.timeouts,
+        }
+    }
 }
 
 impl Upstream {
@@ -182,6 +191,17 @@ impl Upstream {
         extra: &[CertificateDer<'static>],
         timeouts: Timeouts,
     ) -> Result<Self, ClientBuildError> {
+        let connector = Connector::new(extra, timeouts.connect)?;
+        Ok(Self::over(connector, timeouts))
+    }
+}
+
+impl<C> Upstream<C>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    /// Over connections of another's; it opens each within a time of its own.
+    pub fn over(connector: C, timeouts: Timeouts) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .retry_canceled_requests(false)
             .pool_timer(TokioTimer::new())
@@ -193,15 +213,18 @@ impl Upstream {
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .http2_max_header_list_size(64 * 1024)
-            .build(Connector::new(extra, timeouts.connect)?);
-        Ok(Self {
+            .build(connector);
+        Self {
             client: Arc::new(client),
             timeouts,
-        })
+        }
     }
 }
 
-impl Service<Exchange<Outbound>> for Upstream {
+impl<C> Service<Exchange<Outbound>> for Upstream<C>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
     type Response = Response<Body>;
     type Error = Rejection;
     type Future = BoxFuture<Response<Body>, Rejection>;

@@ -41,6 +41,7 @@ mod refusals;
 mod reload;
 mod replay;
 mod settling;
+mod simulation;
 mod spending;
 mod status;
 mod tidy;

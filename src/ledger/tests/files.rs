@@ -137,3 +137,29 @@ async fn m19_a_full_disk_takes_no_hold_breaks_no_history_and_heals() {
     let ledger = opened(options).await;
     assert_eq!(ledger.stopped(), None);
 }
+
+#[tokio::test]
+async fn i8_who_repeats_finds_an_attempt_of_the_last_process_that_was_found_before_they_came() {
+    use crate::pipeline::attempts::{Records, Unresolved};
+    let folder = tempfile::tempdir().unwrap();
+    let month = budget("month", Some("t"), Per::Team, 10);
+    let holding = create("a", 2, &[&month]);
+    let hold = holding.hold;
+    let ledger = Ledger::open(options_in(&folder)).await.unwrap();
+    ledger.admit();
+    ledger.hold(holding).await.unwrap();
+    // The process ends with the request on its way.
+    ledger.close().await;
+
+    let ledger = Ledger::open(options_in(&folder)).await.unwrap();
+    // The first round of the reconciler is over before the first request comes.
+    ledger.created(at(1), hold, session(1)).await.unwrap();
+    assert!(ledger.unsure().await.unwrap().is_empty());
+    let left = Unresolved {
+        caller: "a".into(),
+        fingerprint: [0; 32],
+        hold,
+    };
+    let records: &dyn Records = &ledger;
+    assert_eq!(records.unresolved().await.unwrap(), [left]);
+}

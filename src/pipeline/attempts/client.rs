@@ -79,7 +79,7 @@ where
                     caller: ask.caller,
                     key: ask.key,
                     fingerprint,
-                    hold: HoldId::new(),
+                    hold: HoldId(desk.clock.id()),
                     operation,
                     seen: seen.clone(),
                 };

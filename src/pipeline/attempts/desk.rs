@@ -40,7 +40,7 @@ pub(super) type Attempts = Registry<watch::Sender<Seen>, Arc<Notify>>;
 pub(super) struct Desk {
     registry: Mutex<Attempts>,
     records: Arc<dyn Records>,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     tasks: TaskTracker,
     restored: OnceCell<()>,
     /// The time for a caller's body.
