@@ -86,9 +86,11 @@ pub(super) async fn answer(
         Some(FaultKind::HalfAnswer) => half(work().await),
         Some(FaultKind::BodyAfterWork(body)) => {
             let answer = work().await;
-            match answer.status.is_success() {
-                true => whole(Answer::new(StatusCode::OK, "application/json", body)),
-                false => whole(answer),
+            // A read that is refused leaves nothing undone, and its bytes may name what only they know of.
+            if answer.status.is_success() || parts.method.is_safe() {
+                whole(Answer::new(StatusCode::OK, "application/json", body))
+            } else {
+                whole(answer)
             }
         }
         Some(FaultKind::WithoutMember(name)) => whole(without(work().await, &name)),

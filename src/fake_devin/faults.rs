@@ -45,8 +45,8 @@ pub enum FaultKind {
     },
     /// Does the work, announces the whole answer, sends half of it and closes the connection.
     HalfAnswer,
-    /// Does the work, then answers 200 and these bytes as JSON, which they need not be. What it refuses, it refuses as
-    /// usual: nothing was done.
+    /// Does the work, then answers 200 and these bytes as JSON, which they need not be. What it refuses to do, it
+    /// refuses as usual.
     BodyAfterWork(Bytes),
     /// Does the work, and leaves this member out of the answer.
     WithoutMember(String),
