@@ -3,6 +3,7 @@
 //! Answers are no entries: nothing is added up of them, and they go after a day.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -127,8 +128,18 @@ impl Ledger {
     }
 }
 
+impl Work<'_> {
+    /// From now on callers and teams have these names: what they had is theirs.
+    pub(super) fn rename(&mut self, aliases: Arc<Aliases>) -> Result<(), StoreError> {
+        rename(&self.store.connection, &aliases)?;
+        self.store.payers.rename(aliases);
+        self.store.balances.clear();
+        Ok(())
+    }
+}
+
 /// Gives the keys of callers who were called otherwise before to those of today. A key that both have used is today's.
-pub(super) fn rename(connection: &Connection, aliases: &Aliases) -> Result<(), StoreError> {
+fn rename(connection: &Connection, aliases: &Aliases) -> Result<(), StoreError> {
     let sql = "UPDATE OR IGNORE answers SET caller = ?2 WHERE caller = ?1";
     let mut one = connection.prepare_cached(sql)?;
     for (old, new) in &aliases.callers {

@@ -159,13 +159,8 @@ impl Ledger {
     /// Tells the writer the names that hold when it hears them.
     pub(super) async fn tell_names(&self) -> Result<(), StoreError> {
         let inner = Arc::clone(&self.0);
-        let write = move |work: &mut super::writer::Work<'_>| {
-            let aliases = inner.aliases.load_full();
-            super::answers::rename(&work.store.connection, &aliases)?;
-            work.store.payers.rename(aliases);
-            work.store.balances.clear();
-            Ok(())
-        };
+        let write =
+            move |work: &mut super::writer::Work<'_>| work.rename(inner.aliases.load_full());
         self.0.writer.write(write).await
     }
 

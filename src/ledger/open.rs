@@ -324,8 +324,7 @@ impl Ledger {
         let (writer, writing) = started.map_err(OpenError::Thread)?;
         let aliases = self.0.aliases.load_full();
         let begin = move |work: &mut Work<'_>| {
-            super::answers::rename(&work.store.connection, &aliases)?;
-            work.store.payers.rename(aliases);
+            work.rename(aliases)?;
             work.begin(before)
         };
         let unknown = writer.write(begin).await.map_err(failed)?;

@@ -14,6 +14,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod agreement;
 mod answer;
 mod invariants;
 mod process;

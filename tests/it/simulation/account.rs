@@ -8,6 +8,8 @@ use rusqlite::{Connection, OpenFlags};
 use tollgate::fake_devin::SessionTruth;
 use tollgate::ledger::Ledger;
 
+use crate::agreement::{agrees, number};
+
 /// How many seconds go by for Devin in one of the gateway's.
 pub(super) const SPEED: f64 = 60.0;
 
@@ -29,9 +31,8 @@ impl Account {
 
     /// How many wakes are in one of these states.
     pub(super) fn count(&self, states: &str) -> i64 {
-        self.number(&format!(
-            "SELECT count(*) FROM wakes WHERE state IN ({states})"
-        ))
+        let sql = format!("SELECT count(*) FROM wakes WHERE state IN ({states})");
+        number(&self.0, &sql)
     }
 
     /// The holds whose outcome is unknown.
@@ -42,8 +43,9 @@ impl Account {
         holds.map(Result::unwrap).collect()
     }
 
-    fn number(&self, sql: &str) -> i64 {
-        self.0.query_row(sql, [], |row| row.get(0)).unwrap()
+    /// See [`agrees`].
+    pub(super) fn agrees(&self, truth: &[SessionTruth]) {
+        agrees(&self.0, truth);
     }
 
     /// The digest of the whole history.
@@ -52,53 +54,6 @@ impl Account {
         self.0
             .query_row(sql, [], |row| row.get(0))
             .unwrap_or_default()
-    }
-
-    /// No session without a hold, no hold without a session, nothing lost, nothing twice, nothing beyond a cap.
-    pub(super) fn agrees(&self, truth: &[SessionTruth]) {
-        for session in truth {
-            self.agrees_on(session);
-        }
-        let count = i64::try_from(truth.len()).unwrap();
-        assert_eq!(self.number("SELECT count(*) FROM sessions"), count);
-        let spent: i64 = truth.iter().map(|it| it.spent_milli).sum();
-        let sum =
-            |what: &str| self.number(&format!("SELECT coalesce(sum({what}), 0) FROM tallies"));
-        assert_eq!(
-            (sum("spent"), sum("held"), sum("overrun"), sum("unheld")),
-            (spent, 0, 0, 0),
-            "spent, held, overrun, unheld"
-        );
-        let orphans = "SELECT count(*) FROM wakes WHERE state = 'closed' AND session IS NULL";
-        assert_eq!(
-            self.number(orphans),
-            0,
-            "holds that were kept for no session"
-        );
-        let twice = "SELECT count(*) FROM (SELECT hold FROM history WHERE cause IN ('release', 'rest') \
-                     GROUP BY hold, cause HAVING count(*) > 1)";
-        assert_eq!(self.number(twice), 0, "holds that were given back twice");
-    }
-
-    fn agrees_on(&self, session: &SessionTruth) {
-        let sql = "SELECT s.usage, s.cap, s.hold IS NOT NULL, \
-                   (SELECT count(*) FROM wakes w WHERE w.session = s.id AND w.state = 'closed') \
-                   FROM sessions s WHERE s.bare = ?1";
-        let row = self.0.query_row(sql, [&session.id], |row| {
-            Ok((
-                row.get::<_, i64>(0)?,
-                row.get::<_, Option<i64>>(1)?,
-                row.get::<_, bool>(2)?,
-                row.get::<_, i64>(3)?,
-            ))
-        });
-        let (usage, cap, has_hold, wakes) =
-            row.unwrap_or_else(|error| panic!("{error}: {session:?} is not in the ledger"));
-        assert!(has_hold, "{session:?}");
-        assert_eq!(usage, session.spent_milli, "{session:?}");
-        assert_eq!(cap, session.cap, "{session:?}");
-        let told = i64::try_from(session.told).unwrap();
-        assert_eq!(wakes, told, "a hold for each message, no more: {session:?}");
     }
 
     /// Follows the history: at no hold was a window of a budget beyond the largest limit that it ever had.

@@ -18,9 +18,10 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tollgate::api_key::ApiKey;
-use tollgate::fake_devin::{Change, Ending, FakeDevin, Options, SessionTruth};
+use tollgate::fake_devin::{Change, Ending, FakeDevin, Options};
 
 use super::SESSIONS;
+use crate::agreement::{agrees, number};
 use crate::process::{Served, folder, serve_with, tollgate, try_serve_with};
 
 /// How many ask at once.
@@ -171,7 +172,7 @@ budgets:
     }
 
     pub(super) fn number(&self, sql: &str) -> i64 {
-        self.look().query_row(sql, [], |row| row.get(0)).unwrap()
+        number(&self.look(), sql)
     }
 
     /// Ends everything, waits until a process has settled it, and compares the two accounts.
@@ -189,58 +190,12 @@ budgets:
         self.agree();
     }
 
-    /// No session without a hold, no hold without a session, nothing lost, nothing twice, nothing beyond a cap.
+    /// The two accounts are one, and so is the ledger by itself.
     fn agree(&self) {
-        let truth = self.fake.truth();
-        for session in &truth {
-            self.agrees(session);
-        }
-        let spent: i64 = truth.iter().map(|it| it.spent_milli).sum();
-        let count = i64::try_from(truth.len()).unwrap();
-        assert_eq!(self.number("SELECT count(*) FROM sessions"), count);
-        let sum =
-            |what: &str| self.number(&format!("SELECT coalesce(sum({what}), 0) FROM tallies"));
-        assert_eq!(
-            (sum("spent"), sum("held"), sum("overrun"), sum("unheld")),
-            (spent, 0, 0, 0),
-            "spent, held, overrun, unheld"
-        );
-        let holds = "SELECT count(*) FROM wakes WHERE state = 'closed' AND session IS NULL";
-        assert_eq!(self.number(holds), 0, "holds that were kept for no session");
-        let twice = "SELECT count(*) FROM (SELECT hold FROM history WHERE cause IN ('release', 'rest') \
-                     GROUP BY hold, cause HAVING count(*) > 1)";
-        assert_eq!(self.number(twice), 0, "holds that were given back twice");
         let look = self.look();
-        let path = self.folder.path().join("tollgate.db");
+        agrees(&look, &self.fake.truth());
         drop(look);
-        verify(&path);
-    }
-
-    fn agrees(&self, session: &SessionTruth) {
-        let row = self.look().query_row(
-            "SELECT s.usage, s.cap, s.hold IS NOT NULL, \
-             (SELECT count(*) FROM wakes w WHERE w.session = s.id AND w.state = 'closed') \
-             FROM sessions s WHERE s.bare = ?1",
-            [&session.id],
-            |row| {
-                Ok((
-                    row.get::<_, i64>(0)?,
-                    row.get::<_, Option<i64>>(1)?,
-                    row.get::<_, bool>(2)?,
-                    row.get::<_, i64>(3)?,
-                ))
-            },
-        );
-        let (usage, cap, has_hold, wakes) =
-            row.unwrap_or_else(|error| panic!("{error}: {session:?} is not in the ledger"));
-        assert!(has_hold, "{session:?}");
-        assert_eq!(usage, session.spent_milli, "{session:?}");
-        assert_eq!(cap, session.cap, "{session:?}");
-        let told = i64::try_from(session.told).unwrap();
-        assert_eq!(
-            wakes, told,
-            "a hold for each message, and no more: {session:?}"
-        );
+        verify(&self.folder.path().join("tollgate.db"));
     }
 }
 
