@@ -85,6 +85,7 @@ pub mod target;
 pub mod body;
 pub mod clock;
 pub mod failpoint;
+pub mod limits;
 pub mod reload;
 pub mod ruleset;
 pub mod settle;
@@ -128,7 +129,7 @@ use pipeline::credential::{Credential, Outbound, Pinned};
 use pipeline::edge::Arrival;
 use pipeline::filter::FilterLayer;
 use pipeline::fund::FundLayer;
-use pipeline::limit::Limit;
+use pipeline::limit::LimitLayer;
 use pipeline::ownership::OwnershipLayer;
 use pipeline::pages::PagesLayer;
 use pipeline::problem::ProblemsLayer;
@@ -209,8 +210,9 @@ where
         )))
         // Whether they may.
         .layer(StageLayer::new(Authorize))
-        // Not too often: what is denied for its head uses nothing up, and no body is read beyond the limit.
-        .layer(StageLayer::new(Limit))
+        // Not too often: what is denied for its head uses nothing up, and no body is read beyond the limits. Where a
+        // limit says so, a request waits here for its turn.
+        .layer(LimitLayer)
         // Whether their body is within the grant's bounds; from here on it is the one that was judged.
         .layer(BoundsLayer::new(parts.body_time))
         // Whether the session is theirs.

@@ -10,6 +10,7 @@ mod money;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -49,6 +50,7 @@ struct Families {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     durations: Family<DurationLabels, Histogram>,
+    queued: Histogram,
     internal_errors: Counter,
     shadows: Family<ShadowLabels, Counter>,
     money: OfMoney,
@@ -116,6 +118,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("tollgate");
         let requests = Family::default();
         let durations = Family::new_with_constructor(histogram as fn() -> Histogram);
+        let queued = histogram();
         let internal_errors = Counter::default();
         let shadows = Family::default();
         registry.register(
@@ -128,6 +131,12 @@ impl Metrics {
             "From a request's head to the end of its answer",
             Unit::Seconds,
             Family::clone(&durations),
+        );
+        registry.register_with_unit(
+            "queue_duration",
+            "How long requests waited for their turn, those that waited",
+            Unit::Seconds,
+            queued.clone(),
         );
         registry.register(
             "internal_errors",
@@ -146,6 +155,7 @@ impl Metrics {
             registry,
             requests,
             durations,
+            queued,
             internal_errors,
             shadows,
             money,
@@ -164,6 +174,11 @@ impl Metrics {
         let labels = DurationLabels { answered_by };
         let histogram = self.0.durations.get_or_create(&labels);
         histogram.observe(duration.as_secs_f64());
+        let queued = trail.queued.load(Ordering::Relaxed);
+        if queued > 0 {
+            let queued = Duration::from_micros(queued);
+            self.0.queued.observe(queued.as_secs_f64());
+        }
         if code == Some(Code::Internal) {
             self.0.internal_errors.inc();
         }
@@ -249,6 +264,26 @@ impl Collector for OfPolicy {
             None,
             i64::from(last_refused.is_some()),
         )?;
+        let of_limits = self.0.load().limiters().limits().counts();
+        for (name, help, value) in [
+            (
+                "limit_waiting",
+                "Requests that wait for a limit",
+                of_limits.waiting,
+            ),
+            (
+                "limit_places",
+                "Places in line at limits: requests that wait, and promises to those that were refused",
+                of_limits.places,
+            ),
+            (
+                "limit_accounts",
+                "Accounts of limits that are not as good as unused, or were not a while ago",
+                of_limits.accounts,
+            ),
+        ] {
+            gauge(name, help, None, i64::try_from(value).unwrap_or(i64::MAX))?;
+        }
         let mut of_reloads = encoder.encode_descriptor(
             "policy_reloads",
             "Policy sets that followed the first one, and those that were refused",

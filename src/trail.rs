@@ -120,8 +120,12 @@ pub struct Trail {
     pub facts: OnceLock<crate::policy::bounds::Facts>,
     /// What shadowed rules would have changed.
     pub shadow: OnceLock<crate::policy::Shadowed>,
-    /// The limit that was looked at.
+    /// How the limits stand that it was taken from, or that refused it.
+    pub limits: OnceLock<Box<[crate::limits::Standing]>>,
+    /// The limit that refused it, or would have if it were enforced.
     pub limit: OnceLock<Arc<str>>,
+    /// Microseconds that it waited in queues.
+    pub queued: AtomicU64,
     /// What was held for it.
     pub held: OnceLock<crate::ledger::Held>,
     /// The code of the refusal or failure.
@@ -195,7 +199,9 @@ impl Trail {
             decided: OnceLock::new(),
             facts: OnceLock::new(),
             shadow: OnceLock::new(),
+            limits: OnceLock::new(),
             limit: OnceLock::new(),
+            queued: AtomicU64::new(0),
             held: OnceLock::new(),
             code: OnceLock::new(),
             cause: OnceLock::new(),
@@ -210,6 +216,11 @@ impl Trail {
             line: OnceLock::new(),
             bytes_in: AtomicU64::new(0),
         }
+    }
+
+    /// How the limits stand that it was taken from, or that refused it; none, if none counts it.
+    pub fn limits(&self) -> &[crate::limits::Standing] {
+        self.limits.get().map_or(&[], |it| it)
     }
 
     /// Notes that the request leaves for Devin.

@@ -156,9 +156,13 @@ impl<'a> Explained<'a> {
         Spending::new(self.policy, self.request.caller, self.asked(), grant)
     }
 
-    fn limit(&self) -> Option<&'a Limit> {
-        let limit = self.policy.limit_of(self.request.caller)?;
-        self.policy.limit(limit)
+    /// The limits that the request would be taken from.
+    fn limits(&self) -> impl Iterator<Item = &'a Limit> {
+        let asked = self.asked().map(|it| it.operation);
+        let limits = self.policy.limits_of(self.request.caller);
+        limits
+            .map(|(_, limit)| limit)
+            .filter(move |it| asked.is_none_or(|operation| it.covers(operation)))
     }
 
     /// What rules have made of the body, if anything.
@@ -222,12 +226,13 @@ impl<'a> Explained<'a> {
             self.forwarded(&mut text);
             self.bounded(&mut text);
             text.push_str(&self.spending().text());
-            if let Some(limit) = self.limit() {
+            let mut limits = self.limits().peekable();
+            if limits.peek().is_some() {
+                text.push_str("\nlimits\n");
+            }
+            for limit in limits {
                 let shadow = if limit.shadow { ", not enforced" } else { "" };
-                text.push_str(&format!(
-                    "\nlimit: {}, {} at once, then one every {:?}{shadow}\n",
-                    limit.name, limit.burst, limit.period
-                ));
+                text.push_str(&format!("  {limit}{shadow}\n"));
             }
         }
         text
@@ -353,9 +358,20 @@ impl<'a> Explained<'a> {
                     .collect::<Value>(),
             })),
             "spending": is_allowed.then(|| self.spending().json()),
-            "limit": self.limit().map(|it| json!({
-                "name": &*it.name, "burst": it.burst, "period_ms": it.period.as_secs_f64() * 1e3, "shadow": it.shadow,
-            })),
+            "limits": self.limits().map(limit).collect::<Value>(),
         })
     }
+}
+
+fn limit(limit: &Limit) -> Value {
+    let rate = limit.rate();
+    json!({
+        "name": &*limit.name,
+        "per": limit.per.as_str(),
+        "burst": rate.map(|it| it.burst),
+        "period_ms": rate.map(|it| it.period.as_secs_f64() * 1e3),
+        "wait_ms": rate.map(|it| it.wait.as_secs_f64() * 1e3),
+        "sessions": limit.sessions(),
+        "shadow": limit.shadow,
+    })
 }

@@ -16,8 +16,8 @@ use http::header::{CONNECTION, EXPECT};
 use http::{HeaderValue, Request, Response, Version};
 use tower::{Layer, Service};
 
-use super::BoxFuture;
 use super::trace::Traced;
+use super::{BoxFuture, limit};
 use crate::body::{Body, Leftover};
 use crate::exchange::Exchange;
 use crate::policy::Policy;
@@ -109,7 +109,10 @@ where
                 Err(panic) => Err(panic),
             };
             let rejection = match outcome {
-                Ok(Ok(response)) => return Ok(response),
+                Ok(Ok(mut response)) => {
+                    limit::fields::write(response.headers_mut(), trail.limits());
+                    return Ok(response);
+                }
                 Ok(Err(rejection)) => rejection,
                 Err(_panic) => Rejection::Internal,
             };
@@ -118,6 +121,7 @@ where
                 code,
                 cause,
             } = rejection.answer(&trail);
+            limit::fields::write(response.headers_mut(), trail.limits());
             // Also where Devin had answered, and that answer could not be used.
             trail.upstream_answered.store(false, Ordering::Relaxed);
             if let Some(unread) = unread

@@ -1,6 +1,7 @@
 //! From files to a [`Policy`]: names are resolved over all files, every mistake is reported.
 
 mod budgets;
+mod limits;
 mod overlap;
 mod renamed;
 mod subjects;
@@ -13,10 +14,9 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{Context, SHA256};
 use data_encoding::HEXLOWER;
 
-use super::reader::{self, CallerEntry, File, JwtEntry, LimitEntry, RuleEntry, Spanned};
+use super::reader::{self, CallerEntry, File, JwtEntry, RuleEntry, Spanned};
 use super::{
-    Caller, CallerIx, Effect, Limit, LimitIx, Organizations, Policy, PolicyFiles, Rule, RuleIx,
-    StoredKey,
+    Caller, CallerIx, Effect, Organizations, Policy, PolicyFiles, Rule, RuleIx, StoredKey,
 };
 use crate::catalogue::{self, OperationIx, OperationSet};
 use crate::document::{Report, Span, parse};
@@ -60,7 +60,6 @@ pub fn compile(files: &PolicyFiles, issuers: &[&str], report: &mut Report) -> Op
         names: HashMap::new(),
         is_partial: read.len() < files.files.len(),
         subjects: HashMap::new(),
-        limited: HashMap::new(),
         accounts: HashMap::new(),
         expanded: HashMap::new(),
         suggested: 0,
@@ -97,7 +96,7 @@ struct Compiler<'a> {
     report: &'a mut Report,
     issuers: &'a [&'a str],
     policy: Policy,
-    /// Where each caller, key id, set of claims and caller's limit was first met.
+    /// Where each caller, key id and set of claims was first met.
     callers: HashMap<String, (CallerIx, Span)>,
     /// The callers of each team.
     of_team: HashMap<String, Vec<CallerIx>>,
@@ -109,7 +108,6 @@ struct Compiler<'a> {
     is_partial: bool,
     /// By issuer.
     subjects: HashMap<String, Seen>,
-    limited: HashMap<CallerIx, Span>,
     /// Where each budget's id was first met.
     accounts: HashMap<Arc<str>, Span>,
     /// What each pattern that names operations has named.
@@ -162,7 +160,7 @@ impl Compiler<'_> {
                 team: Arc::clone(&team),
                 owner: owner.clone(),
                 rules: Vec::new(),
-                limit: None,
+                limits: Vec::new(),
                 budgets: Vec::new(),
                 span: entry.name.span,
             });
@@ -275,7 +273,7 @@ impl Compiler<'_> {
         let owner: Option<Arc<str>> = file.owner.as_deref().map(Into::into);
         for mut entry in entries {
             self.unique(Sort::Rule, file, &entry.name);
-            let operations = self.operations(&entry);
+            let operations = self.operations(&entry.operations);
             let callers = self.scope(file, entry.callers.as_deref());
             if let (Effect::Bound, Some(team)) = (entry.effect, &file.team) {
                 self.report
@@ -316,9 +314,9 @@ impl Compiler<'_> {
         }
     }
 
-    fn operations(&mut self, entry: &RuleEntry) -> OperationSet {
+    fn operations(&mut self, patterns: &[Spanned<String>]) -> OperationSet {
         let mut all = OperationSet::default();
-        for pattern in &entry.operations {
+        for pattern in patterns {
             if let Some(set) = self.expanded.get(&pattern.value) {
                 all.extend(set);
                 continue;
@@ -406,38 +404,6 @@ impl Compiler<'_> {
                     .help("it needs a rule of its own with `organizations: any`");
             }
         }
-    }
-
-    fn limits(&mut self, file: &File) {
-        for entry in &file.limits {
-            self.unique(Sort::Limit, file, &entry.name);
-            let ix = LimitIx(self.policy.limits.len());
-            self.policy.limits.push(Limit {
-                name: full_name(file, &entry.name.value),
-                period: entry.period,
-                burst: entry.burst,
-                shadow: entry.shadow || file.shadow,
-            });
-            for caller in self.scope(file, entry.callers.as_deref()) {
-                self.limit(caller, ix, entry);
-            }
-        }
-    }
-
-    fn limit(&mut self, CallerIx(caller): CallerIx, limit: LimitIx, entry: &LimitEntry) {
-        let Some(found) = self.policy.callers.get_mut(caller) else {
-            return;
-        };
-        if let Some(first) = self.limited.insert(CallerIx(caller), entry.name.span) {
-            self.report
-                .error(
-                    entry.name.span,
-                    format!("the caller `{}` has two limits", found.name),
-                )
-                .also(first, "first here")
-                .help("several limits at once are not supported yet: name the callers of each");
-        }
-        found.limit = Some(limit);
     }
 
     /// In a log line, a name is all that says which rule decided.

@@ -20,6 +20,7 @@ mod decide;
 mod explain;
 mod files;
 mod judge;
+mod limit;
 #[cfg(test)]
 mod properties;
 mod reach;
@@ -43,6 +44,7 @@ pub use decide::{Decision, Denied, Grant};
 pub use explain::{Because, Considered};
 pub use files::{Fingerprint, PolicyFiles, TestFiles};
 pub use judge::{Body, Head, Shadowed, Stop, Whole};
+pub use limit::{Limit, LimitPer, Limited, Rate};
 pub use subjects::{ClaimValue, Known, Match};
 
 use subjects::Subjects;
@@ -71,7 +73,8 @@ pub struct Caller {
     team: Arc<str>,
     owner: Option<Arc<str>>,
     rules: Vec<RuleIx>,
-    limit: Option<LimitIx>,
+    /// The limits that its requests count in, live and shadowed, in the order of the files.
+    limits: Vec<LimitIx>,
     /// The budgets that its spending counts in, live and shadowed, in the order of the files.
     budgets: Vec<Arc<Budget>>,
     /// Where the policy defines it.
@@ -115,6 +118,13 @@ struct RuleIx(usize);
 /// A limit's place in its policy set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LimitIx(usize);
+
+impl LimitIx {
+    /// The place as a number, for tables beside the policy.
+    pub fn get(self) -> usize {
+        self.0
+    }
+}
 
 /// What a rule does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,19 +239,6 @@ impl Organizations {
             (Self::Only(mine), Self::Only(theirs)) => mine.iter().any(|id| theirs.contains(id)),
         }
     }
-}
-
-/// A rate limit: `burst` at once, then one per `period`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limit {
-    /// `team/name`; for guard rails, `file/name`.
-    pub name: Arc<str>,
-    /// The time in which one request is earned back.
-    pub period: std::time::Duration,
-    /// How many requests fit at once.
-    pub burst: std::num::NonZeroU32,
-    /// Evaluated and logged, never enforced.
-    pub shadow: bool,
 }
 
 /// SHA-256 of a whole API key.
@@ -364,14 +361,16 @@ impl Policy {
         self.former_teams.iter().map(|(old, new)| (&**old, new))
     }
 
-    /// The limit at this place.
-    pub fn limit(&self, LimitIx(ix): LimitIx) -> Option<&Limit> {
-        self.limits.get(ix)
+    /// All limits, in the order of the files.
+    pub fn limits(&self) -> impl ExactSizeIterator<Item = (LimitIx, &Limit)> {
+        let limits = self.limits.iter().enumerate();
+        limits.map(|(ix, limit)| (LimitIx(ix), limit))
     }
 
-    /// The limit that applies to this caller.
-    pub fn limit_of(&self, caller: CallerIx) -> Option<LimitIx> {
-        self.caller(caller).limit
+    /// The limits that this caller's requests count in, shadowed ones too.
+    pub fn limits_of(&self, caller: CallerIx) -> impl Iterator<Item = (LimitIx, &Limit)> {
+        let all = self.caller(caller).limits.iter();
+        all.filter_map(|ix| Some((*ix, self.limits.get(ix.0)?)))
     }
 
     /// The caller whose `jwt:` rule these claims of this issuer satisfy.

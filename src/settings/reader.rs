@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use http::Uri;
 use http::uri::Scheme;
-use jiff::SignedDuration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -354,30 +353,11 @@ fn timeouts(node: &Node, report: &mut Report) -> Option<Timeouts> {
     })
 }
 
+/// The longest time of a setting.
+const MOST: Duration = Duration::from_secs(86_400);
+
 pub(super) fn duration(name: &str, node: &Node, report: &mut Report) -> Option<Duration> {
-    let parsed = match &node.value {
-        Value::Text(text) => text.parse::<SignedDuration>().ok(),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::List(_)
-        | Value::Map(_) => None,
-    };
-    let fits =
-        |it: &Duration| (Duration::from_millis(1)..=Duration::from_secs(86_400)).contains(it);
-    let found = parsed
-        .and_then(|it| Duration::try_from(it).ok())
-        .filter(fits);
-    if found.is_none() {
-        report
-            .error(
-                node.span,
-                format!("`{name}:` must be a time from 1ms to 24h"),
-            )
-            .help("write a number with its unit: 500ms, 3s, 5m");
-    }
-    found
+    crate::document::duration(name, node, MOST, report)
 }
 
 fn access_log(node: &Node, folder: &Path, report: &mut Report) -> Option<Output> {

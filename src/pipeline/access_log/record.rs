@@ -164,8 +164,15 @@ struct Record<'a> {
     body_judged: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     shadow: Option<Shadow<'a>>,
+    /// The limits that it was taken from, or that refused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<Vec<&'a str>>,
+    /// The one that refused it, or would have.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<&'a str>,
+    /// How long it waited for its turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue_ms: Option<Millis>,
     /// The cap that Devin was told.
     #[serde(skip_serializing_if = "Option::is_none")]
     acu_cap: Option<u32>,
@@ -302,7 +309,13 @@ pub(super) fn write(
         acu_held: held.map(|it| it.amount),
         budget: remaining.map(|it| &*it.budget),
         budget_remaining: remaining.map(|it| it.acus),
+        limits: Some(trail.limits())
+            .filter(|it| !it.is_empty())
+            .map(|it| it.iter().map(|it| &*it.limit).collect()),
         limit: trail.limit.get().map(|it| &**it),
+        queue_ms: Some(trail.queued.load(Ordering::Relaxed))
+            .filter(|it| *it > 0)
+            .map(|it| Millis(Duration::from_micros(it))),
         code: trail.code.get().map(|it| it.name()),
         cause: trail.cause.get().map(|it| Free(it)),
         policy: trail.policy.get().map(|it| it.hash()),

@@ -64,7 +64,8 @@ impl OwnPages {
         let (policy, headers) = (exchange.proof.policy(), exchange.request.headers());
         target::check_head(headers)?;
         let caller = self.authenticate.caller(policy, headers, &exchange.trail)?;
-        limit::take(policy, exchange.proof.limiters(), caller, &exchange.trail)?;
+        let limiters = exchange.proof.limiters();
+        limit::own(policy, limiters, caller, &exchange.trail).await?;
         let said = match page {
             OwnPage::WhoAmI => {
                 let known = policy.caller(caller);

@@ -91,7 +91,15 @@ fn a_rate_is_never_rounded_up() {
         "team: a\ncallers: { one: {} }\nlimits: [{ name: l, per: caller, rate: 7/s, burst: 3 }]\n";
     let policy = check(&[("a.yaml", text)]).unwrap();
     assert_eq!(
-        policy.limit(LimitIx(0)).unwrap().period.as_nanos(),
+        policy
+            .limits()
+            .next()
+            .unwrap()
+            .1
+            .rate()
+            .unwrap()
+            .period
+            .as_nanos(),
         142_857_143
     );
 }

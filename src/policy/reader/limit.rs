@@ -3,104 +3,140 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::super::limit::{LimitPer, Limited, Rate};
 use super::rule::{shadow, texts};
 use super::{Spanned, title};
-use crate::document::{Node, Report, Table, Value};
+use crate::document::{Node, Report, Span, Table, duration, rate};
+
+/// The longest `wait:`. Most clients give up after a minute.
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(in crate::policy) struct LimitEntry {
     pub(in crate::policy) name: Spanned<String>,
     pub(in crate::policy) callers: Option<Vec<Spanned<String>>>,
-    pub(in crate::policy) period: Duration,
-    pub(in crate::policy) burst: NonZeroU32,
+    pub(in crate::policy) operations: Option<Vec<Spanned<String>>>,
+    pub(in crate::policy) per: LimitPer,
+    pub(in crate::policy) what: Limited,
     pub(in crate::policy) shadow: bool,
 }
 
 /// One limit. What is wrong in it is told, and the rest of it is looked at all the same.
-pub(super) fn limit(node: &Node, in_shadow: bool, report: &mut Report) -> Option<LimitEntry> {
+pub(super) fn limit(
+    node: &Node,
+    in_team: bool,
+    in_shadow: bool,
+    report: &mut Report,
+) -> Option<LimitEntry> {
     let mut table = Table::new("a limit", node, report)?;
     let name = title("limit", &mut table, report);
-    if let Some((per, span)) = table.require_text("per", report)
-        && per != "caller"
-    {
-        let known = [
-            "everyone",
-            "organization",
-            "team",
-            "caller",
-            "caller+operation",
-        ];
-        if known.contains(&per) {
-            report
-                .error(span, format!("`per: {per}` is not supported yet"))
-                .help("use `per: caller`");
-        } else {
-            report
-                .error(span, format!("a limit is per caller, not per `{per}`"))
-                .suggest(per, known);
-        }
-    }
+    let sessions = table.take("sessions");
+    let per = table.require_text("per", report);
+    let per = per.and_then(|(text, span)| per_of(text, span, in_team, sessions.is_some(), report));
     let callers = table
         .list("callers", report)
         .map(|(items, span)| texts("callers", items, span, report));
-    let period = table.require("rate").and_then(|node| rate(node, report));
-    let burst = table.require("burst");
-    let burst = burst.and_then(|node| node.as_whole("burst", 1, 1_000_000, report));
+    let what = match sessions {
+        Some(node) => at_once(node, &mut table, report),
+        None => how_often(&mut table, report),
+    };
+    let operations = table
+        .list("operations", report)
+        .map(|(items, span)| texts("operations", items, span, report));
     let shadow = shadow(&mut table, in_shadow, report);
-    for field in ["wait", "sessions", "operations"] {
-        table.not_yet(field, report);
-    }
     table.finish(report);
     Some(LimitEntry {
         name,
         callers,
-        period: period.unwrap_or_default(),
-        burst: burst
-            .and_then(|it| u32::try_from(it).ok())
-            .and_then(NonZeroU32::new)
-            .unwrap_or(NonZeroU32::MIN),
+        operations,
+        // Where it is missing or wrong, the set is refused.
+        per: per.unwrap_or(LimitPer::Caller),
+        what: what.unwrap_or(Limited::Sessions(NonZeroU32::MIN)),
         shadow,
     })
 }
 
-/// `60/min`: the time in which one request is earned back, rounded up to a nanosecond.
-fn rate(node: &Node, report: &mut Report) -> Option<Duration> {
-    let span = node.span;
-    let text = match &node.value {
-        Value::Text(text) => text.as_str(),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::List(_)
-        | Value::Map(_) => "",
+/// `sessions: 10`
+fn at_once(node: &Node, table: &mut Table<'_>, report: &mut Report) -> Option<Limited> {
+    for field in ["rate", "burst", "wait"] {
+        let help = "a limit is either of a rate or of sessions at once: make two of it";
+        table.misplaced(field, help, report);
+    }
+    let help = "sessions count whatever has created or woken them";
+    table.misplaced("operations", help, report);
+    let most = node.as_whole("sessions", 1, 1_000_000, report)?;
+    let most = u32::try_from(most).ok().and_then(NonZeroU32::new)?;
+    Some(Limited::Sessions(most))
+}
+
+/// `rate: 60/min, burst: 20, wait: 2s`
+fn how_often(table: &mut Table<'_>, report: &mut Report) -> Option<Limited> {
+    let Some(node) = table.take("rate") else {
+        table.miss(
+            "rate",
+            "a limit needs `rate:`, or `sessions:`".to_owned(),
+            None,
+        );
+        for field in ["burst", "wait"] {
+            table.take(field);
+        }
+        return None;
     };
-    let parsed = text.split_once('/').and_then(|(count, unit)| {
-        let seconds: u64 = match unit.trim() {
-            "s" | "sec" | "second" => 1,
-            "min" | "minute" => 60,
-            "h" | "hour" => 3_600,
-            _ => return None,
-        };
-        let count = count.trim();
-        let is_plain = count.bytes().all(|it| it.is_ascii_digit());
-        Some((count.parse::<u64>().ok().filter(|_| is_plain)?, seconds))
-    });
-    match parsed {
-        Some((0, _)) => {
+    let period = rate(node, report);
+    let burst = table.require("burst");
+    let burst = burst.and_then(|node| node.as_whole("burst", 1, 1_000_000, report));
+    let wait = table.take("wait");
+    let wait = wait.map(|node| duration("wait", node, MAX_WAIT, report));
+    Some(Limited::Rate(Rate {
+        period: period?,
+        burst: burst
+            .and_then(|it| u32::try_from(it).ok())
+            .and_then(NonZeroU32::new)?,
+        wait: wait.unwrap_or(Some(Duration::ZERO))?,
+    }))
+}
+
+fn per_of(
+    text: &str,
+    span: Span,
+    in_team: bool,
+    of_sessions: bool,
+    report: &mut Report,
+) -> Option<LimitPer> {
+    match LimitPer::ALL.into_iter().find(|per| per.as_str() == text) {
+        Some(LimitPer::Everyone) if in_team => {
             report
-                .error(span, "a rate of zero is no limit")
-                .help("to forbid an operation, deny it; for no limit, leave the limit out");
+                .error(span, "`per: everyone` is for guard rails")
+                .help("this file is a team's: write `per: team`, or move the limit to a file without `team:`");
             None
         }
-        Some((count, seconds)) if count <= 1_000_000 => Some(Duration::from_nanos(
-            (seconds * 1_000_000_000).div_ceil(count),
-        )),
-        Some(_) | None => {
+        Some(LimitPer::CallerAndOperation) if of_sessions => {
             report
-                .error(span, "a rate is a whole number and a unit")
-                .help("write a whole number up to 1000000 and a unit: 5/s, 60/min or 1000/h");
+                .error(
+                    span,
+                    "sessions at once are counted whatever operation has created or woken them",
+                )
+                .help("write `per: caller`");
             None
         }
+        None => {
+            report
+                .error(
+                    span,
+                    format!(
+                        "a limit is per everyone, organization, team, caller or caller+operation, not per `{}`",
+                        text.escape_debug()
+                    ),
+                )
+                .suggest(text, LimitPer::ALL.map(LimitPer::as_str));
+            None
+        }
+        found @ Some(
+            LimitPer::Everyone
+            | LimitPer::Organization
+            | LimitPer::Team
+            | LimitPer::Caller
+            | LimitPer::CallerAndOperation,
+        ) => found,
     }
 }

@@ -104,7 +104,7 @@ pub(in crate::policy) fn read(root: &Node, stem: String, report: &mut Report) ->
         .map_or(Vec::new(), |(items, _)| {
             items
                 .iter()
-                .filter_map(|item| limit::limit(item, shadow, report))
+                .filter_map(|item| limit::limit(item, team.is_some(), shadow, report))
                 .collect()
         });
     let budgets = table

@@ -1,0 +1,463 @@
+//! Every account of every limit, under one lock: all of a request's limits are charged, or none is. Pure.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use slab::Slab;
+use tokio::sync::Notify;
+
+use super::line::{Here, Line, Place};
+use super::{Account, Charge, Standing, nanos};
+
+/// The most accounts that are not as good as unused; further ones share one of their limit.
+pub const MOST_ACCOUNTS: usize = 1_000_000;
+/// The most places in all lines together.
+pub const MOST_PLACES: usize = 65_536;
+/// How long a promise is kept beyond the second in which whoever was refused was told to come back.
+const GRACE: u64 = 2_000_000_000;
+/// How many accounts there are before unused ones are looked for.
+const FIRST_SWEEP: usize = 1_024;
+/// How often they are looked for at least, and at most: in nanoseconds.
+const SWEEP_EVERY: u64 = 60_000_000_000;
+const SWEEP_AT_MOST: u64 = 1_000_000_000;
+
+#[derive(Debug, Default)]
+struct State {
+    /// See [`super::meter`]. In the past, the account is as good as unused.
+    tat: u64,
+    line: Option<Box<Line>>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Table {
+    accounts: HashMap<(u32, Account), usize>,
+    states: Slab<State>,
+    ids: u32,
+    arrivals: u64,
+    places: usize,
+    /// How many accounts there are when unused ones are looked for again.
+    sweep_at: usize,
+    swept: u64,
+    /// What was found out about each charge of the request that is looked at.
+    looked: Vec<Looked>,
+}
+
+/// What was found out about one charge.
+#[derive(Clone, Copy, Debug)]
+struct Looked {
+    slot: usize,
+    /// The TAT before and, if it fits, after.
+    before: u64,
+    after: Option<u64>,
+    /// Its place in line: the one that it has, the one that was kept for it, or the one that it would get.
+    place: Place,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            accounts: HashMap::new(),
+            states: Slab::new(),
+            ids: 0,
+            arrivals: 0,
+            places: 0,
+            sweep_at: FIRST_SWEEP,
+            swept: 0,
+            looked: Vec::new(),
+        }
+    }
+}
+
+/// A request that is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request<'a> {
+    pub(super) caller: &'a Arc<str>,
+    pub(super) about: u64,
+    /// Those of limits that are enforced.
+    pub(super) charges: &'a [Charge],
+    /// When it asked first.
+    pub(super) asked: u64,
+    /// How long it may wait, whatever its limits say.
+    pub(super) patience: Duration,
+}
+
+/// Where a request stands while it waits.
+#[derive(Debug, Default)]
+pub(super) struct Ticket {
+    pub(super) wake: Arc<Notify>,
+    /// For each of its charges, its place there. While it has one, the account stays.
+    places: Vec<Option<(usize, Place)>>,
+}
+
+/// What a request is told.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// All of its limits were charged.
+    Go { standings: Box<[Standing]> },
+    /// It stands in line, until it is woken, or this instant comes.
+    Wait { until: u64 },
+    /// It is refused.
+    No {
+        limit: Arc<str>,
+        retry_after: Duration,
+        standings: Box<[Standing]>,
+    },
+}
+
+impl Ticket {
+    /// Whether the request stands anywhere.
+    pub(super) fn is_in_line(&self) -> bool {
+        self.places.iter().any(Option::is_some)
+    }
+}
+
+impl Table {
+    pub(super) fn next_id(&mut self) -> u32 {
+        self.ids = self.ids.wrapping_add(1);
+        self.ids
+    }
+
+    /// How many accounts there are, and places in all lines.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.accounts.len(), self.places)
+    }
+
+    /// Looks at a request; again, if it has a ticket with places.
+    pub(super) fn ask(&mut self, request: Request<'_>, ticket: &mut Ticket, now: u64) -> Answer {
+        self.looked.clear();
+        for (ix, charge) in request.charges.iter().enumerate() {
+            let mine = ticket.places.get(ix).copied().flatten();
+            let looked = self.look(request, charge, mine, now);
+            self.looked.push(looked);
+        }
+        if self.looked.iter().any(|it| it.after.is_none()) {
+            for looked in &self.looked {
+                if let Some(state) = self.states.get_mut(looked.slot) {
+                    state.tat = looked.before;
+                }
+            }
+            return self.refuse(request, ticket, now);
+        }
+        if self.places > 0 {
+            self.serve(ticket);
+        }
+        let standings = self.standings(request.charges, now);
+        Answer::Go { standings }
+    }
+
+    /// Takes one request from an account of a limit on trial, if it fits. Nobody waits there.
+    pub(super) fn try_out(&mut self, charge: &Charge, now: u64) -> bool {
+        let slot = self.slot(charge, now);
+        let Some(state) = self.states.get_mut(slot) else {
+            return false;
+        };
+        let after = charge.meter.take(state.tat, now);
+        state.tat = after.unwrap_or(state.tat);
+        after.is_some()
+    }
+
+    /// Gives up every place of a request that waits no more.
+    pub(super) fn leave(&mut self, ticket: &mut Ticket) {
+        for (slot, place) in ticket.places.drain(..).flatten() {
+            if let Some(line) = self.line(slot) {
+                let gone = usize::from(line.leave(place).is_some());
+                line.wake();
+                self.places -= gone;
+                self.close(slot);
+            }
+        }
+    }
+
+    fn line(&mut self, slot: usize) -> Option<&mut Line> {
+        self.states.get_mut(slot)?.line.as_deref_mut()
+    }
+
+    /// A line without anybody in it is none.
+    fn close(&mut self, slot: usize) {
+        if let Some(state) = self.states.get_mut(slot)
+            && state.line.as_ref().is_some_and(|it| it.is_empty())
+        {
+            state.line = None;
+        }
+    }
+
+    /// Takes the request from one account, if it fits there and nobody comes first.
+    fn look(
+        &mut self,
+        request: Request<'_>,
+        charge: &Charge,
+        mine: Option<(usize, Place)>,
+        now: u64,
+    ) -> Looked {
+        // While it stands there, the account stays; whoever has lost its place begins anew.
+        let mine = mine.filter(|(slot, place)| self.line(*slot).is_some_and(|it| it.has(*place)));
+        let slot = mine.map_or_else(|| self.slot(charge, now), |(slot, _)| slot);
+        self.arrivals += 1;
+        let arrival = self.arrivals;
+        let mut looked = Looked {
+            slot,
+            before: 0,
+            after: None,
+            place: Place::first(arrival),
+        };
+        let Some(state) = self.states.get_mut(slot) else {
+            return looked;
+        };
+        let mut ahead = 0;
+        if let Some(line) = &mut state.line {
+            let before = line.len();
+            let meter = &charge.meter;
+            state.tat = line.pay(meter, state.tat, now);
+            state.tat = meter.put_back(state.tat, line.forget(now));
+            self.places -= before - line.len();
+            let mut place = mine.map(|(_, place)| place);
+            if place.is_none() {
+                let found = line.called_for(request.caller, request.about, now);
+                if let Some((place, true)) = found {
+                    return Looked {
+                        slot,
+                        before: state.tat,
+                        after: Some(state.tat),
+                        place,
+                    };
+                }
+                place = found.map(|(place, _)| place);
+            }
+            looked.place = place.unwrap_or_else(|| line.last(request.caller, arrival));
+            ahead = line.ahead(looked.place);
+        }
+        looked.before = state.tat;
+        if ahead == 0 || charge.meter.free(state.tat, now) > ahead {
+            looked.after = charge.meter.take(state.tat, now);
+            state.tat = looked.after.unwrap_or(state.tat);
+        }
+        looked
+    }
+
+    /// Gives up the places of a request that goes on, and wakes who comes next.
+    fn serve(&mut self, ticket: &mut Ticket) {
+        ticket.places.clear();
+        for ix in 0..self.looked.len() {
+            let Some(Looked { slot, place, .. }) = self.looked.get(ix).copied() else {
+                continue;
+            };
+            if let Some(line) = self.line(slot) {
+                let before = line.len();
+                line.leave(place);
+                let gone = before - line.len();
+                line.wake();
+                self.places -= gone;
+                self.close(slot);
+            }
+        }
+    }
+
+    /// Lets a request that does not fit wait, or tells it when to come back.
+    fn refuse(&mut self, request: Request<'_>, ticket: &mut Ticket, now: u64) -> Answer {
+        let mut due = now;
+        let mut limit = None;
+        let mut wait = request.patience;
+        let mut until = u64::MAX;
+        for (Charge { meter, .. }, looked) in request.charges.iter().zip(&self.looked) {
+            let Some(state) = self.states.get(looked.slot) else {
+                continue;
+            };
+            if looked.after.is_some() {
+                continue;
+            }
+            let line = state.line.as_ref();
+            let ahead = line.map_or(0, |it| it.ahead(looked.place));
+            let from = meter.from(looked.before, now, ahead);
+            if limit.is_none() || from > due {
+                (due, limit) = (from, Some(Arc::clone(meter.name())));
+            }
+            // Whoever is waited for may not come: then it is sooner.
+            let ends = line.map_or(u64::MAX, |it| it.ends().saturating_add(1));
+            until = until.min(from).min(ends);
+            wait = wait.min(meter.wait());
+        }
+        let end = request.asked.saturating_add(nanos(wait));
+        if due <= end && self.wait(request, ticket) {
+            return Answer::Wait {
+                until: until.max(now.saturating_add(1)).min(end),
+            };
+        }
+        self.promise(request, ticket, due, now);
+        let standings = self.standings(request.charges, now);
+        Answer::No {
+            // There is always one that refuses.
+            limit: limit.unwrap_or_default(),
+            retry_after: Duration::from_nanos(due - now),
+            standings,
+        }
+    }
+
+    /// Stands in line at every limit that refuses. False if one of those has no place for it.
+    fn wait(&mut self, request: Request<'_>, ticket: &mut Ticket) -> bool {
+        ticket.places.resize(self.looked.len(), None);
+        for (ix, mine) in ticket.places.iter_mut().enumerate() {
+            let Some(Looked {
+                slot, place, after, ..
+            }) = self.looked.get(ix).copied()
+            else {
+                continue;
+            };
+            let Some(state) = self.states.get_mut(slot) else {
+                continue;
+            };
+            let is_there = mine.is_some_and(|(_, mine)| mine == place)
+                && state.line.as_ref().is_some_and(|it| it.has(place));
+            if is_there {
+                // Where it would fit, it waits for another limit: those behind it may go first.
+                if let Some(line) = &mut state.line
+                    && line.wait_for(place, after.is_some())
+                    && after.is_some()
+                {
+                    line.wake();
+                }
+                continue;
+            }
+            *mine = None;
+            if after.is_some() {
+                continue;
+            }
+            let line = state.line.get_or_insert_default();
+            let before = line.len();
+            // A promise that could not be kept at its time.
+            line.leave(place);
+            let here = Here::Waiting {
+                wake: Arc::clone(&ticket.wake),
+                for_another: false,
+            };
+            let has_room = self.places - (before - line.len()) < MOST_PLACES;
+            let stands = has_room && line.stand(place, request.caller, here);
+            self.places = self.places + line.len() - before;
+            if !stands {
+                return false;
+            }
+            *mine = Some((slot, place));
+        }
+        true
+    }
+
+    /// Keeps what fits then for whoever is told to come back, at every limit that refuses it.
+    fn promise(&mut self, request: Request<'_>, ticket: &mut Ticket, due: u64, now: u64) {
+        self.leave(ticket);
+        let seconds = (due - now).div_ceil(1_000_000_000).max(1);
+        let told = now.saturating_add(seconds.saturating_mul(1_000_000_000));
+        for ix in 0..self.looked.len() {
+            let Some(Looked {
+                slot, place, after, ..
+            }) = self.looked.get(ix).copied()
+            else {
+                continue;
+            };
+            let Some(state) = self.states.get_mut(slot) else {
+                continue;
+            };
+            if after.is_some() {
+                continue;
+            }
+            let line = state.line.get_or_insert_default();
+            let before = line.len();
+            // A promise that could not be kept, as somebody came before it.
+            line.leave(place);
+            // Those of the same caller that were told a time keep theirs: whoever missed its own goes behind them.
+            let place = if line.has_behind(request.caller, place) {
+                self.arrivals += 1;
+                line.last(request.caller, self.arrivals)
+            } else {
+                place
+            };
+            let here = Here::Away {
+                since: now,
+                about: request.about,
+                told,
+                until: told.saturating_add(GRACE),
+                is_paid: false,
+            };
+            if self.places - (before - line.len()) < MOST_PLACES {
+                line.stand(place, request.caller, here);
+            }
+            self.places = self.places + line.len() - before;
+            self.close(slot);
+        }
+    }
+
+    fn standings(&self, charges: &[Charge], now: u64) -> Box<[Standing]> {
+        let looked = charges.iter().zip(&self.looked);
+        looked
+            .map(|(charge, it)| {
+                let tat = self.states.get(it.slot).map_or(0, |it| it.tat);
+                charge.meter.standing(tat, now)
+            })
+            .collect()
+    }
+
+    /// Where the state of an account is; it is made where there is none.
+    fn slot(&mut self, Charge { meter, account }: &Charge, now: u64) -> usize {
+        let key = (meter.id, account.clone());
+        if let Some(slot) = self.accounts.get(&key) {
+            return *slot;
+        }
+        let is_full = self.accounts.len() >= MOST_ACCOUNTS;
+        let wanted = self.accounts.len() >= self.sweep_at || now - self.swept >= SWEEP_EVERY;
+        if wanted && (!is_full || now - self.swept >= SWEEP_AT_MOST) {
+            self.sweep(now);
+        }
+        if self.accounts.len() >= MOST_ACCOUNTS && *account != Account::Rest {
+            let rest = Charge {
+                meter: Arc::clone(meter),
+                account: Account::Rest,
+            };
+            return self.slot(&rest, now);
+        }
+        let slot = self.states.insert(State::default());
+        self.accounts.insert(key, slot);
+        slot
+    }
+
+    /// Forgets the accounts that are as good as unused.
+    fn sweep(&mut self, now: u64) {
+        let states = &mut self.states;
+        let mut gone = 0;
+        self.accounts.retain(|_, slot| {
+            let Some(state) = states.get_mut(*slot) else {
+                return false;
+            };
+            if let Some(line) = &mut state.line {
+                // What was paid for them was earned back long ago, or it is put back when somebody asks.
+                let before = line.len();
+                if state.tat <= now {
+                    line.forget(now);
+                }
+                gone += before - line.len();
+                if line.is_empty() {
+                    state.line = None;
+                }
+            }
+            let is_used = state.tat > now || state.line.is_some();
+            if !is_used {
+                states.remove(*slot);
+            }
+            is_used
+        });
+        self.places -= gone;
+        self.sweep_at = (self.accounts.len() * 2).clamp(FIRST_SWEEP, MOST_ACCOUNTS);
+        if self.accounts.capacity() > 4 * self.sweep_at {
+            self.accounts.shrink_to(self.sweep_at);
+        }
+        if self.accounts.is_empty() {
+            self.states = Slab::new();
+        }
+        self.swept = now;
+    }
+
+    /// What a sweep at that time leaves.
+    #[cfg(test)]
+    pub(super) fn forget_all(&mut self, now: u64) {
+        self.sweep(now);
+    }
+}
