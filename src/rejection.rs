@@ -74,6 +74,13 @@ pub enum Rejection {
         /// How long until one request fits again.
         retry_after: Duration,
     },
+    /// As many sessions run as may at once.
+    SessionsAtLimit {
+        /// The limit.
+        limit: Arc<str>,
+        /// Whom to ask about it.
+        owner: Option<String>,
+    },
     /// The caller's body broke off, or was not what its framing said.
     BodyBroken,
     /// Devin cannot be reached.
@@ -195,6 +202,7 @@ impl Rejection {
             | Self::BodyTooLarge { .. }
             | Self::RequestTimeout
             | Self::RateLimited { .. }
+            | Self::SessionsAtLimit { .. }
             | Self::BodyBroken
             | Self::IdempotencyInFlight
             | Self::IdempotencyMismatch

@@ -113,6 +113,7 @@ pub(crate) async fn holds(ledger: &Ledger, callers: usize, length: Duration) -> 
                         text: None,
                     },
                     budgets: budgets.clone(),
+                    slots: Vec::new(),
                     deadline: begun.elapsed(),
                     fingerprint: [0; 32],
                 };

@@ -61,6 +61,7 @@ impl Desk {
                 text: None,
             },
             budgets: self.policy.budgets().to_vec(),
+            slots: Vec::new(),
             deadline: Duration::ZERO,
             fingerprint: [0; 32],
         };

@@ -13,6 +13,7 @@ mod window;
 mod zone;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::acu::Acu;
@@ -91,7 +92,45 @@ pub struct Account {
     pub caller: Option<Arc<str>>,
 }
 
+/// How many sessions may run at once in an account, and how those are counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slots {
+    /// The limit that says so: `team/name`.
+    pub limit: Arc<str>,
+    /// Whose sessions count.
+    pub account: Account,
+    /// Of these, only those of these callers; none for all.
+    pub callers: Option<Arc<[Arc<str>]>>,
+    /// How many may run.
+    pub most: NonZeroU32,
+    /// Evaluated and logged, never enforced.
+    pub shadow: bool,
+}
+
+impl Slots {
+    /// Whether this payer's sessions count.
+    pub fn counts(&self, payer: &Payer) -> bool {
+        self.account.counts(payer)
+            && (self.callers.as_ref()).is_none_or(|it| it.contains(&payer.caller))
+    }
+}
+
 impl Account {
+    /// That of this payer in what is split like this, inside the scope of a team or of everyone.
+    pub fn of(per: Per, team: Option<&Arc<str>>, payer: &Payer) -> Self {
+        let mut account = Self {
+            team: team.cloned(),
+            ..Self::default()
+        };
+        match per {
+            Per::Everyone => {}
+            Per::Organization => account.organization = Some(Arc::clone(&payer.organization)),
+            Per::Team => account.team = Some(Arc::clone(&payer.team)),
+            Per::Caller => account.caller = Some(Arc::clone(&payer.caller)),
+        }
+        account
+    }
+
     /// Whether this payer's entries count.
     pub fn counts(&self, payer: &Payer) -> bool {
         let agrees = |wanted: &Option<Arc<str>>, has: &Arc<str>| {
@@ -126,17 +165,7 @@ impl Budget {
 
     /// Which entries count beside those of this payer.
     pub fn account(&self, payer: &Payer) -> Account {
-        let mut account = Account {
-            team: self.team.clone(),
-            ..Account::default()
-        };
-        match self.per {
-            Per::Everyone => {}
-            Per::Organization => account.organization = Some(Arc::clone(&payer.organization)),
-            Per::Team => account.team = Some(Arc::clone(&payer.team)),
-            Per::Caller => account.caller = Some(Arc::clone(&payer.caller)),
-        }
-        account
+        Account::of(self.per, self.team.as_ref(), payer)
     }
 }
 

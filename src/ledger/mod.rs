@@ -28,8 +28,8 @@ mod writer;
 use std::sync::Arc;
 
 pub use commands::{
-    Adjustment, Alike, Birth, Budgeted, Held, Holding, NoRoomIn, NotHeld, Passed, Remaining,
-    Sought, Swept, Unsure, UnsureKind, What,
+    Adjustment, Alike, Birth, Budgeted, Held, Holding, NoRoomIn, NotHeld, OnTrial, Passed,
+    Remaining, Sought, Swept, Unsure, UnsureKind, What,
 };
 pub use consumption::{ComparedDay, Unattributed, Unreadable};
 pub use handle::Ledger;

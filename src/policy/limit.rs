@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::budget::{Account, Payer, Per, Slots};
 use crate::catalogue::{OperationIx, OperationSet};
 
 /// How a limit is split inside its scope.
@@ -54,6 +55,8 @@ pub struct Limit {
     pub name: Arc<str>,
     /// The team whose callers it is for; none for guard rails.
     pub team: Option<Arc<str>>,
+    /// The callers that it is for; none for all in its scope.
+    pub callers: Option<Arc<[Arc<str>]>>,
     /// How it is split.
     pub per: LimitPer,
     /// The operations that count; none for all of them.
@@ -90,6 +93,27 @@ impl Limit {
         self.operations
             .as_ref()
             .is_none_or(|it| it.contains(operation))
+    }
+
+    /// The account of sessions that one of this payer's runs in, if it is of those and this payer's sessions count.
+    pub fn slots(&self, payer: &Payer) -> Option<Slots> {
+        let most = self.sessions()?;
+        let is_for = (self.team.as_ref()).is_none_or(|team| *team == payer.team)
+            && (self.callers.as_ref()).is_none_or(|it| it.contains(&payer.caller));
+        let per = match self.per {
+            LimitPer::Everyone => Per::Everyone,
+            LimitPer::Organization => Per::Organization,
+            LimitPer::Team => Per::Team,
+            // What is split by operation counts no sessions.
+            LimitPer::Caller | LimitPer::CallerAndOperation => Per::Caller,
+        };
+        is_for.then(|| Slots {
+            limit: Arc::clone(&self.name),
+            account: Account::of(per, self.team.as_ref(), payer),
+            callers: self.callers.clone(),
+            most,
+            shadow: self.shadow,
+        })
     }
 
     /// Its rate, if it is of one.

@@ -45,6 +45,8 @@ pub enum Code {
     RequestTimeout,
     /// `rate-limited`
     RateLimited,
+    /// `sessions-at-limit`
+    SessionsAtLimit,
     /// `idempotency-in-flight`
     IdempotencyInFlight,
     /// `idempotency-mismatch`
@@ -86,7 +88,7 @@ pub struct CodeRow {
 
 impl Code {
     /// All codes, in the order of the index page.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::TargetInvalid,
         Self::TargetTooLong,
         Self::HeadersTooLarge,
@@ -107,6 +109,7 @@ impl Code {
         Self::BodyTooLarge,
         Self::RequestTimeout,
         Self::RateLimited,
+        Self::SessionsAtLimit,
         Self::IdempotencyInFlight,
         Self::IdempotencyMismatch,
         Self::Overloaded,
@@ -292,8 +295,16 @@ impl Code {
                 "rate-limited",
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too many requests",
-                "The limit that the policy sets for this caller is used up. Devin saw nothing of this request.",
+                "A limit that the policy sets is used up. Devin saw nothing of this request.",
                 "Wait for the seconds in Retry-After, then send it again.",
+            ),
+            Self::SessionsAtLimit => row(
+                "sessions-at-limit",
+                StatusCode::TOO_MANY_REQUESTS,
+                "As many sessions run as may at once",
+                "A limit of the policy says how many sessions may run at once, and as many do: those whose outcome is not \
+                 known yet are among them. Nothing was sent to Devin.",
+                "Wait until one has come to rest, or end one; a message to a session that runs needs no other to end.",
             ),
             Self::IdempotencyInFlight => row(
                 "idempotency-in-flight",

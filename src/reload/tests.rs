@@ -322,6 +322,7 @@ async fn l9_the_ledger_is_told_of_new_names_before_they_are_taken() {
             text: None,
         },
         budgets: Vec::new(),
+        slots: Vec::new(),
         deadline: Duration::ZERO,
         fingerprint: [0; 32],
     };

@@ -1,5 +1,6 @@
 //! The schema of policy files.
 
+mod limits;
 mod spending;
 
 use std::collections::BTreeMap;
@@ -44,7 +45,7 @@ pub(super) fn schema() -> Value {
             "allow": list("What may be done. What nothing allows is denied.", "allow"),
             "deny": list("What may not be done, whatever allows it.", "deny"),
             "bounds": list("Bounds on fields over the grants of all teams. They allow nothing and tighten what is allowed.", "bounds"),
-            "limits": list("How often requests may come.", "limit"),
+            "limits": list("How often requests may come, and how many sessions may run at once.", "limit"),
             "budgets": list("How many ACUs may be spent in which time.", "budget"),
             "renamed_from": named("former", "What the team was called: entries of the ledger keep the name that they were made under."),
             "shadow": json!({
@@ -61,6 +62,7 @@ pub(super) fn schema() -> Value {
                         "maxItems": 0,
                     },
                     "budgets": { "items": spending::not_of_everyone() },
+                    "limits": { "items": limits::not_of_everyone() },
                 } },
                 "else": { "properties": {
                     "callers": {
@@ -169,17 +171,7 @@ fn definitions() -> Value {
                 { "required": ["unknown"], "properties": { "unknown": { "const": "refuse" } } },
             ] }),
         ),
-        "limit": mapping("A rate limit.", &["name", "per", "rate", "burst"], json!({
-            "name": text_of("The limit's name, unique in its file.", TITLE),
-            "per": { "description": "Each caller has its own.", "const": "caller" },
-            "callers": named("callers", "Whom it is for. Left out: all callers of the team, or of all teams in a guard rail."),
-            "rate": text_of("How many requests are earned back in which time: 5/s, 60/min or 1000/h.", RATE),
-            "burst": {
-                "description": "How many requests fit at once.",
-                "type": "integer", "minimum": 1, "maximum": 1_000_000,
-            },
-            "shadow": named("shadow", "Whether it is evaluated and logged only."),
-        })),
+        "limit": limits::limit(TITLE, RATE),
         "scalar": {
             "anyOf": [{ "type": "string", "maxLength": 1024 }, { "type": ["integer", "boolean"] }],
         },

@@ -32,6 +32,7 @@ mod forward;
 mod jwt;
 mod keys;
 mod large;
+mod limits;
 mod money;
 mod month;
 mod objects;

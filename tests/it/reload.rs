@@ -141,14 +141,14 @@ async fn a2_a_hundred_reloads_under_load_and_no_request_is_half_one_and_half_ano
             [
                 ("decision", "allow".into()),
                 ("rule", format!("t/{name}").into()),
-                ("limit", format!("t/of {name}").into()),
+                ("limits", vec![format!("t/of {name}")].into()),
                 ("status", 200.into()),
             ]
         } else {
             [
                 ("decision", "deny".into()),
                 ("rule", format!("t/not {name}").into()),
-                ("limit", Value::Null),
+                ("limits", Value::Null),
                 ("status", 403.into()),
             ]
         };

@@ -268,7 +268,7 @@ fn explain_tells_what_goes_on_and_what_was_put_in() {
             "query: as received",
             "max_acu_limit: 5 is put in",
             "tags: [\"a\"] becomes [\"a\",\"team:data-science\"]",
-            "limit: data-science/requests, 60 at once, then one every 500ms",
+            "data-science/requests: 60 at once, then one every 500ms, per caller",
         ],
     );
     // Other teams' rules are nobody's business here.

@@ -192,6 +192,7 @@ fn holding(organization: &str) -> Holding {
         operation: "pr_reviews.create",
         what: What::Uncapped(Acu::whole(1)),
         budgets: Vec::new(),
+        slots: Vec::new(),
         deadline: Duration::ZERO,
         fingerprint: [0; 32],
     }

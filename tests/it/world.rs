@@ -60,7 +60,7 @@ limits:
 "#;
 
 /// The response headers that a caller may ever see.
-const ANSWER_HEADERS: [&str; 22] = [
+const ANSWER_HEADERS: [&str; 24] = [
     "allow",
     "cache-control",
     "content-disposition",
@@ -72,6 +72,8 @@ const ANSWER_HEADERS: [&str; 22] = [
     "date",
     "etag",
     "location",
+    "ratelimit",
+    "ratelimit-policy",
     "retry-after",
     "tollgate-acu-cap",
     "tollgate-acu-remaining",

@@ -66,6 +66,7 @@ impl Scene {
                 text: None,
             },
             budgets: self.policies.load().policy().budgets().to_vec(),
+            slots: Vec::new(),
             deadline: Duration::ZERO,
             fingerprint: [0; 32],
         };

@@ -10,11 +10,11 @@ use super::super::book::{Book, Cause, Entry, State, Wake};
 use super::super::moment::Moment;
 use super::super::objects::ObjectKey;
 use super::super::session::SessionId;
-use super::super::store::{self, Balance, NewWake};
+use super::super::store::{self, Balance, NewWake, PayerIx};
 use super::super::writer::Work;
 use super::super::{HoldId, StoreError};
 use crate::acu::{Acu, Cap};
-use crate::budget::{Budget, Payer, Window, fit};
+use crate::budget::{Budget, Payer, Slots, Window, fit};
 use crate::policy::bounds::CapTerms;
 
 /// What a hold is for.
@@ -66,6 +66,8 @@ pub struct Holding {
     pub what: What,
     /// The budgets that apply, shadowed ones too.
     pub budgets: Vec<Arc<Budget>>,
+    /// How many sessions may run at once, where one of the payer's counts; shadowed limits too.
+    pub slots: Vec<Slots>,
     /// When its attempt will be given up, on the clock that does not jump.
     pub deadline: Duration,
     /// What makes a repeat of the attempt one.
@@ -94,8 +96,17 @@ pub struct Held {
     pub cap: Option<Cap>,
     /// The tightest of the budgets that are the caller's own, after it; else of all.
     pub remaining: Option<Remaining>,
-    /// A shadowed budget that would have refused it.
-    pub shadow: Option<Arc<str>>,
+    /// What on trial would have refused it.
+    pub on_trial: Option<OnTrial>,
+}
+
+/// What is evaluated and not enforced, and would have refused a hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OnTrial {
+    /// A budget without room.
+    Budget(Arc<str>),
+    /// A limit of sessions at once.
+    Slots(Arc<str>),
 }
 
 /// The budget that has no room.
@@ -112,6 +123,8 @@ pub struct NoRoomIn {
 pub enum NotHeld {
     /// A budget has no room.
     NoRoom(Box<NoRoomIn>),
+    /// As many sessions run as may: of the limit of this name.
+    NoSlot(Arc<str>),
     /// The session of a message is not known, or has no cap: its wake can only be charged as `uncapped`.
     NoCap,
     /// Another create in the organization has no known outcome yet.
@@ -217,10 +230,21 @@ impl Work<'_> {
                 }))));
             }
         };
-        let mut shadowed = standings.iter().filter(|it| it.budget.shadow);
-        let shadow = shadowed
-            .find(|it| it.remaining < amount)
-            .map(|it| Arc::clone(&it.budget.name));
+        let mut on_trial = standings.iter().filter(|it| it.budget.shadow);
+        let on_trial = on_trial.find(|it| it.remaining < amount);
+        let mut on_trial = on_trial.map(|it| OnTrial::Budget(Arc::clone(&it.budget.name)));
+        if takes_slot(&asked.what, session.as_ref()) {
+            for slots in &asked.slots {
+                if self.running(slots)? < i64::from(slots.most.get()) {
+                    continue;
+                }
+                let limit = Arc::clone(&slots.limit);
+                if !slots.shadow {
+                    return Ok(Err(NotHeld::NoSlot(limit)));
+                }
+                on_trial = on_trial.or(Some(OnTrial::Slots(limit)));
+            }
+        }
         let own = live().filter(|it| it.is_own);
         let shown = own.min_by_key(|it| it.remaining).or(tightest);
         let remaining = shown.map(|it| it.shown(amount));
@@ -229,8 +253,20 @@ impl Work<'_> {
             amount,
             cap,
             remaining,
-            shadow,
+            on_trial,
         }))
+    }
+
+    /// How many sessions run there: those that may still use what is held for them, and creates that may have made one.
+    fn running(&self, slots: &Slots) -> Result<i64, StoreError> {
+        let sql = "SELECT count(DISTINCT session) + coalesce(sum(session IS NULL), 0) FROM wakes \
+                   WHERE payer = ?1 AND state IN ('out', 'unknown', 'open') AND kind <> 'uncapped'";
+        let mut one = self.store.connection.prepare_cached(sql)?;
+        let mut all = 0_i64;
+        for PayerIx(payer) in self.store.payers.running_in(slots) {
+            all += one.query_row([payer], |row| row.get::<_, i64>(0))?;
+        }
+        Ok(all)
     }
 
     fn take(
@@ -322,6 +358,17 @@ impl Work<'_> {
                    WHERE w.state IN ('out', 'unknown') AND w.kind = 'create' AND p.organization = ?1)";
         let mut one = self.store.connection.prepare_cached(sql)?;
         Ok(one.query_row([organization], |row| row.get(0))?)
+    }
+}
+
+/// Whether one more session runs after it: a message to one that runs wakes none.
+fn takes_slot(what: &What, session: Option<&store::Loaded>) -> bool {
+    match what {
+        What::Session { .. } => true,
+        What::Message { .. } => {
+            session.is_none_or(|it| !it.book.wakes.iter().any(|it| it.state.holds()))
+        }
+        What::Uncapped(_) | What::Standing { .. } => false,
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) use adjust::adjusted;
 pub use adjust::{Adjustment, Budgeted};
 pub use alerts::Passed;
 pub(super) use alerts::{passed, told, untold};
-pub use hold::{Held, Holding, NoRoomIn, NotHeld, Remaining, What};
+pub use hold::{Held, Holding, NoRoomIn, NotHeld, OnTrial, Remaining, What};
 pub use look::Birth;
 pub(super) use look::{birth, ended, origin, sessions_of, unknown_holds, usage};
 pub use unsure::{Alike, Sought, Swept, Unsure, UnsureKind};

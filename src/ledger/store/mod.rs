@@ -41,7 +41,7 @@ use super::StoreError;
 use super::moment::Tick;
 
 /// Each step from one form of the tables to the next; the number of steps taken is the file's `user_version`.
-pub(super) const MIGRATIONS: [&str; 7] = [
+pub(super) const MIGRATIONS: [&str; 8] = [
     include_str!("schema.sql"),
     include_str!("answers.sql"),
     include_str!("alerts.sql"),
@@ -49,6 +49,7 @@ pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("objects.sql"),
     include_str!("unknown.sql"),
     include_str!("slots.sql"),
+    include_str!("running.sql"),
 ];
 
 /// How long a statement waits for another connection's.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::StoreError;
-use crate::budget::{Account, Payer, Per};
+use crate::budget::{Account, Payer, Per, Slots};
 use crate::policy::Policy;
 
 /// A payer's number in the file.
@@ -149,6 +149,16 @@ impl Payers {
     /// The name of today of an account of a budget that is split like this.
     pub(crate) fn scope_today<'n>(&'n self, per: Per, name: &'n str) -> &'n str {
         self.aliases.scope_today(per, name)
+    }
+
+    /// Everybody whose sessions count there.
+    pub(crate) fn running_in(&self, slots: &Slots) -> impl Iterator<Item = PayerIx> {
+        let counts = |payer: &Payer| slots.counts(&self.aliases.today(payer));
+        let all = self
+            .by_number
+            .iter()
+            .filter(move |(_, payer)| counts(payer));
+        all.map(|(ix, _)| *ix)
     }
 
     /// Everybody whose entries count in this account.

@@ -7,6 +7,7 @@ mod older;
 mod operating;
 mod plans;
 mod rules;
+mod slots;
 mod sums;
 mod unknown;
 
@@ -70,6 +71,7 @@ fn create(caller: &str, cap: i64, budgets: &[&Arc<Budget>]) -> Holding {
             text: None,
         },
         budgets: budgets.iter().map(|it| Arc::clone(it)).collect(),
+        slots: Vec::new(),
         deadline: Duration::from_secs(300),
         fingerprint: [0; 32],
     }

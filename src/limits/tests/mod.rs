@@ -78,6 +78,7 @@ pub(super) fn limit(
     Limit {
         name: name.into(),
         team: None,
+        callers: None,
         per: LimitPer::Caller,
         operations: None,
         what: Limited::Rate(Rate {

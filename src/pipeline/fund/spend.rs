@@ -18,7 +18,7 @@ use super::objects::Plan;
 use super::{Funded, Permitted, Purse, outbound};
 use crate::acu::Cap;
 use crate::body::{Body, full, read_whole};
-use crate::budget::{Budget, Payer};
+use crate::budget::{Budget, Payer, Slots};
 use crate::catalogue::{Charge, Operation};
 use crate::clock::Clock;
 use crate::exchange::Exchange;
@@ -27,12 +27,14 @@ use crate::json::Document;
 use crate::ledger::moment::{Begun, Moment};
 use crate::ledger::tag::Tag;
 use crate::ledger::{
-    Held, HoldId, Holding, Ledger, NotHeld, Resolution, SessionId, StoreError, What,
+    Held, HoldId, Holding, Ledger, NotHeld, OnTrial, Resolution, SessionId, StoreError, What,
 };
-use crate::policy::Policy;
 use crate::policy::bounds::Uncapped;
+use crate::policy::{Policy, Shadowed};
+use crate::problem::Code;
 use crate::rejection::{NoRoom, Rejection, SpendUncapped};
 use crate::settle::Record;
+use crate::trail::Trail;
 
 /// In place of an organization, for what names none.
 const NOWHERE: &str = "(enterprise)";
@@ -66,8 +68,11 @@ where
     let caller = Arc::clone(&asked.holding.payer.caller);
     let permitted = exchange.proof.owned().permitted().clone();
     let plan = asked.plan.clone();
-    let held = hold(Arc::clone(&purse), permitted, asked).await?;
     let trail = Arc::clone(&exchange.trail);
+    let held = hold(Arc::clone(&purse), permitted, asked, &trail).await?;
+    if let Some(on_trial) = &held.on_trial {
+        note_trial(&trail, on_trial);
+    }
     let _ = trail.held.set(held.clone());
     let hold = attempt.hold;
     // A message to a session without a cap is charged, and not held for.
@@ -217,6 +222,7 @@ fn asked(
             hold: attempt.hold,
             moment,
             budgets,
+            slots: slots(policy, &payer),
             payer,
             asker,
             operation: operation.id,
@@ -242,6 +248,12 @@ pub(crate) fn budgets(policy: &Policy, payer: &Payer) -> Vec<Arc<Budget>> {
     policy.budgets().iter().filter(counts).cloned().collect()
 }
 
+/// How many sessions may run at once, where one of this payer's counts.
+fn slots(policy: &Policy, payer: &Payer) -> Vec<Slots> {
+    let limits = policy.limits();
+    limits.filter_map(|(_, limit)| limit.slots(payer)).collect()
+}
+
 fn uncapped_refusal(permitted: &Permitted) -> Rejection {
     let policy = permitted.policy();
     Rejection::SpendUncapped(Box::new(SpendUncapped {
@@ -251,7 +263,12 @@ fn uncapped_refusal(permitted: &Permitted) -> Rejection {
     }))
 }
 
-async fn hold(purse: Arc<Purse>, permitted: Permitted, asked: Asked) -> Result<Held, Rejection> {
+async fn hold(
+    purse: Arc<Purse>,
+    permitted: Permitted,
+    asked: Asked,
+    trail: &Trail,
+) -> Result<Held, Rejection> {
     let Asked {
         mut holding,
         uncapped,
@@ -268,6 +285,14 @@ async fn hold(purse: Arc<Purse>, permitted: Permitted, asked: Asked) -> Result<H
                     no_room: *no_room,
                     owner: caller.owner().map(str::to_owned),
                 })));
+            }
+            Err(NotHeld::NoSlot(limit)) => {
+                let _ = trail.limit.set(Arc::clone(&limit));
+                let caller = permitted.policy().caller(permitted.caller());
+                return Err(Rejection::SessionsAtLimit {
+                    limit,
+                    owner: caller.owner().map(str::to_owned),
+                });
             }
             Err(NotHeld::NoCap) => match (&holding.what, uncapped) {
                 (What::Message { .. }, Some(uncapped)) => {
@@ -298,6 +323,19 @@ async fn hold(purse: Arc<Purse>, permitted: Permitted, asked: Asked) -> Result<H
             }
         }
     }
+}
+
+/// Notes what would have refused the hold if it were enforced.
+fn note_trial(trail: &Trail, on_trial: &OnTrial) {
+    let (rule, code) = match on_trial {
+        OnTrial::Budget(name) => (name, Code::BudgetExhausted),
+        OnTrial::Slots(name) => (name, Code::SessionsAtLimit),
+    };
+    let _ = trail.shadow.set(Shadowed {
+        allow: false,
+        rule: Some(Arc::clone(rule)),
+        code: Some(code),
+    });
 }
 
 /// Gives back a hold that may have been taken, as soon as the store lets it.

@@ -18,9 +18,12 @@ impl Compiler<'_> {
             let ix = LimitIx(self.policy.limits.len());
             let operations = entry.operations.as_deref();
             let operations = operations.map(|patterns| self.operations(patterns));
+            let callers = entry.callers.as_ref();
+            let callers = callers.map(|it| it.iter().map(|it| it.value.as_str().into()).collect());
             self.policy.limits.push(Limit {
                 name: full_name(file, &entry.name.value),
                 team: team.clone(),
+                callers,
                 per: entry.per,
                 operations,
                 what: entry.what.clone(),

@@ -54,6 +54,7 @@ fn scene(config: &str, held: i64) -> tempfile::TempDir {
                 text: None,
             },
             budgets: Vec::new(),
+            slots: Vec::new(),
             deadline: Duration::ZERO,
             fingerprint: [0; 32],
         };
