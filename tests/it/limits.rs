@@ -190,7 +190,7 @@ async fn m23_whoever_leaves_the_line_has_used_nothing() {
         assert!(left.is_err(), "they wait");
     }
     // Twenty of them would have had the next twenty seconds.
-    let asked = std::time::Instant::now();
+    let asked = tokio::time::Instant::now();
     world.get("one", SELF).await.is_upstream(200);
     assert!(
         asked.elapsed() < Duration::from_secs(5),
@@ -278,7 +278,7 @@ async fn m6_a_retry_joins_before_its_slot_is_asked_for() {
 #[tokio::test]
 async fn limits_on_trial_refuse_nobody_and_are_logged_and_counted() {
     let world = world(
-        "  - { name: tight, per: caller, rate: 60/h, burst: 1, shadow: true }\n  - { name: running, per: caller, sessions: 1, shadow: true }",
+        "  - { name: tight, per: caller, callers: [one], rate: 60/h, burst: 1, shadow: true }\n  - { name: running, per: caller, sessions: 1, shadow: true }",
     )
     .await;
     for _ in 0..2 {
@@ -300,11 +300,16 @@ async fn limits_on_trial_refuse_nobody_and_are_logged_and_counted() {
         .post("two", SESSIONS, r#"{"prompt":"b"}"#)
         .await
         .is_upstream(200);
+    let line = world.last_line().await;
+    assert_eq!(
+        line["shadow"],
+        json!({"decision": "deny", "rule": "t/running", "code": "sessions-at-limit"})
+    );
     let (_, _, page) = world.operator("/metrics").await;
     let counted = |rule: &str| {
         let series = format!("tollgate_shadow_decisions_total{{rule=\"{rule}\",effect=\"deny\"}}");
         page.contains(&series)
     };
-    assert!(counted("t/tight"), "{page}");
+    assert!(counted("t/tight") && counted("t/running"), "{page}");
     world.finish().await;
 }
