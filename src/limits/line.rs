@@ -1,4 +1,4 @@
-//! Who stands in line at an account, and in which order. Pure.
+//! Who stands in line at an account, and in which order. It has no clock, and nothing waits here: it only rings.
 //!
 //! Callers take turns, much as in start-time fair queueing: each further place of a caller's is of the turn after that of
 //! its place before, and a caller's first place is of the last turn that is some caller's first. So whoever comes new

@@ -1,4 +1,5 @@
-//! Every account of every limit, under one lock: all of a request's limits are charged, or none is. Pure.
+//! Every account of every limit, under one lock: all of a request's limits are charged, or none is. It has no clock, and
+//! nothing waits here.
 
 use std::collections::HashMap;
 use std::sync::Arc;

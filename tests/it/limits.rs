@@ -12,6 +12,10 @@ const SELF: &str = "/v3/self";
 const SESSIONS: &str = "/v3/organizations/org-ds/sessions";
 
 async fn world(limits: &str) -> World {
+    World::with(setup(limits)).await
+}
+
+fn setup(limits: &str) -> Setup {
     let policy = format!(
         r#"
 team: t
@@ -24,11 +28,10 @@ limits:
 {limits}
 "#
     );
-    let setup = Setup {
+    Setup {
         policy,
         ..Setup::default()
-    };
-    World::with(setup).await
+    }
 }
 
 #[tokio::test]
@@ -255,7 +258,10 @@ async fn sessions_at_once_are_counted_until_they_rest() {
 
 #[tokio::test]
 async fn m6_a_retry_joins_before_its_slot_is_asked_for() {
-    let mut world = world("  - { name: running, per: caller, sessions: 1 }").await;
+    let mut setup = setup("  - { name: running, per: caller, sessions: 1 }");
+    // So long, a repeat waits for an outcome.
+    setup.timeouts.total = Duration::from_secs(2);
+    let mut world = World::with(setup).await;
     world.upstream_faulty();
     // Devin creates the session, and its answer is lost.
     world.fake.inject(Fault::next(FaultKind::ResetAfterWork));
