@@ -15,9 +15,11 @@
 mod budget;
 mod report;
 mod table;
+mod time;
 mod tree;
 
 pub use budget::Budget;
 pub use report::{Diagnostic, Report, SourceId, nearest};
 pub use table::Table;
+pub(crate) use time::{USUAL, duration};
 pub use tree::{Node, Span, Value, parse};

@@ -2,16 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use http::Uri;
 use http::uri::Scheme;
-use jiff::SignedDuration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::{Policies, Settings, TokenSource, alerts, issuers, ledger};
-use crate::document::{Budget, Node, Report, Span, Table, Value};
+use crate::document::{Budget, Node, Report, Span, Table, USUAL, Value, duration};
 use crate::pipeline::access_log::Output;
 use crate::pipeline::credential::Pinned;
 use crate::pipeline::upstream::Timeouts;
@@ -338,7 +336,7 @@ fn timeouts(node: &Node, report: &mut Report) -> Option<Timeouts> {
     let mut table = Table::new("`timeouts:`", node, report)?;
     let default = Timeouts::default();
     let mut read = |name, default| match table.take(name) {
-        Some(node) => duration(name, node, report),
+        Some(node) => duration(name, node, &USUAL, report),
         None => Some(default),
     };
     let (connect, first_byte, total) = (
@@ -352,32 +350,6 @@ fn timeouts(node: &Node, report: &mut Report) -> Option<Timeouts> {
         first_byte: first_byte?,
         total: total?,
     })
-}
-
-pub(super) fn duration(name: &str, node: &Node, report: &mut Report) -> Option<Duration> {
-    let parsed = match &node.value {
-        Value::Text(text) => text.parse::<SignedDuration>().ok(),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::List(_)
-        | Value::Map(_) => None,
-    };
-    let fits =
-        |it: &Duration| (Duration::from_millis(1)..=Duration::from_secs(86_400)).contains(it);
-    let found = parsed
-        .and_then(|it| Duration::try_from(it).ok())
-        .filter(fits);
-    if found.is_none() {
-        report
-            .error(
-                node.span,
-                format!("`{name}:` must be a time from 1ms to 24h"),
-            )
-            .help("write a number with its unit: 500ms, 3s, 5m");
-    }
-    found
 }
 
 fn access_log(node: &Node, folder: &Path, report: &mut Report) -> Option<Output> {
