@@ -17,6 +17,7 @@ use http::{HeaderValue, Request, Response, Version};
 use tower::{Layer, Service};
 
 use super::BoxFuture;
+use super::share::CACHE;
 use super::trace::Traced;
 use crate::body::{Body, Leftover};
 use crate::exchange::Exchange;
@@ -126,6 +127,10 @@ where
                 response
                     .headers_mut()
                     .insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            if let Some(cache) = trail.cache.get() {
+                let value = HeaderValue::from_static(cache.as_str());
+                response.headers_mut().insert(CACHE, value);
             }
             let _ = trail.code.set(code);
             if let Some(cause) = cause {

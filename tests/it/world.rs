@@ -60,7 +60,8 @@ limits:
 "#;
 
 /// The response headers that a caller may ever see.
-const ANSWER_HEADERS: [&str; 22] = [
+const ANSWER_HEADERS: [&str; 24] = [
+    "age",
     "allow",
     "cache-control",
     "content-disposition",
@@ -76,6 +77,7 @@ const ANSWER_HEADERS: [&str; 22] = [
     "tollgate-acu-cap",
     "tollgate-acu-remaining",
     "tollgate-answered-by",
+    "tollgate-cache",
     "transfer-encoding",
     "vary",
     "via",
