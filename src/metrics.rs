@@ -148,7 +148,7 @@ impl Metrics {
         let reads = Family::default();
         registry.register(
             "reads",
-            "Reads of which several can have one answer: hit had one that was kept, shared that of another under way, miss asked Devin",
+            "Reads of which several can have one answer: hit had a kept one, shared that of the same read under way, miss asked Devin",
             Family::clone(&reads),
         );
         registry.register_collector(Box::new(OfPolicy(policies)));

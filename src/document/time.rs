@@ -38,7 +38,11 @@ pub(crate) fn duration(
                 node.span,
                 format!("`{name}:` must be a time from {least:#} to {most:#}"),
             )
-            .help("write a number with its unit: 500ms, 3s, 5m");
+            .help(if within.contains(&Duration::from_secs(300)) {
+                "write a number with its unit: 500ms, 3s, 5m"
+            } else {
+                "write a number with its unit: 500ms, 3s"
+            });
     }
     found
 }

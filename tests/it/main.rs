@@ -42,6 +42,7 @@ mod refusals;
 mod reload;
 mod replay;
 mod settling;
+mod share;
 mod simulation;
 mod spending;
 mod status;

@@ -33,6 +33,7 @@ use super::{BoxFuture, Funded};
 use crate::body::{Body, BoxError, full};
 use crate::catalogue::Verb;
 use crate::exchange::Exchange;
+use crate::problem::ANSWERED_BY;
 use crate::rejection::Rejection;
 use crate::trail::{Cache, Trail};
 
@@ -118,8 +119,7 @@ where
     match desk.arrive(&wanted, ready, exchange) {
         Turn::Hit(hit) => {
             note(&trail, Cache::Hit, Some(hit.kept.first));
-            trail.answered_upstream();
-            Ok(marked(found(hit), Cache::Hit))
+            Ok(again(&trail, found(hit), Cache::Hit))
         }
         Turn::Lead(flight) => {
             note(&trail, Cache::Miss, None);
@@ -132,9 +132,7 @@ where
             match flight.follow().await {
                 Some(answer) => {
                     note(&trail, Cache::Shared, Some(first));
-                    let answer = answer?;
-                    trail.answered_upstream();
-                    Ok(marked(answer, Cache::Shared))
+                    answer.map(|it| again(&trail, it, Cache::Shared))
                 }
                 None => {
                     note(&trail, Cache::Miss, None);
@@ -151,6 +149,15 @@ fn note(trail: &Trail, cache: Cache, first: Option<uuid::Uuid>) {
     if let Some(first) = first {
         let _ = trail.first_request.set(first);
     }
+}
+
+/// An answer that another request had asked for. Which side spoke then stands in it.
+fn again(trail: &Trail, answer: Response<Body>, cache: Cache) -> Response<Body> {
+    let said = answer.headers().get(ANSWERED_BY).map(HeaderValue::as_bytes);
+    if said == Some(b"upstream") {
+        trail.answered_upstream();
+    }
+    marked(answer, cache)
 }
 
 fn marked(mut answer: Response<Body>, cache: Cache) -> Response<Body> {

@@ -1,3 +1,5 @@
+//! What is kept, joined and pushed out; and a model that goes through many orders of events.
+
 use super::*;
 use crate::ledger::SessionId;
 

@@ -1,3 +1,5 @@
+//! Several readers of one answer, and what they do to each other.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::{BodyExt, StreamBody};
