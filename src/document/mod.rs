@@ -21,5 +21,5 @@ mod tree;
 pub use budget::Budget;
 pub use report::{Diagnostic, Report, SourceId, nearest};
 pub use table::Table;
-pub(crate) use time::{USUAL, duration};
+pub(crate) use time::{USUAL, duration, spelled};
 pub use tree::{Node, Span, Value, parse};

@@ -11,6 +11,12 @@ use super::{Node, Report, Value};
 pub(crate) const USUAL: RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(86_400);
 
+/// A time as [`duration`] reads it, without more parts than it has.
+pub(crate) fn spelled(time: Duration) -> String {
+    let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+    format!("{time:#}")
+}
+
 /// A time within these bounds, with its unit. Anything else is a mistake, which is told with the bounds.
 pub(crate) fn duration(
     name: &str,
@@ -31,12 +37,11 @@ pub(crate) fn duration(
         .and_then(|it| Duration::try_from(it).ok())
         .filter(|it| within.contains(it));
     if found.is_none() {
-        let shown = |it: &Duration| SignedDuration::try_from(*it).unwrap_or(SignedDuration::MAX);
-        let (least, most) = (shown(within.start()), shown(within.end()));
+        let (least, most) = (spelled(*within.start()), spelled(*within.end()));
         report
             .error(
                 node.span,
-                format!("`{name}:` must be a time from {least:#} to {most:#}"),
+                format!("`{name}:` must be a time from {least} to {most}"),
             )
             .help(if within.contains(&Duration::from_secs(300)) {
                 "write a number with its unit: 500ms, 3s, 5m"
