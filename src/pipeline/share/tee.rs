@@ -334,7 +334,7 @@ impl<T: AsRef<Tee> + Unpin> http_body::Body for First<T> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.hint.clone()
+        self.hint
     }
 }
 
