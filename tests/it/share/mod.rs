@@ -1,6 +1,7 @@
 //! Identical reads of one caller are one request to Devin's; what is kept is kept for that caller, and for a moment.
 
 mod kept;
+mod storm;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
