@@ -17,7 +17,7 @@ mod tee;
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::future::Either;
@@ -91,6 +91,7 @@ where
                 let answer = answering.await?;
                 // Its client may act on what it reads here.
                 change.tell();
+                let change = Some(change);
                 Ok(answer.map(|inner| Changing { inner, change }.boxed_unsync()))
             }));
         }
@@ -212,9 +213,8 @@ impl Drop for Change {
 /// The answer to a change, which may still be carried out while it is read.
 struct Changing {
     inner: Body,
-    /// Told when this is dropped.
-    #[expect(dead_code, reason = "it is kept for its end")]
-    change: Change,
+    /// Until it has ended: whoever has all of the answer finds nothing older.
+    change: Option<Change>,
 }
 
 impl http_body::Body for Changing {
@@ -225,7 +225,11 @@ impl http_body::Body for Changing {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) || self.inner.is_end_stream() {
+            self.change = None;
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
