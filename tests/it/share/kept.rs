@@ -1,13 +1,16 @@
 //! What is kept, for how long, and what takes it away.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{Method, Request};
+use http_body_util::{BodyExt, Full};
 use tollgate::document::Report;
 use tollgate::fake_devin::{Fault, FaultKind, FaultTimes};
 use tollgate::policy::{PolicyFiles, compile};
 
-use super::{SESSIONS, SLOW, kept_for};
+use super::{Late, SESSIONS, SLOW, kept_for};
 use crate::answer::Answer;
 use crate::world::World;
 
@@ -158,6 +161,52 @@ async fn while_a_change_is_under_way_nothing_older_is_joined() {
     };
     let (changed, ()) = futures_util::future::join(changing, reading).await;
     changed.is_upstream(200);
+    world.is("one", &tags, "miss").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn whoever_has_the_head_of_a_changes_answer_sees_the_change() {
+    let calls: Arc<AtomicUsize> = Arc::default();
+    let counted = Arc::clone(&calls);
+    let late = |inner| Late {
+        inner,
+        method: Method::PUT,
+        calls,
+    };
+    let mut setup = kept_for("60s");
+    setup.policy = setup.policy.replace("tags.append", "tags.replace");
+    let world = World::around(setup, late).await;
+    let session = world.created("one").await;
+    let tags = format!("{session}/tags");
+    world.fake.inject(Fault {
+        kind: FaultKind::SlowBody {
+            chunk_delay: SLOW / 4,
+        },
+        times: FaultTimes::Next(1),
+        only: Some((Method::PUT, tags.clone())),
+    });
+    let changing = async {
+        let body = r#"{"tags":["new"]}"#;
+        let request = Request::put(format!("http://{}{tags}", world.gateway))
+            .header("authorization", format!("Bearer {}", world.key("one")))
+            .header("content-type", "application/json");
+        let answer = world.begin(request.body(Full::from(body)).unwrap()).await;
+        assert_eq!(answer.status(), 200);
+        // The answer is not whole yet.
+        let read = world.is("one", &tags, "miss").await;
+        assert!(read.json()["tags"].to_string().contains("new"));
+        answer.into_body().collect().await.unwrap();
+    };
+    let reading = async {
+        while counted.load(Ordering::Relaxed) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let read = world.is("one", &tags, "miss").await;
+        assert!(!read.json()["tags"].to_string().contains("new"));
+        world.is("one", &tags, "hit").await;
+    };
+    futures_util::future::join(changing, reading).await;
     world.is("one", &tags, "miss").await;
     world.finish().await;
 }

@@ -293,10 +293,11 @@ async fn a_read_that_nobody_waits_for_is_broken_off() {
     world.finish().await;
 }
 
-/// Holds reads up on their way to Devin, so that others can join them.
+/// Holds what has this method up on its way to Devin, so that a test can do something meanwhile.
 #[derive(Clone)]
 struct Late<S> {
     inner: S,
+    method: Method,
     calls: Arc<AtomicUsize>,
 }
 
@@ -318,11 +319,11 @@ where
 
     fn call(&mut self, exchange: Exchange<Outbound>) -> Self::Future {
         let mut inner = self.inner.clone();
-        let is_read = exchange.request.method() == Method::GET;
+        let is_held = exchange.request.method() == self.method;
         self.calls
-            .fetch_add(usize::from(is_read), Ordering::Relaxed);
+            .fetch_add(usize::from(is_held), Ordering::Relaxed);
         Box::pin(async move {
-            if is_read {
+            if is_held {
                 tokio::time::sleep(SLOW).await;
             }
             inner.call(exchange).await
@@ -334,7 +335,11 @@ where
 async fn half_an_answer_is_shared_as_an_error_and_never_kept() {
     let calls: Arc<AtomicUsize> = Arc::default();
     let counted = Arc::clone(&calls);
-    let late = |inner| Late { inner, calls };
+    let late = |inner| Late {
+        inner,
+        method: Method::GET,
+        calls,
+    };
     let mut world = World::around(kept_for("60s"), late).await;
     world.upstream_faulty();
     let session = world.created("one").await;
