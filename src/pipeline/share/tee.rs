@@ -131,7 +131,7 @@ impl Tee {
                 if let Some(end) = state.ended() {
                     return Poll::Ready(end);
                 }
-                if self.draw(&mut state, &bell).is_pending() {
+                if self.draw(&mut state).is_pending() {
                     return Poll::Pending;
                 }
             }
@@ -139,14 +139,10 @@ impl Tee {
         .await
     }
 
-    /// Takes the next piece from the source.
-    fn draw(&self, state: &mut State, bell: &Bell) -> Poll<()> {
+    /// Takes the next piece from the source, which wakes everybody once it has one.
+    fn draw(&self, state: &mut State) -> Poll<()> {
         let waker = Waker::from(Arc::clone(&self.bells));
-        let drawn = state.draw(&mut Context::from_waker(&waker), self.most);
-        if drawn.is_ready() {
-            self.bells.ring(Some(bell.number));
-        }
-        drawn
+        state.draw(&mut Context::from_waker(&waker), self.most)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -317,7 +313,7 @@ impl<T: AsRef<Tee> + Unpin> http_body::Body for First<T> {
                 Some(Err(broken)) => return Poll::Ready(broken.error.take().map(Err)),
                 None => {}
             }
-            if tee.draw(&mut state, &this.bell).is_pending() {
+            if tee.draw(&mut state).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -358,21 +354,6 @@ impl Bells {
         }
     }
 
-    /// Wakes all who wait, but this one.
-    fn ring(&self, except: Option<u64>) {
-        let woken = {
-            let mut waiting = self.lock();
-            if waiting.wakers.is_empty() {
-                return;
-            }
-            let kept = except.and_then(|it| waiting.wakers.remove_entry(&it));
-            let woken = std::mem::take(&mut waiting.wakers);
-            waiting.wakers.extend(kept);
-            woken
-        };
-        woken.into_values().for_each(Waker::wake);
-    }
-
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -380,7 +361,9 @@ impl Bells {
 
 impl Wake for Bells {
     fn wake(self: Arc<Self>) {
-        self.ring(None);
+        // Not while the lock is held: whoever is woken may come here at once.
+        let woken = std::mem::take(&mut self.lock().wakers);
+        woken.into_values().for_each(Waker::wake);
     }
 }
 

@@ -276,6 +276,25 @@ async fn a_client_that_leaves_fails_nobody() {
 }
 
 #[tokio::test]
+async fn an_answer_that_comes_slowly_is_not_joined_for_long() {
+    let world = World::with(kept_for("60s")).await;
+    let session = world.created("one").await;
+    world.fake.inject(Fault {
+        kind: FaultKind::SlowBody { chunk_delay: SLOW },
+        times: FaultTimes::Next(1),
+        only: Some((Method::GET, session.clone())),
+    });
+    let request = Request::get(format!("http://{}{session}", world.gateway))
+        .header("authorization", format!("Bearer {}", world.key("one")));
+    let slow = world.begin(request.body(Full::default()).unwrap()).await;
+    tokio::time::sleep(SLOW).await;
+    world.is("one", &session, "miss").await;
+    world.is("one", &session, "hit").await;
+    drop(slow);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_read_that_nobody_waits_for_is_broken_off() {
     let world = World::start().await;
     world.fake.inject(Fault::next(FaultKind::Hang));

@@ -185,6 +185,37 @@ async fn half_an_answer_is_none() {
     assert_eq!(told.whole.lock().unwrap().as_deref(), None);
 }
 
+/// Knows its length, and not that it has ended before it is asked again: as over HTTP/2.
+struct Forgetful(Option<Bytes>);
+
+impl http_body::Body for Forgetful {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(self.0.take().map(|it| Ok(Frame::data(it))))
+    }
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.as_ref().map_or(0, |it| it.len() as u64))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_byte_of_a_known_length_is_the_end() {
+    let told = Arc::new(Told::default());
+    let host = Box::new(Room(Arc::clone(&told), 100));
+    let body = Forgetful(Some(Bytes::from_static(b"abc"))).boxed_unsync();
+    let tee = Arc::new(Tee::new(body, None, host, 10, false));
+    let mut one = first(&tee);
+    assert!(!one.is_end_stream());
+    assert_eq!(piece(&mut one).await, "abc");
+    assert!(one.is_end_stream());
+    assert_eq!(told.whole.lock().unwrap().as_deref(), Some(&b"abc"[..]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_known_length_stays_known_and_ends_by_itself() {
     let told = Arc::new(Told::default());
