@@ -22,6 +22,8 @@ pub struct Bounds {
     pub answer: usize,
     /// Bytes of all answers, those that are read just now among them.
     pub bytes: usize,
+    /// Bytes of one caller's answers that are read just now: who reads slowly takes nobody else's room.
+    pub caller_reading: usize,
     /// Bytes of the kept answers of one caller.
     pub caller_bytes: usize,
     /// Kept answers of one caller.
@@ -34,6 +36,7 @@ pub struct Bounds {
 pub const BOUNDS: Bounds = Bounds {
     answer: 1024 * 1024,
     bytes: 64 * 1024 * 1024,
+    caller_reading: 16 * 1024 * 1024,
     caller_bytes: 8 * 1024 * 1024,
     caller_entries: 500,
     entries: 10_000,
@@ -92,6 +95,8 @@ struct OfCaller<F> {
     kept: BTreeMap<Key, Entry>,
     /// Of the kept ones.
     bytes: usize,
+    /// Of those that are read just now.
+    reading: usize,
 }
 
 #[derive(Debug)]
@@ -122,6 +127,7 @@ impl<F> Default for OfCaller<F> {
             under_way: BTreeMap::new(),
             kept: BTreeMap::new(),
             bytes: 0,
+            reading: 0,
         }
     }
 }
@@ -258,7 +264,7 @@ impl<F> Book<F> {
         {
             self.drop_kept(oldest);
         }
-        if !self.reserve(bytes) {
+        if !self.make_room(bytes) {
             return;
         }
         let number = self.number();
@@ -296,9 +302,29 @@ impl<F> Book<F> {
         self.tidy(caller);
     }
 
-    /// Sets room aside for an answer that is being read. What is kept makes way, the least recently kept first.
-    /// `false` if there is none.
-    pub fn reserve(&mut self, bytes: usize) -> bool {
+    /// Sets room aside for an answer that is being read. What is kept makes way. `false` if there is none.
+    pub fn reserve(&mut self, seat: &Seat, bytes: usize) -> bool {
+        let of_caller = self.callers.get(&seat.caller);
+        let reading = of_caller.map_or(0, |it| it.reading).saturating_add(bytes);
+        if reading > self.bounds.caller_reading || !self.make_room(bytes) {
+            return false;
+        }
+        let of_caller = self.callers.entry(Arc::clone(&seat.caller)).or_default();
+        of_caller.reading = reading;
+        true
+    }
+
+    /// Gives back room that was set aside.
+    pub fn release(&mut self, seat: &Seat, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        if let Some(of_caller) = self.callers.get_mut(&seat.caller) {
+            of_caller.reading = of_caller.reading.saturating_sub(bytes);
+        }
+        self.tidy(&seat.caller);
+    }
+
+    /// Takes room of all, if need be the least recently kept answers'.
+    fn make_room(&mut self, bytes: usize) -> bool {
         loop {
             let after = self.bytes.saturating_add(bytes);
             if after <= self.bounds.bytes {
@@ -310,11 +336,6 @@ impl<F> Book<F> {
             };
             self.drop_kept(oldest);
         }
-    }
-
-    /// Gives back room that was set aside.
-    pub fn release(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_sub(bytes);
     }
 
     /// What stands first is gone once its time is over; what stands behind something that lasts longer is found out
@@ -337,14 +358,15 @@ impl<F> Book<F> {
             && let Some(entry) = of_caller.kept.remove(&key)
         {
             of_caller.bytes = of_caller.bytes.saturating_sub(entry.bytes);
-            self.release(entry.bytes);
+            self.bytes = self.bytes.saturating_sub(entry.bytes);
         }
         self.tidy(&caller);
     }
 
     /// Of a caller that has nothing here, nothing is left.
     fn tidy(&mut self, caller: &str) {
-        let is_empty = |it: &OfCaller<F>| it.under_way.is_empty() && it.kept.is_empty();
+        let is_empty =
+            |it: &OfCaller<F>| it.under_way.is_empty() && it.kept.is_empty() && it.reading == 0;
         if self.callers.get(caller).is_some_and(is_empty) {
             self.callers.remove(caller);
         }

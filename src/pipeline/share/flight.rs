@@ -256,11 +256,11 @@ impl Place {
 
 impl Host for Place {
     fn reserve(&mut self, bytes: usize) -> bool {
-        self.desk.book().reserve(bytes)
+        self.desk.book().reserve(&self.seat, bytes)
     }
 
     fn release(&mut self, bytes: usize) {
-        self.desk.book().release(bytes);
+        self.desk.book().release(&self.seat, bytes);
     }
 
     fn close(&mut self) {

@@ -208,8 +208,10 @@ impl State {
 
     fn give_back(&mut self, bytes: usize) {
         let bytes = bytes.min(self.reserved);
-        self.reserved -= bytes;
-        self.host.release(bytes);
+        if bytes > 0 {
+            self.reserved -= bytes;
+            self.host.release(bytes);
+        }
     }
 
     fn finish(&mut self, end: Result<(), Broken>) {

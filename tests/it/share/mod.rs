@@ -197,7 +197,7 @@ async fn what_differs_in_anything_that_can_matter_is_not_shared() {
     world.is("one", &format!("{session}?a=1"), "miss").await;
     world.is("one", &session, "miss").await;
     assert_eq!(world.reads(&session), 6);
-    // What only says who asks does not matter, and another form of the same language does.
+    // What only says who asks does not matter.
     let same = asked("user-agent", "somebody").await;
     assert_eq!(same.header("tollgate-cache"), Some("hit"));
     world.finish().await;

@@ -11,6 +11,7 @@ fn book() -> Book<&'static str> {
     Book::new(Bounds {
         answer: 100,
         bytes: 4 * one,
+        caller_reading: 3 * one,
         caller_bytes: 3 * one,
         caller_entries: 3,
         entries: 4,
@@ -165,14 +166,23 @@ async fn the_least_recently_kept_goes_first() {
 #[tokio::test(start_paused = true)]
 async fn what_is_read_just_now_counts_and_pushes_out_what_is_kept() {
     let (mut book, now) = (book(), Instant::now());
-    let most = book.bounds.bytes;
+    let (most, of_one) = (book.bounds.bytes, book.bounds.caller_reading);
+    let (one, two) = (
+        book.seat(&"one".into(), &key("k")),
+        book.seat(&"two".into(), &key("k")),
+    );
     keep(&mut book, "one", "k1", now);
-    assert!(book.reserve(most));
+    assert!(book.reserve(&one, of_one));
+    assert!(!book.reserve(&one, 1), "it has its share");
+    assert!(has(&mut book, "one", "k1", now));
+    assert!(book.reserve(&two, most - of_one));
     assert!(!has(&mut book, "one", "k1", now));
-    assert!(!book.reserve(1));
+    assert!(!book.reserve(&two, 1));
     keep(&mut book, "one", "k1", now);
     assert!(!has(&mut book, "one", "k1", now), "there is no room");
-    book.release(most);
+    book.release(&one, of_one);
+    book.release(&two, most - of_one);
+    assert_eq!((book.bytes, book.callers.len()), (0, 0), "nothing is left");
     keep(&mut book, "one", "k1", now);
     assert!(has(&mut book, "one", "k1", now));
     // One that is too large is not kept, and the one before it is gone.
@@ -197,7 +207,7 @@ mod model {
         End(usize, bool),
         Change(usize, usize),
         Wait(u64),
-        Reserve(usize),
+        Reserve(usize, usize),
         Release(usize),
     }
 
@@ -207,7 +217,7 @@ mod model {
             (0..8usize, any::<bool>()).prop_map(|(at, whole)| Step::End(at, whole)),
             (0..3usize, 0..6usize).prop_map(|(caller, key)| Step::Change(caller, key)),
             (0..1_500u64).prop_map(Step::Wait),
-            (0..5_000usize).prop_map(Step::Reserve),
+            (0..3usize, 0..5_000usize).prop_map(|(caller, bytes)| Step::Reserve(caller, bytes)),
             (0..4usize).prop_map(Step::Release),
         ]
     }
@@ -226,7 +236,7 @@ mod model {
             // The reads under way, and by caller and key when something last changed.
             let mut flights: Vec<(Seat, usize, usize, Instant, usize)> = Vec::new();
             let mut changed = [[0_usize; 5]; 3];
-            let mut reserved: Vec<usize> = Vec::new();
+            let mut reserved: Vec<(Seat, usize)> = Vec::new();
             let mut asked: BTreeMap<usize, (usize, usize, Instant, usize)> = BTreeMap::new();
             for (tick, step) in steps.into_iter().enumerate() {
                 let tick = tick + 1;
@@ -251,20 +261,32 @@ mod model {
                         }
                     }
                     Step::Wait(millis) => now += Duration::from_millis(millis),
-                    Step::Reserve(bytes) => if book.reserve(bytes) { reserved.push(bytes) },
-                    Step::Release(at) if at < reserved.len() => book.release(reserved.remove(at)),
+                    Step::Reserve(caller, bytes) => {
+                        let seat = book.seat(&CALLERS[caller].into(), &key("k"));
+                        if book.reserve(&seat, bytes) {
+                            reserved.push((seat, bytes));
+                        }
+                    }
+                    Step::Release(at) if at < reserved.len() => {
+                        let (seat, bytes) = reserved.remove(at);
+                        book.release(&seat, bytes);
+                    }
                     Step::Release(_) => {}
                 }
                 prop_assert!(book.bytes <= bounds.bytes);
                 let held: usize = book.callers.values().map(|it| it.bytes).sum();
-                prop_assert_eq!(book.bytes, held + reserved.iter().sum::<usize>());
+                prop_assert_eq!(book.bytes, held + reserved.iter().map(|it| it.1).sum::<usize>());
+                let reading: usize = book.callers.values().map(|it| it.reading).sum();
+                prop_assert_eq!(book.bytes, held + reading);
                 let entries: usize = book.callers.values().map(|it| it.kept.len()).sum();
                 prop_assert_eq!(entries, book.order.len());
                 prop_assert!(entries <= bounds.entries);
                 for of_caller in book.callers.values() {
                     prop_assert!(of_caller.kept.len() <= bounds.caller_entries);
                     prop_assert!(of_caller.bytes <= bounds.caller_bytes);
-                    prop_assert!(!of_caller.kept.is_empty() || !of_caller.under_way.is_empty());
+                    prop_assert!(of_caller.reading <= bounds.caller_reading);
+                    let is_empty = of_caller.kept.is_empty() && of_caller.under_way.is_empty();
+                    prop_assert!(!is_empty || of_caller.reading > 0);
                 }
                 for (caller, name) in CALLERS.iter().enumerate() {
                     for (key_at, target) in KEYS.iter().take(5).enumerate() {
