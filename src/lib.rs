@@ -133,6 +133,7 @@ use pipeline::limit::LimitLayer;
 use pipeline::ownership::OwnershipLayer;
 use pipeline::pages::PagesLayer;
 use pipeline::problem::ProblemsLayer;
+use pipeline::share::ShareLayer;
 use pipeline::stage::StageLayer;
 use pipeline::target::Classify;
 use pipeline::trace::TraceLayer;
@@ -221,6 +222,8 @@ where
         .layer(AttemptsLayer::new(parts))
         // What can spend is held before it leaves, or it does not leave.
         .layer(FundLayer::new(parts))
+        // Of identical reads at once, one asks. What is shared is what the caller may see.
+        .layer(ShareLayer::default())
         // What they may see of a list. Behind the limit: all pages of a list are one request.
         .layer(FilterLayer::new(parts.upstream_total, parts.ledger.clone()))
         // Only what is permitted gets the token, and nothing below decides any more.

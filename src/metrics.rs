@@ -53,6 +53,7 @@ struct Families {
     queued: Histogram,
     internal_errors: Counter,
     shadows: Family<ShadowLabels, Counter>,
+    reads: Family<ReadLabels, Counter>,
     money: OfMoney,
 }
 
@@ -73,6 +74,11 @@ struct DurationLabels {
 struct ShadowLabels {
     rule: String,
     effect: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReadLabels {
+    cache: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -148,6 +154,12 @@ impl Metrics {
             "What rules on trial would have done, since the policy set was loaded",
             Family::clone(&shadows),
         );
+        let reads = Family::default();
+        registry.register(
+            "reads",
+            "Reads of which several can have one answer: hit had a kept one, shared that of the same read under way, miss asked Devin",
+            Family::clone(&reads),
+        );
         registry.register_collector(Box::new(OfPolicy(policies)));
         let money = OfMoney::default();
         registry.register_collector(Box::new(money.clone()));
@@ -158,6 +170,7 @@ impl Metrics {
             queued,
             internal_errors,
             shadows,
+            reads,
             money,
         }))
     }
@@ -181,6 +194,12 @@ impl Metrics {
         }
         if code == Some(Code::Internal) {
             self.0.internal_errors.inc();
+        }
+        if let Some(cache) = trail.cache.get() {
+            let labels = ReadLabels {
+                cache: cache.as_str(),
+            };
+            self.0.reads.get_or_create(&labels).inc();
         }
         if let Some(shadow) = trail.shadow.get()
             && let Some(rule) = &shadow.rule

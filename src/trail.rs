@@ -79,6 +79,29 @@ pub enum Again {
     Replayed,
 }
 
+/// How the answer to a read that could be shared was had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cache {
+    /// It was kept.
+    Hit,
+    /// The same read of the caller's was under way, and it has the answer of that one.
+    Shared,
+    /// Devin was asked.
+    Miss,
+}
+
+impl Cache {
+    /// As header, log and metrics have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Shared => "shared",
+            Self::Miss => "miss",
+        }
+    }
+}
+
 /// The trail of one request.
 #[derive(Debug)]
 pub struct Trail {
@@ -138,7 +161,7 @@ pub struct Trail {
     pub attempts: AtomicU64,
     /// The status that Devin gave last; 0 while it has given none.
     pub upstream_status: AtomicU16,
-    /// When the request left for Devin, the first time.
+    /// When the request left for Devin, the first time; or began to wait for another's that had.
     pub upstream_started: OnceLock<Instant>,
     /// How long Devin took then to the head of its answer.
     pub upstream_head: OnceLock<Duration>,
@@ -146,13 +169,16 @@ pub struct Trail {
     pub filtered: OnceLock<Filtered>,
     /// How the answer of an earlier request was had.
     pub again: OnceLock<Again>,
-    /// The request that began the attempt that was joined, if it was of this process.
+    /// The request that began the attempt that was joined, if it was of this process; or that asked Devin for the
+    /// answer of a read.
     pub first_request: OnceLock<Uuid>,
     /// What the log line waits for: it is written when nobody holds this any more. What spends holds it to its own
     /// end, so that the line of a client that left tells what became of the request.
     pub line: OnceLock<Weak<dyn Any + Send + Sync>>,
     /// Bytes of the request's body that went by.
     pub bytes_in: AtomicU64,
+    /// How the answer to a read was had.
+    pub cache: OnceLock<Cache>,
 }
 
 /// The longest id of a caller's that is logged.
@@ -215,6 +241,7 @@ impl Trail {
             first_request: OnceLock::new(),
             line: OnceLock::new(),
             bytes_in: AtomicU64::new(0),
+            cache: OnceLock::new(),
         }
     }
 
@@ -226,7 +253,17 @@ impl Trail {
     /// Notes that the request leaves for Devin.
     pub fn attempt(&self) {
         self.attempts.fetch_add(1, Ordering::Relaxed);
+        self.waits_for_upstream();
+    }
+
+    /// Notes that from now on the time is Devin's.
+    pub fn waits_for_upstream(&self) {
         let _ = self.upstream_started.set(Instant::now());
+    }
+
+    /// Notes that what is answered is Devin's own.
+    pub fn answered_upstream(&self) {
+        self.upstream_answered.store(true, Ordering::Relaxed);
     }
 }
 

@@ -371,6 +371,12 @@ impl Operation {
         self.spends.is_some() && !is_capped
     }
 
+    /// Whether it is a read like any other: asking twice or once, now or a moment ago, is the same to Devin, and the
+    /// answer is one that may be given again.
+    pub fn only_reads(&self) -> bool {
+        self.verb == Verb::Get && !self.mutates && self.spends.is_none() && !self.reveals_once
+    }
+
     /// Whether this operation can be granted at all.
     pub const fn is_served(&self) -> bool {
         self.versions.has(Version::V3) || self.versions.has(Version::V3Beta1)

@@ -11,7 +11,7 @@ use super::source::Source;
 use super::{Failure, Format, complain, print};
 use crate::body::BoxError;
 use crate::catalogue::Catalogue;
-use crate::document::{Report, nearest};
+use crate::document::{Report, nearest, spelled};
 use crate::policy::{CallerIx, Considered, Limit, Policy};
 use crate::redact::redact;
 use crate::rehearsal::{
@@ -165,6 +165,12 @@ impl<'a> Explained<'a> {
             .filter(move |it| asked.is_none_or(|operation| it.covers(operation)))
     }
 
+    /// How long the answer is kept for the caller, as people write it.
+    fn cache(&self) -> Option<String> {
+        let grant = self.verdict.whole.as_ref()?.outcome.as_ref().ok()?;
+        self.policy.cache(grant).map(spelled)
+    }
+
     /// What rules have made of the body, if anything.
     fn changes(&self) -> Vec<Difference> {
         let changed = self
@@ -314,6 +320,11 @@ impl<'a> Explained<'a> {
         if asked.operation.row().filtered && !self.policy.shows_all(caller, asked.operation) {
             text.push_str("  answer: only the organizations that the policy shows to the caller\n");
         }
+        if let Some(time) = self.cache() {
+            text.push_str(&format!(
+                "  answer: kept for {time}, for this caller alone and until it changes something\n"
+            ));
+        }
     }
 
     fn json(&self) -> Value {
@@ -358,6 +369,7 @@ impl<'a> Explained<'a> {
                     .collect::<Value>(),
             })),
             "spending": is_allowed.then(|| self.spending().json()),
+            "cache": self.cache().filter(|_| is_allowed),
             "limits": self.limits().map(limit).collect::<Value>(),
         })
     }

@@ -21,5 +21,5 @@ mod tree;
 pub use budget::Budget;
 pub use report::{Diagnostic, Report, SourceId, nearest};
 pub use table::Table;
-pub use time::{duration, rate};
+pub(crate) use time::{USUAL, duration, rate, spelled};
 pub use tree::{Node, Span, Value, parse};

@@ -1,7 +1,7 @@
 //! The layers, in the order of the request path.
 //!
 //! `edge` (tower-http's ring) → `trace` → `access_log` → `problem` → `pages` →
-//! `target` → `authenticate` → `authorize` → `limit` → `bounds` → `ownership` → `attempts` → `fund` →
+//! `target` → `authenticate` → `authorize` → `limit` → `bounds` → `ownership` → `attempts` → `fund` → `share` →
 //! `filter` → `credential` → `upstream`. [`crate::gateway`] puts them together; no layer names another,
 //! each names only the proof that it takes and the one that it makes.
 
@@ -18,6 +18,7 @@ pub mod limit;
 pub mod ownership;
 pub mod pages;
 pub mod problem;
+pub mod share;
 pub mod stage;
 pub mod target;
 pub mod trace;

@@ -16,6 +16,7 @@ use http::header::{CONNECTION, EXPECT};
 use http::{HeaderValue, Request, Response, Version};
 use tower::{Layer, Service};
 
+use super::share::CACHE;
 use super::trace::Traced;
 use super::{BoxFuture, limit};
 use crate::body::{Body, Leftover};
@@ -130,6 +131,10 @@ where
                 response
                     .headers_mut()
                     .insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            if let Some(cache) = trail.cache.get() {
+                let value = HeaderValue::from_static(cache.as_str());
+                response.headers_mut().insert(CACHE, value);
             }
             let _ = trail.code.set(code);
             if let Some(cause) = cause {

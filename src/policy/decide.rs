@@ -3,6 +3,7 @@
 //! What it costs depends on the caller's own rules, and not on how many callers there are.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bounds::{Applied, Source};
 use super::{Caller, CallerIx, Effect, Organizations, Policy, Rule, RuleIx};
@@ -241,6 +242,11 @@ impl Policy {
     /// `team/name` of a grant's rule.
     pub fn grant_name(&self, grant: &Grant) -> &Arc<str> {
         &self.rule(grant.rule).name
+    }
+
+    /// How long an answer of this grant is kept for its caller; none where it is not.
+    pub fn cache(&self, grant: &Grant) -> Option<Duration> {
+        self.rule(grant.rule).terms().cache
     }
 
     /// Whom to ask about a grant.

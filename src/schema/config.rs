@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{DIALECT, mapping, text_of};
+use super::{DIALECT, duration, mapping, text_of};
 use crate::pipeline::authenticate::Algorithm;
 
 const ADDRESS: &str = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+(%[0-9]+)?\]):[0-9]{1,5}$";
@@ -125,10 +125,6 @@ fn source(description: &str) -> Value {
             })),
         ],
     })
-}
-
-fn duration(description: &str) -> Value {
-    text_of(description, "^[^-]*[0-9]")
 }
 
 fn issuer() -> Value {

@@ -80,6 +80,11 @@ fn text_of(description: &str, pattern: &str) -> Value {
     json!({ "description": description, "type": "string", "pattern": pattern })
 }
 
+/// A time with its unit; the program knows more forms than this can tell from nonsense.
+fn duration(description: &str) -> Value {
+    text_of(description, "^[^-]*[0-9]")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

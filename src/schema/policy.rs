@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{DIALECT, mapping, named, text_of, words};
+use super::{DIALECT, duration, mapping, named, text_of, words};
 use crate::catalogue::{Field, Operation, OperationIx, expand};
 
 /// Names of teams and callers.
@@ -153,6 +153,7 @@ fn definitions() -> Value {
             "upload": named("upload", "What an upload may be."),
             "sessions": spending::sessions(),
             "uncapped": named("uncapped", "What is charged for what Devin cannot be told a cap of."),
+            "cache": duration("For reads: how long an answer is kept for its caller, such as 2s; 60s at most. Left out: it is not."),
         }))),
         "uncapped": spending::uncapped(),
         "budget": spending::budget(TITLE),

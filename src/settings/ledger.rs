@@ -10,8 +10,7 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::reader::duration;
-use crate::document::{Node, Report, Table};
+use crate::document::{Node, Report, Table, USUAL, duration};
 use crate::ledger::tag::TagKey;
 use crate::ledger::{HAND_OVER, Options};
 use crate::settle::Times;
@@ -234,7 +233,7 @@ fn settle(node: &Node, settled: &mut (Duration, Times), report: &mut Report) {
         ("pace", &mut settled.1.pace),
     ] {
         if let Some(node) = table.take(name)
-            && let Some(it) = duration(name, node, report)
+            && let Some(it) = duration(name, node, &USUAL, report)
         {
             *place = it;
         }

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use http::Uri;
 use http::uri::Scheme;
@@ -10,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::{Policies, Settings, TokenSource, alerts, issuers, ledger};
-use crate::document::{Budget, Node, Report, Span, Table, Value};
+use crate::document::{Budget, Node, Report, Span, Table, USUAL, Value, duration};
 use crate::pipeline::access_log::Output;
 use crate::pipeline::credential::Pinned;
 use crate::pipeline::upstream::Timeouts;
@@ -337,7 +336,7 @@ fn timeouts(node: &Node, report: &mut Report) -> Option<Timeouts> {
     let mut table = Table::new("`timeouts:`", node, report)?;
     let default = Timeouts::default();
     let mut read = |name, default| match table.take(name) {
-        Some(node) => duration(name, node, report),
+        Some(node) => duration(name, node, &USUAL, report),
         None => Some(default),
     };
     let (connect, first_byte, total) = (
@@ -351,13 +350,6 @@ fn timeouts(node: &Node, report: &mut Report) -> Option<Timeouts> {
         first_byte: first_byte?,
         total: total?,
     })
-}
-
-/// The longest time of a setting.
-const MOST: Duration = Duration::from_secs(86_400);
-
-pub(super) fn duration(name: &str, node: &Node, report: &mut Report) -> Option<Duration> {
-    crate::document::duration(name, node, MOST, report)
 }
 
 fn access_log(node: &Node, folder: &Path, report: &mut Report) -> Option<Output> {

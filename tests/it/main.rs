@@ -43,6 +43,7 @@ mod refusals;
 mod reload;
 mod replay;
 mod settling;
+mod share;
 mod simulation;
 mod spending;
 mod status;

@@ -284,6 +284,31 @@ fn explain_tells_what_goes_on_and_what_was_put_in() {
 }
 
 #[test]
+fn explain_says_how_long_an_answer_is_kept() {
+    let policy = "team: t\ncallers: { one: {} }\nallow:\n  - { name: poll, operations: [sessions.list], organizations: [org-a], cache: 1500ms }\n  - { name: self, operations: [self.get], organizations: any }\n";
+    let folder = folder(CONFIG, &[("t.yaml", policy)]);
+    let call = |request| {
+        [
+            "explain",
+            "--policies",
+            "policies",
+            "--caller",
+            "one",
+            request,
+        ]
+    };
+    let list = call("GET /v3/organizations/org-a/sessions");
+    let (code, shown) = lines(&list, folder.path());
+    assert_eq!(code, Some(0), "{shown:#?}");
+    let kept = "answer: kept for 1s 500ms, for this caller alone and until it changes something";
+    has(&shown, &[kept]);
+    let (_, json) = json_of(&list, folder.path());
+    assert_eq!(json["cache"], "1s 500ms");
+    let (code, json) = json_of(&call("GET /v3/self"), folder.path());
+    assert_eq!((code, &json["cache"]), (Some(0), &Value::Null));
+}
+
+#[test]
 fn explain_gives_a_refusal_as_the_caller_would_read_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let base = ["explain", "--policies", "policies", "--caller"];

@@ -60,7 +60,8 @@ limits:
 "#;
 
 /// The response headers that a caller may ever see.
-const ANSWER_HEADERS: [&str; 24] = [
+const ANSWER_HEADERS: [&str; 26] = [
+    "age",
     "allow",
     "cache-control",
     "content-disposition",
@@ -78,6 +79,7 @@ const ANSWER_HEADERS: [&str; 24] = [
     "tollgate-acu-cap",
     "tollgate-acu-remaining",
     "tollgate-answered-by",
+    "tollgate-cache",
     "transfer-encoding",
     "vary",
     "via",

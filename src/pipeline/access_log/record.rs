@@ -16,7 +16,7 @@ use serde_json::ser::Formatter;
 use super::answered_by;
 use crate::policy::bounds::Facts;
 use crate::redact::redact;
-use crate::trail::{Again, Filtered, Identity, Trail};
+use crate::trail::{Again, Cache, Filtered, Identity, Trail};
 
 /// The most bytes of one free field.
 const MAX_FREE: usize = 512;
@@ -213,6 +213,8 @@ struct Record<'a> {
     peer: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<Free<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<Cache>,
 }
 
 /// What would have been decided if shadowed rules were live.
@@ -334,6 +336,7 @@ pub(super) fn write(
         own_ms: Millis(own),
         peer: trail.peer,
         user_agent: trail.user_agent.as_deref().map(Free),
+        cache: trail.cache.get().copied(),
     };
     append(line, &record);
 }

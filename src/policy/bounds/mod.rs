@@ -16,6 +16,7 @@ mod seen;
 mod weigh;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::acu::Acu;
 use crate::catalogue::{Guard, Operation, Takes};
@@ -49,6 +50,8 @@ pub struct Terms {
     pub sessions: Option<Reach>,
     /// What is charged for a spend that has no cap; without it, such a spend is refused.
     pub uncapped: Option<Uncapped>,
+    /// How long an answer is kept for its caller; where nothing is said, it is not.
+    pub cache: Option<Duration>,
 }
 
 /// Which sessions a grant's operations may touch.
@@ -94,6 +97,7 @@ impl Terms {
             upload: None,
             sessions: None,
             uncapped: None,
+            cache: None,
         }
     }
 

@@ -105,6 +105,13 @@ pub(super) fn check(entry: &RuleEntry, operations: &OperationSet, report: &mut R
             .error(span, "no operation of this rule takes an upload")
             .help("take `upload:` out, or add attachments.upload");
     }
+    if let Some(span) = entry.cache
+        && let Some(row) = rows().find(|row| !row.only_reads())
+    {
+        report
+            .error(span, format!("`{}` is no plain read, and only their answers can be kept", row.id))
+            .help("give what reads a rule of its own, with `cache:`, and leave the other operations in this one");
+    }
     if all_are_known() {
         spending::check(entry, rows, report);
     }

@@ -1,6 +1,7 @@
 //! Limits: `limits:`.
 
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::super::limit::{LimitPer, Limited, Rate};
@@ -8,8 +9,8 @@ use super::rule::{shadow, texts};
 use super::{Spanned, title};
 use crate::document::{Node, Report, Span, Table, duration, rate};
 
-/// The longest `wait:`. Most clients give up after a minute.
-const MAX_WAIT: Duration = Duration::from_secs(60);
+/// What `wait:` may be. Most clients give up after a minute.
+const WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(in crate::policy) struct LimitEntry {
@@ -86,7 +87,7 @@ fn how_often(table: &mut Table<'_>, report: &mut Report) -> Option<Limited> {
     let burst = table.require("burst");
     let burst = burst.and_then(|node| node.as_whole("burst", 1, 1_000_000, report));
     let wait = table.take("wait");
-    let wait = wait.map(|node| duration("wait", node, MAX_WAIT, report));
+    let wait = wait.map(|node| duration("wait", node, &WAIT, report));
     Some(Limited::Rate(Rate {
         period: period?,
         burst: burst

@@ -20,11 +20,12 @@ pub(in crate::policy) struct RuleEntry {
     /// Where each field that the terms name stands, in their order: body, then query.
     pub(in crate::policy) body_spans: Vec<Span>,
     pub(in crate::policy) query_spans: Vec<Span>,
-    /// Where `secrets: reveal`, `upload:`, `sessions:` and `uncapped:` stand.
+    /// Where `secrets: reveal`, `upload:`, `sessions:`, `uncapped:` and `cache:` stand.
     pub(in crate::policy) reveals: Option<Span>,
     pub(in crate::policy) upload: Option<Span>,
     pub(in crate::policy) sessions: Option<Span>,
     pub(in crate::policy) uncapped: Option<Span>,
+    pub(in crate::policy) cache: Option<Span>,
 }
 
 /// Of what widens a grant.
@@ -83,16 +84,18 @@ pub(super) fn rule(
             read.secrets(&mut table, report);
             read.sessions(&mut table, report);
             read.uncapped(&mut table, report);
+            read.cache(&mut table, report);
         }
         Effect::Bound => {
             read.bounds(Whose::Rail, &mut table, report);
             table.misplaced("secrets", "only a grant can reveal secrets", report);
             table.misplaced("sessions", ONLY_A_GRANT, report);
             table.misplaced("uncapped", ONLY_A_GRANT, report);
+            table.misplaced("cache", ONLY_A_GRANT, report);
         }
         Effect::Deny => {
             for field in [
-                "body", "query", "unknown", "secrets", "upload", "sessions", "uncapped",
+                "body", "query", "unknown", "secrets", "upload", "sessions", "uncapped", "cache",
             ] {
                 table.misplaced(field, "a deny rule refuses whole operations; bounds stand in an allow rule, or in `bounds:` of a guard rail", report);
             }
@@ -118,6 +121,7 @@ pub(super) fn rule(
         upload: read.upload,
         sessions: read.sessions,
         uncapped: read.uncapped,
+        cache: read.cache,
     })
 }
 

@@ -1,6 +1,8 @@
 //! What a rule says about fields: `body:`, `query:`, `unknown:`, `secrets:`, `upload:`.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use serde_json::Value as Json;
 
@@ -9,8 +11,10 @@ use super::super::bounds::{
 };
 use super::rule::{flag, texts};
 use super::spending::no_room;
-use crate::document::{Node, Report, Span, Table, Value};
+use crate::document::{Node, Report, Span, Table, Value, duration};
 
+/// How long an answer can be kept: nobody waits for more than a poll or two to see what has changed.
+const CACHE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
 /// The longest text in a field's rule, in bytes.
 const MAX_TEXT: usize = 1_024;
 
@@ -24,6 +28,7 @@ pub(super) struct Read {
     pub(super) upload: Option<Span>,
     pub(super) sessions: Option<Span>,
     pub(super) uncapped: Option<Span>,
+    pub(super) cache: Option<Span>,
 }
 
 /// Whose bounds are read.
@@ -108,6 +113,16 @@ impl Read {
             report
                 .error(span, "`secrets:` can only be `reveal`")
                 .help("left out, operations whose answer holds a one-time secret are refused");
+        }
+    }
+}
+
+impl Read {
+    /// `cache: 2s`
+    pub(super) fn cache(&mut self, table: &mut Table<'_>, report: &mut Report) {
+        if let Some(node) = table.take("cache") {
+            self.terms.cache = duration("cache", node, &CACHE, report);
+            self.cache = Some(node.span);
         }
     }
 }

@@ -71,10 +71,15 @@ callers:
   c2: {{ keys: [{{ id: k2, sha256: \"{}\" }}] }}
 allow:
   - name: sessions
-    operations: [\"sessions.**\"]
+    operations: [sessions.create, sessions.terminate, sessions.messages.send]
     organizations: [org-ds]
     sessions: team
     body: {{ max_acu_limit: {{ default: 2, max: 3 }} }}
+  - name: polling
+    operations: [sessions.get, sessions.list]
+    organizations: [org-ds]
+    sessions: team
+    cache: 3s
 budgets:
   - {{ name: month, per: team, acus: {team}, every: month }}
   - {{ name: day, per: caller, acus: {day}, every: day }}
