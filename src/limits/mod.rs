@@ -112,8 +112,9 @@ impl Limits {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn now(&self) -> u64 {
-        nanos(self.began.elapsed())
+    /// An instant as the table counts it.
+    fn nanos(&self, at: Instant) -> u64 {
+        nanos(at.saturating_duration_since(self.began))
     }
 }
 

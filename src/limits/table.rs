@@ -1,10 +1,11 @@
 //! Every account of every limit, under one lock: all of a request's limits are charged, or none is. It has no clock, and
 //! nothing waits here.
 
-use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::{Equivalent, HashMap};
 use slab::Slab;
 use tokio::sync::Notify;
 
@@ -23,6 +24,26 @@ const FIRST_SWEEP: usize = 1_024;
 const SWEEP_EVERY: u64 = 60_000_000_000;
 const SWEEP_AT_MOST: u64 = 1_000_000_000;
 
+/// An account of a meter.
+#[derive(Debug, PartialEq, Eq)]
+struct Key(u32, Account);
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Sought(self.0, &self.1).hash(state);
+    }
+}
+
+/// The same, without an account of its own: most are there already.
+#[derive(Hash)]
+struct Sought<'a>(u32, &'a Account);
+
+impl Equivalent<Key> for Sought<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.0 == key.0 && *self.1 == key.1
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     /// See [`super::meter`]. In the past, the account is as good as unused.
@@ -33,7 +54,7 @@ struct State {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Table {
-    accounts: HashMap<(u32, Account), usize>,
+    accounts: HashMap<Key, usize>,
     states: Slab<State>,
     ids: u32,
     arrivals: u64,
@@ -87,7 +108,8 @@ pub(super) struct Request<'a> {
 /// Where a request stands while it waits.
 #[derive(Debug, Default)]
 pub(super) struct Ticket {
-    pub(super) wake: Arc<Notify>,
+    /// Told when it may be its turn; none while it has not waited.
+    pub(super) wake: Option<Arc<Notify>>,
     /// For each of its charges, its place there. While it has one, the account stays.
     places: Vec<Option<(usize, Place)>>,
 }
@@ -329,7 +351,7 @@ impl Table {
             // A promise that could not be kept at its time.
             line.leave(place);
             let here = Here::Waiting {
-                wake: Arc::clone(&ticket.wake),
+                wake: Arc::clone(ticket.wake.get_or_insert_default()),
                 for_another: false,
             };
             let has_room = self.places - (before - line.len()) < MOST_PLACES;
@@ -399,8 +421,7 @@ impl Table {
 
     /// Where the state of an account is; it is made where there is none.
     fn slot(&mut self, Charge { meter, account }: &Charge, now: u64) -> usize {
-        let key = (meter.id, account.clone());
-        if let Some(slot) = self.accounts.get(&key) {
+        if let Some(slot) = self.accounts.get(&Sought(meter.id, account)) {
             return *slot;
         }
         let is_full = self.accounts.len() >= MOST_ACCOUNTS;
@@ -416,7 +437,7 @@ impl Table {
             return self.slot(&rest, now);
         }
         let slot = self.states.insert(State::default());
-        self.accounts.insert(key, slot);
+        self.accounts.insert(Key(meter.id, account.clone()), slot);
         slot
     }
 

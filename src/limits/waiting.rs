@@ -72,37 +72,31 @@ impl Limits {
     /// [`Refused`].
     pub async fn admit(&self, asked: Asked) -> Result<Granted, Refused> {
         let began = Instant::now();
-        let (enforced, on_trial): (Vec<Charge>, Vec<Charge>) = asked
-            .charges
-            .into_iter()
-            .partition(|it| !it.meter.is_shadowed());
+        let (mut enforced, mut on_trial) = (asked.charges, Vec::new());
+        if enforced.iter().any(|it| it.meter.is_shadowed()) {
+            (on_trial, enforced) = enforced.into_iter().partition(|it| it.meter.is_shadowed());
+        }
         let mut place = InLine {
             limits: self,
             ticket: Ticket::default(),
             is_waiting: false,
         };
+        let mut now = began;
         let request = Request {
             caller: &asked.caller,
             about: asked.about,
             charges: &enforced,
-            asked: self.now(),
+            asked: self.nanos(began),
             patience: asked.patience,
         };
         loop {
-            let now = self.now();
-            let answer = self.table().ask(request, &mut place.ticket, now);
-            // Whoever went on at once has not waited, however long it took to find that out.
-            let queued = if place.is_waiting {
-                began.elapsed()
-            } else {
-                Duration::ZERO
-            };
+            let at = self.nanos(now);
+            let answer = self.table().ask(request, &mut place.ticket, at);
+            // Whoever goes on at once has not waited.
+            let queued = now.saturating_duration_since(began);
             match answer {
                 Answer::Go { standings } => {
-                    let mut table = self.table();
-                    let mut refusing = on_trial.iter().filter(|it| !table.try_out(it, now));
-                    let on_trial = refusing.next().map(|it| Arc::clone(it.meter.name()));
-                    refusing.for_each(drop);
+                    let on_trial = self.try_out(&on_trial, at);
                     return Ok(Granted {
                         standings,
                         on_trial,
@@ -126,9 +120,28 @@ impl Limits {
                         self.waiting.fetch_add(1, Ordering::Relaxed);
                     }
                     let until = self.began + Duration::from_nanos(until);
-                    let _ = tokio::time::timeout_at(until, place.ticket.wake.notified()).await;
+                    let until = tokio::time::sleep_until(until);
+                    match place.ticket.wake.clone() {
+                        Some(wake) => tokio::select! {
+                            () = wake.notified() => {}
+                            () = until => {}
+                        },
+                        None => until.await,
+                    }
+                    now = Instant::now();
                 }
             }
         }
+    }
+
+    /// Takes a request that goes on from the limits on trial that it fits into: the first that it does not.
+    fn try_out(&self, charges: &[Charge], at: u64) -> Option<Arc<str>> {
+        let mut refusing = None;
+        for charge in charges {
+            if !self.table().try_out(charge, at) && refusing.is_none() {
+                refusing = Some(Arc::clone(charge.meter.name()));
+            }
+        }
+        refusing
     }
 }
