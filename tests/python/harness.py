@@ -6,12 +6,15 @@ that reaches it; `Demo.upstream()` reads that recording, and "nothing was forwar
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import requests
@@ -24,6 +27,11 @@ PROJECT = Path(__file__).resolve().parents[2]
 FLOWS = PROJECT / "tests" / "flows"
 
 WRONG_KEY = "tg_nobody_this-is-no-key"
+
+# What a gateway of a test's own has as the shared token.
+TOKEN = "fake-devin-token"
+# What `serve` says when callers can come, and where.
+SERVES = r" ready callers=\[([^\],]+)"
 
 
 def tollgate_binary() -> Path:
@@ -41,6 +49,27 @@ def bare_environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.lower().endswith("_proxy") and not name.startswith(("DEVIN_", "TOLLGATE_"))
     }
+
+
+@contextlib.contextmanager
+def process(folder: Path, *arguments: str, ready: str, **environment: str) -> Iterator[str]:
+    """A process of the binary, from its line that says it is ready."""
+    environment = bare_environment() | {"DEVIN_SERVICE_USER_TOKEN": TOKEN, "RUST_LOG": "info"} | environment
+    running = subprocess.Popen(
+        [tollgate_binary(), *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, env=environment
+    )
+    lines: queue.Queue = queue.Queue()
+    threading.Thread(target=lambda: [lines.put(line) for line in running.stdout], daemon=True).start()
+    try:
+        before = ""
+        while not (found := re.search(ready, before)):
+            before += lines.get(timeout=START_SECONDS)
+        yield found.group(1)
+        running.terminate()
+        assert running.wait(timeout=STOP_SECONDS) == 0
+    finally:
+        running.kill()
+        running.wait()
 
 
 class Recorded:

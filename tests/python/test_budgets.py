@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import hmac
@@ -16,10 +15,9 @@ import threading
 
 import pytest
 import requests
-from harness import HTTP_SECONDS, START_SECONDS, STOP_SECONDS, bare_environment, tollgate_binary
+from harness import HTTP_SECONDS, SERVES, bare_environment, process, tollgate_binary
 
 KEY = "0123456789abcdef0123456789abcdef"
-TOKEN = "fake-devin-token"
 
 CONFIG = """
 listen: [{{ tcp: "127.0.0.1:0" }}]
@@ -66,27 +64,6 @@ class Webhook:
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
 
 
-@contextlib.contextmanager
-def process(folder, *arguments, ready: str):
-    """A process of the binary, from its line that says it is ready."""
-    environment = bare_environment() | {"DEVIN_SERVICE_USER_TOKEN": TOKEN, "WEBHOOK_KEY": KEY, "RUST_LOG": "info"}
-    running = subprocess.Popen(
-        [tollgate_binary(), *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, env=environment
-    )
-    lines: queue.Queue = queue.Queue()
-    threading.Thread(target=lambda: [lines.put(line) for line in running.stdout], daemon=True).start()
-    try:
-        before = ""
-        while not (found := re.search(ready, before)):
-            before += lines.get(timeout=START_SECONDS)
-        yield found.group(1)
-        running.terminate()
-        assert running.wait(timeout=STOP_SECONDS) == 0
-    finally:
-        running.kill()
-        running.wait()
-
-
 @pytest.fixture
 def served(tmp_path):
     """A gateway in front of a fake Devin, with a webhook: its address, its folder, the caller's key, the webhook."""
@@ -100,7 +77,7 @@ def served(tmp_path):
     fake = process(tmp_path, "fake-devin", "--listen", "127.0.0.1:0", ready=r"(http://127\.0\.0\.1:\d+)")
     with fake as upstream:
         (tmp_path / "tollgate.yaml").write_text(CONFIG.format(upstream=upstream, webhook=webhook.url))
-        with process(tmp_path, "serve", ready=r" ready callers=\[([^\],]+)") as address:
+        with process(tmp_path, "serve", ready=SERVES, WEBHOOK_KEY=KEY) as address:
             yield f"http://{address}", tmp_path, key["key"], webhook
     webhook.server.shutdown()
 
