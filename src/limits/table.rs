@@ -425,8 +425,10 @@ impl Table {
             return *slot;
         }
         let is_full = self.accounts.len() >= MOST_ACCOUNTS;
-        let wanted = self.accounts.len() >= self.sweep_at || now - self.swept >= SWEEP_EVERY;
-        if wanted && (!is_full || now - self.swept >= SWEEP_AT_MOST) {
+        // Whoever asked the clock first may come second: it is never far behind.
+        let wanted =
+            self.accounts.len() >= self.sweep_at || now.saturating_sub(self.swept) >= SWEEP_EVERY;
+        if wanted && (!is_full || now.saturating_sub(self.swept) >= SWEEP_AT_MOST) {
             self.sweep(now);
         }
         if self.accounts.len() >= MOST_ACCOUNTS && *account != Account::Rest {

@@ -123,6 +123,7 @@ impl Limits {
                     let until = tokio::time::sleep_until(until);
                     match place.ticket.wake.clone() {
                         Some(wake) => tokio::select! {
+                            biased;
                             () = wake.notified() => {}
                             () = until => {}
                         },

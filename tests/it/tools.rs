@@ -268,7 +268,8 @@ fn explain_tells_what_goes_on_and_what_was_put_in() {
             "query: as received",
             "max_acu_limit: 5 is put in",
             "tags: [\"a\"] becomes [\"a\",\"team:data-science\"]",
-            "data-science/requests: 60 at once, then one every 500ms, per caller",
+            "data-science/requests: 60 at once, then one every 500ms, per caller, waiting up to 2s",
+            "data-science/running: 50 sessions at once, per team",
         ],
     );
     // Other teams' rules are nobody's business here.
