@@ -78,6 +78,7 @@ pub mod filter;
 pub mod json;
 pub mod ledger;
 pub mod policy;
+pub mod pressure;
 pub mod redact;
 pub mod replay;
 pub mod target;
