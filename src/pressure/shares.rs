@@ -22,6 +22,8 @@ pub const MOST_OF_A_CALLER: usize = 256;
 const STEP: u64 = 4_000_000;
 /// After so many requests, lanes that have no claim any more are forgotten.
 const SWEEP: u32 = 256;
+/// Lanes, and callers of a lane, that wait for nothing and are remembered for what they have had.
+const MOST_IDLE: usize = 1_024;
 
 /// Whose lane it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,6 +92,9 @@ struct Lane {
     present: u64,
     callers: BTreeMap<Arc<str>, OfCaller>,
     waiting: [u32; CLASSES],
+    /// The number of the request that was served last: of lanes that start at the same place, the one goes first that
+    /// has waited longest.
+    served: u64,
 }
 
 impl Lane {
@@ -158,8 +163,8 @@ impl Shares {
         let weight = self.weight(&who.flow).max(1);
         let others = self.lanes.iter().filter(|(flow, _)| **flow != who.flow);
         let before = others.map(|(flow, it)| {
-            let meanwhile = nth.saturating_mul(self.weight(flow)).div_ceil(weight);
-            it.count().min(meanwhile)
+            let meanwhile = nth.saturating_sub(1).saturating_mul(self.weight(flow)) / weight;
+            it.count().min(meanwhile.saturating_add(1))
         });
         u32::try_from(nth.saturating_add(before.sum())).unwrap_or(u32::MAX)
     }
@@ -229,13 +234,12 @@ impl Shares {
     /// Takes the next one of an open class out.
     pub(super) fn pick(&mut self, open: &impl Fn(Class) -> bool) -> Option<(u64, Class)> {
         let lanes = self.lanes.iter().filter(|(_, lane)| lane.has(open));
-        let (flow, lane) = lanes.min_by_key(|(_, lane)| lane.place.start)?;
-        let is_open = |it: &Waiting| open(it.class);
-        let callers = lane.callers.iter();
-        let callers = callers.filter(|(_, it)| it.waiting.iter().any(is_open));
-        let (caller, of_caller) = callers.min_by_key(|(_, it)| it.place.start)?;
-        let next = of_caller.waiting.iter().find(|it| open(it.class))?;
-        let (id, class) = (next.id, next.class);
+        let (flow, lane) = lanes.min_by_key(|(_, lane)| (lane.place.start, lane.served))?;
+        let callers = lane.callers.iter().filter_map(|(name, it)| {
+            let next = it.waiting.iter().find(|it| open(it.class))?;
+            Some((it.place.start, next.id, next.class, name))
+        });
+        let (_, id, class, caller) = callers.min_by_key(|(start, id, ..)| (*start, *id))?;
         let who = Who {
             flow: flow.clone(),
             caller: Arc::clone(caller),
@@ -265,6 +269,7 @@ impl Shares {
         if let Some(lane) = self.lanes.get_mut(&who.flow) {
             self.present = self.present.max(lane.place.start);
             lane.place.moves(step);
+            lane.served = self.next;
             if let Some(caller) = lane.callers.get_mut(&who.caller) {
                 lane.present = lane.present.max(caller.place.start);
                 caller.place.moves(STEP);
@@ -282,10 +287,16 @@ impl Shares {
         let present = self.present;
         self.lanes.retain(|_, lane| {
             let within = lane.present;
-            lane.callers
-                .retain(|_, it| !it.waiting.is_empty() || it.place.finish > within);
+            let callers = &mut lane.callers;
+            callers.retain(|_, it| !it.waiting.is_empty() || it.place.finish > within);
+            if callers.len() > MOST_IDLE + MOST_WAITING {
+                callers.retain(|_, it| !it.waiting.is_empty());
+            }
             lane.count() > 0 || lane.place.finish > present
         });
+        if self.lanes.len() > MOST_IDLE + MOST_WAITING {
+            self.lanes.retain(|_, lane| lane.count() > 0);
+        }
     }
 
     fn remove(&mut self, id: u64) -> Option<Who> {
@@ -456,10 +467,20 @@ mod tests {
     #[test]
     fn whoever_wants_nothing_is_forgotten() {
         let mut shares = Shares::default();
-        for ix in 0..10_000 {
+        for ix in 0..100 {
             shares.charge(&of(&format!("t{ix}"), "c"));
         }
-        assert!(shares.lanes.len() <= 2 * SWEEP as usize, "{}", shares.lanes.len());
+        for _ in 0..SWEEP {
+            shares.charge(&of("t0", "c"));
+        }
+        assert_eq!(shares.lanes.len(), 1);
+        let most = MOST_IDLE + MOST_WAITING + SWEEP as usize;
+        for ix in 0..20_000 {
+            shares.charge(&of(&format!("t{ix}"), "c"));
+            shares.charge(&of("t", &format!("c{ix}")));
+            let callers = shares.lanes.get(&Flow::Team("t".into()));
+            assert!(shares.lanes.len() <= most && callers.is_none_or(|it| it.callers.len() <= most));
+        }
     }
 
     proptest! {
