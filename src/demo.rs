@@ -188,6 +188,7 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
         tasks: TaskTracker::new(),
         log: Sink::open(output)?,
         clock: Arc::new(clock),
+        pressure: Default::default(),
     };
     let running = start(bound, &parts, Upstream::new(&[], timeouts)?)?;
     let url =

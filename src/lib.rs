@@ -172,6 +172,8 @@ pub struct Parts {
     pub tasks: TaskTracker,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
+    /// How fast requests may leave for Devin, and who has which share of that.
+    pub pressure: pressure::Options,
 }
 
 /// THE STACK: everything that happens to a request, in order.

@@ -7,6 +7,7 @@
 //! page is.
 
 mod money;
+mod pressure;
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::trail::Trail;
 
 pub use money::Counted;
 use money::OfMoney;
+pub(crate) use pressure::{OfPressure, Refused};
 
 /// The media type of [`Metrics::page`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -52,6 +54,7 @@ struct Families {
     internal_errors: Counter,
     shadows: Family<ShadowLabels, Counter>,
     money: OfMoney,
+    pressure: OfPressure,
 }
 
 /// Small numbers, so that counting a request makes no text; the page does.
@@ -142,6 +145,8 @@ impl Metrics {
         registry.register_collector(Box::new(OfPolicy(policies)));
         let money = OfMoney::default();
         registry.register_collector(Box::new(money.clone()));
+        let pressure = OfPressure::default();
+        pressure.register(&mut registry);
         Self(Arc::new(Families {
             registry,
             requests,
@@ -149,6 +154,7 @@ impl Metrics {
             internal_errors,
             shadows,
             money,
+            pressure,
         }))
     }
 
@@ -184,6 +190,11 @@ impl Metrics {
     /// Another policy set runs: rules of the one before are counted no more, and their names go.
     pub fn policy_replaced(&self) {
         self.0.shadows.clear();
+    }
+
+    /// What is counted of the pressure on Devin.
+    pub(crate) fn pressure(&self) -> &OfPressure {
+        &self.0.pressure
     }
 
     /// The page will say this of the ledger.

@@ -76,6 +76,11 @@ pub enum Rejection {
     },
     /// The caller's body broke off, or was not what its framing said.
     BodyBroken,
+    /// Devin fails, and is left alone for a while.
+    UpstreamCoolingDown {
+        /// How long until it is tried again.
+        retry_after: Duration,
+    },
     /// Devin cannot be reached.
     UpstreamUnreachable {
         /// Why.
@@ -195,6 +200,7 @@ impl Rejection {
             | Self::BodyTooLarge { .. }
             | Self::RequestTimeout
             | Self::RateLimited { .. }
+            | Self::UpstreamCoolingDown { .. }
             | Self::BodyBroken
             | Self::IdempotencyInFlight
             | Self::IdempotencyMismatch

@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Service;
+use tower::{Layer, Service};
 
 use crate::admin::{Admin, AdminSocket, Claim, Health, SocketError, Tells, Uid};
 use crate::alerts::Watch;
@@ -39,6 +39,7 @@ use crate::ledger::Ledger;
 use crate::pipeline::access_log::{Sink, connection_line};
 use crate::pipeline::credential::Outbound;
 use crate::pipeline::edge;
+use crate::pipeline::pressure::PressureLayer;
 use crate::rejection::Rejection;
 use crate::settle::Reconciler;
 use crate::{Parts, gateway};
@@ -234,6 +235,8 @@ where
     U::Future: Send,
 {
     let stop = CancellationToken::new();
+    // Once around everything: Devin's rate is one for the callers and the reconciler.
+    let upstream = PressureLayer::new(parts).layer(upstream);
     let health = Health::new(parts);
     let admin_address = bound.admin.local_addr()?;
     let mut callers = Vec::new();

@@ -7,10 +7,12 @@
 mod alerts;
 mod issuers;
 mod ledger;
+mod pressure;
 mod reader;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 
@@ -49,6 +51,10 @@ pub struct Settings {
     pub token: TokenSource,
     /// How long is waited for Devin.
     pub timeouts: Timeouts,
+    /// How fast requests may leave for Devin, and whose turn it is.
+    pub pressure: crate::pressure::Options,
+    /// Where each team stands that has a share of that.
+    pub share_spans: Vec<(Arc<str>, Span)>,
     /// Whose tokens are believed.
     pub issuers: Vec<Issuer>,
     /// Where each of them stands, in the same order.

@@ -149,6 +149,10 @@ pub struct Trail {
     pub line: OnceLock<Weak<dyn Any + Send + Sync>>,
     /// Bytes of the request's body that went by.
     pub bytes_in: AtomicU64,
+    /// Microseconds that it waited in queues.
+    pub queued: AtomicU64,
+    /// How many of the requests that left for Devin were sent again after one that failed.
+    pub retries: AtomicU64,
 }
 
 /// The longest id of a caller's that is logged.
@@ -209,6 +213,8 @@ impl Trail {
             first_request: OnceLock::new(),
             line: OnceLock::new(),
             bytes_in: AtomicU64::new(0),
+            queued: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
         }
     }
 

@@ -103,6 +103,7 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         tasks: TaskTracker::new(),
         log,
         clock: Arc::clone(&clock),
+        pressure: settings.pressure,
     };
     let mut signals = StopSignals::listen()?;
     let running = start(bound, &parts, upstream)?;
@@ -134,5 +135,6 @@ pub(super) fn load_all(config: &Config, report: &mut Report) -> Option<(Settings
     let files = PolicyFiles::read(&settings.policies.folder, settings.policies.budget, report);
     let issuers: Vec<&str> = settings.issuers.iter().map(|it| it.name.as_str()).collect();
     let policy = compile(&files, &issuers, report)?;
+    settings.check_shares(&policy, report);
     report.is_clean().then_some((settings, policy))
 }

@@ -13,11 +13,13 @@
 //! Deliberately absent: anchors, aliases, merge keys, tags and includes.
 
 mod budget;
+mod rate;
 mod report;
 mod table;
 mod tree;
 
 pub use budget::Budget;
+pub(crate) use rate::rate;
 pub use report::{Diagnostic, Report, SourceId, nearest};
 pub use table::Table;
 pub use tree::{Node, Span, Value, parse};

@@ -17,6 +17,7 @@ pub mod fund;
 pub mod limit;
 pub mod ownership;
 pub mod pages;
+pub mod pressure;
 pub mod problem;
 pub mod stage;
 pub mod target;

@@ -63,6 +63,20 @@ const RETURNED: [HeaderName; 17] = [
     SHOULD_RETRY,
 ];
 
+/// The phase of a time-out before anything was sent.
+const NO_CONNECTION: &str = "no connection in time";
+
+/// Whether no connection was had, so that not a byte of the request has left.
+pub(super) fn never_left(rejection: &Rejection) -> bool {
+    match rejection {
+        Rejection::UpstreamUnreachable { source, .. } => source
+            .downcast_ref::<ClientError>()
+            .is_some_and(ClientError::is_connect),
+        Rejection::UpstreamTimeout { phase, .. } => *phase == NO_CONNECTION,
+        _ => false,
+    }
+}
+
 /// How long is waited for Devin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
@@ -246,14 +260,17 @@ where
         trail.attempt();
         let answer = self.client.request(request);
         let timeouts = self.timeouts;
+        let deadline = proof.deadline();
         Box::pin(async move {
             let started = Instant::now();
+            let over = started + timeouts.total;
+            let over = deadline.map_or(over, |it| it.min(over));
             let first_byte = if operation.spends.is_some() {
                 timeouts.total
             } else {
                 timeouts.first_byte.min(timeouts.total)
             };
-            let mut timer = Box::pin(sleep_until(started + first_byte));
+            let mut timer = Box::pin(sleep_until(over.min(started + first_byte)));
             let answer = tokio::select! {
                 biased;
                 answer = answer => answer,
@@ -279,7 +296,7 @@ where
                 return Err(Rejection::UpstreamCredentialRejected);
             }
             trail.upstream_answered.store(true, Ordering::Relaxed);
-            Ok(returned(answer, started + timeouts.total, timer))
+            Ok(returned(answer, over, timer))
         })
     }
 }
@@ -327,7 +344,7 @@ fn failed(
         let is_timeout = caused_by::<tokio::time::error::Elapsed>(&error).is_some();
         return if is_timeout {
             Rejection::UpstreamTimeout {
-                phase: "no connection in time",
+                phase: NO_CONNECTION,
                 may_have_acted: false,
             }
         } else {

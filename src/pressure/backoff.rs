@@ -42,9 +42,14 @@ mod tests {
     fn r18_repetitions_are_spread_over_a_bound_that_doubles() {
         let mut backoff = Backoff::new(7);
         for (repetition, millis) in [(1, 100), (2, 200), (3, 400), (6, 2_000), (u32::MAX, 2_000)] {
-            let waits: Vec<u128> = (0..1_000).map(|_| backoff.before(repetition).as_millis()).collect();
+            let waits: Vec<u128> = (0..1_000)
+                .map(|_| backoff.before(repetition).as_millis())
+                .collect();
             let (least, most) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
-            assert!(*most < millis && *most > millis * 9 / 10, "{repetition}: {most}");
+            assert!(
+                *most < millis && *most > millis * 9 / 10,
+                "{repetition}: {most}"
+            );
             assert!(*least < millis / 10, "{repetition}: {least}");
         }
     }

@@ -225,7 +225,9 @@ mod tests {
     fn r17_a_few_try_and_close_it() {
         let mut breaker = open();
         assert_eq!(breaker.pass(secs(1)), Err(secs(1)));
-        let tries: Vec<Let> = (0..PROBES).map(|_| breaker.pass(secs(2)).unwrap()).collect();
+        let tries: Vec<Let> = (0..PROBES)
+            .map(|_| breaker.pass(secs(2)).unwrap())
+            .collect();
         assert_eq!(breaker.pass(secs(2)), Err(WHILE_TRIED));
         for it in tries {
             breaker.ended(secs(3), it, false);
@@ -247,7 +249,9 @@ mod tests {
     #[test]
     fn whoever_leaves_makes_room_for_another_try() {
         let mut breaker = open();
-        let tries: Vec<Let> = (0..PROBES).map(|_| breaker.pass(secs(2)).unwrap()).collect();
+        let tries: Vec<Let> = (0..PROBES)
+            .map(|_| breaker.pass(secs(2)).unwrap())
+            .collect();
         assert!(breaker.pass(secs(2)).is_err());
         breaker.gone(tries[0]);
         assert!(breaker.pass(secs(2)).is_ok());

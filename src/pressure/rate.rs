@@ -76,7 +76,11 @@ impl Learned {
         let plateau = PLATEAUS.get(self.confirmed.min(last));
         let plateau = plateau.copied().unwrap_or_default().as_secs_f64();
         let beyond = (grown - back - plateau).max(0.0);
-        let ramp = if self.confirmed == 0 { RAMPS[0] } else { RAMPS[1] };
+        let ramp = if self.confirmed == 0 {
+            RAMPS[0]
+        } else {
+            RAMPS[1]
+        };
         let far = beyond / ramp;
         near + GROWTH * self.refused.max(STEP) * far * far * far
     }
@@ -192,9 +196,10 @@ impl Rate {
             Some(it) if refused > it.refused * FAR => (refused, 0),
             Some(it) if it.confirmed == 0 && refused > it.refused * SAME => (refused, 0),
             // Devin may count in minutes of its own, and of two of them that were looked at one was not full.
-            Some(it) if refused <= it.refused * SAME && refused * SAME >= it.refused => {
-                (refused.min(it.refused * NEXT), it.confirmed.saturating_add(1))
-            }
+            Some(it) if refused <= it.refused * SAME && refused * SAME >= it.refused => (
+                refused.min(it.refused * NEXT),
+                it.confirmed.saturating_add(1),
+            ),
             // It was above, or the limit has moved: what is accepted now is what there is.
             Some(_) => (refused, 1),
         };

@@ -154,11 +154,17 @@ impl Shares {
     pub fn position(&self, who: &Who) -> u32 {
         let nothing = Lane::default();
         let lane = self.lanes.get(&who.flow).unwrap_or(&nothing);
-        let own = lane.callers.get(&who.caller).map_or(0, |it| it.waiting.len());
-        let before = lane.callers.iter().map(|(name, it)| match *name == who.caller {
-            true => own,
-            false => it.waiting.len().min(own.saturating_add(1)),
-        });
+        let own = lane
+            .callers
+            .get(&who.caller)
+            .map_or(0, |it| it.waiting.len());
+        let before = lane
+            .callers
+            .iter()
+            .map(|(name, it)| match *name == who.caller {
+                true => own,
+                false => it.waiting.len().min(own.saturating_add(1)),
+            });
         let nth = 1 + before.sum::<usize>() as u64;
         let weight = self.weight(&who.flow).max(1);
         let others = self.lanes.iter().filter(|(flow, _)| **flow != who.flow);
@@ -366,7 +372,12 @@ mod tests {
     }
 
     fn weighted(weights: &[(&str, u32)]) -> Shares {
-        Shares::new(weights.iter().map(|(it, weight)| ((*it).into(), *weight)).collect())
+        Shares::new(
+            weights
+                .iter()
+                .map(|(it, weight)| ((*it).into(), *weight))
+                .collect(),
+        )
     }
 
     fn join(shares: &mut Shares, who: &Who) -> u64 {
@@ -396,7 +407,10 @@ mod tests {
         greedy.push(of("one", "c"));
         let counts = shared(&mut Shares::default(), &greedy, 9_800);
         assert!((4_890..=4_910).contains(&counts[49]), "{counts:?}");
-        assert!(counts[..49].iter().all(|it| (99..=101).contains(it)), "{counts:?}");
+        assert!(
+            counts[..49].iter().all(|it| (99..=101).contains(it)),
+            "{counts:?}"
+        );
     }
 
     #[test]
@@ -448,8 +462,14 @@ mod tests {
         for ix in 0..MOST_WAITING {
             join(&mut shares, &of("greedy", &format!("c{}", ix % 100)));
         }
-        assert!(shares.join(&of("greedy", "new"), Class::Reads, LATER).is_err());
-        let (_, leaves) = shares.join(&of("modest", "x"), Class::Reads, LATER).unwrap();
+        assert!(
+            shares
+                .join(&of("greedy", "new"), Class::Reads, LATER)
+                .is_err()
+        );
+        let (_, leaves) = shares
+            .join(&of("modest", "x"), Class::Reads, LATER)
+            .unwrap();
         assert!(leaves.is_some());
         assert_eq!(shares.waiting(), MOST_WAITING);
     }
@@ -479,7 +499,9 @@ mod tests {
             shares.charge(&of(&format!("t{ix}"), "c"));
             shares.charge(&of("t", &format!("c{ix}")));
             let callers = shares.lanes.get(&Flow::Team("t".into()));
-            assert!(shares.lanes.len() <= most && callers.is_none_or(|it| it.callers.len() <= most));
+            assert!(
+                shares.lanes.len() <= most && callers.is_none_or(|it| it.callers.len() <= most)
+            );
         }
     }
 

@@ -105,6 +105,8 @@ pub(crate) struct Setup {
     /// When the reconciler does what.
     pub(crate) times: Option<Times>,
     pub(crate) records: Option<Arc<dyn Records>>,
+    /// How fast requests may leave for Devin.
+    pub(crate) pressure: tollgate::pressure::Options,
     /// Where Devin is, if not at the fake's own address.
     pub(crate) pinned: Option<Pinned>,
     /// Whether the process logs nothing: of ten thousand requests, the trace is gigabytes.
@@ -130,6 +132,7 @@ impl Default for Setup {
             records: None,
             untagged: Arc::default(),
             times: None,
+            pressure: Default::default(),
             pinned: None,
             silent: false,
         }
@@ -257,6 +260,7 @@ impl World {
             tasks: TaskTracker::new(),
             log: sink.clone(),
             clock: setup.clock,
+            pressure: setup.pressure,
         };
         let bound = Bound {
             callers: vec![TcpListener::bind("127.0.0.1:0").await.unwrap()],

@@ -206,6 +206,14 @@ struct Record<'a> {
     peer: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<Free<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue_ms: Option<Millis>,
+    #[serde(skip_serializing_if = "is_zero")]
+    upstream_retries: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What would have been decided if shadowed rules were live.
@@ -321,8 +329,16 @@ pub(super) fn write(
         own_ms: Millis(own),
         peer: trail.peer,
         user_agent: trail.user_agent.as_deref().map(Free),
+        queue_ms: queued(trail),
+        upstream_retries: trail.retries.load(Ordering::Relaxed),
     };
     append(line, &record);
+}
+
+/// How long it waited in queues, if it did.
+fn queued(trail: &Trail) -> Option<Millis> {
+    let micros = trail.queued.load(Ordering::Relaxed);
+    (micros > 0).then(|| Millis(Duration::from_micros(micros)))
 }
 
 fn who(identity: &Identity) -> Who<'_> {
@@ -387,6 +403,10 @@ struct OwnRecord<'a> {
     upstream_status: Option<u16>,
     upstream_attempts: u64,
     duration_ms: Millis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue_ms: Option<Millis>,
+    #[serde(skip_serializing_if = "is_zero")]
+    upstream_retries: u64,
 }
 
 /// The line of a request of the gateway's own: a read, to settle what was spent.
@@ -410,6 +430,8 @@ pub fn own_line(line: &mut Vec<u8>, trail: &Trail, operation: &str, is_whole: bo
             upstream_status: (status != 0).then_some(status),
             upstream_attempts: trail.attempts.load(Ordering::Relaxed),
             duration_ms: Millis(trail.started.elapsed()),
+            queue_ms: queued(trail),
+            upstream_retries: trail.retries.load(Ordering::Relaxed),
         },
     );
 }

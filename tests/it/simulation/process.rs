@@ -23,12 +23,14 @@ use tollgate::metrics::Metrics;
 use tollgate::pipeline::access_log::Sink;
 use tollgate::pipeline::credential::Pinned;
 use tollgate::pipeline::edge;
+use tollgate::pipeline::pressure::PressureLayer;
 use tollgate::pipeline::upstream::{Timeouts, Upstream};
 use tollgate::policy::{Policy, PolicyFiles, compile};
 use tollgate::ruleset::Current;
 use tollgate::settle::{Reconciler, Times};
 use tollgate::token::ServiceToken;
 use tollgate::{Parts, gateway};
+use tower::Layer;
 
 use super::network::{Dialer, Network};
 use super::trace::Time;
@@ -178,6 +180,7 @@ async fn live(
         tasks: TaskTracker::new(),
         log: site.log.clone(),
         clock,
+        pressure: Default::default(),
     };
     let timeouts = Timeouts {
         connect: TOTAL,
@@ -185,6 +188,7 @@ async fn live(
         total: TOTAL,
     };
     let upstream = Upstream::over(Dialer(site.network.clone()), timeouts);
+    let upstream = PressureLayer::new(&parts).layer(upstream);
     let reconciler = Reconciler::new(&parts, upstream.clone(), TIMES);
     tokio::spawn(reconciler.follow(CancellationToken::new()));
     *told.lock().unwrap() = Some(policies);
