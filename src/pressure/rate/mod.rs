@@ -15,7 +15,12 @@ use super::recent::Recent;
 /// Over how long it is looked at what Devin accepts, and how long after a refusal further ones are the same event.
 pub const PERIOD: Duration = Duration::from_secs(60);
 /// The lowest rate that is learned, in requests a second.
-const LEAST: f64 = 0.1;
+const LEAST: f64 = 0.05;
+/// The lowest that is learned from one refusal alone: of a few requests in a minute, one that is refused says little about
+/// a rate, and the pause is enough.
+const FEW: f64 = 0.5;
+/// For how long one refusal makes the next one more than that.
+const RECENT: Duration = Duration::from_secs(600);
 /// Beyond this, in requests a second, a rate is no limit any more, and is forgotten.
 const MOST: f64 = 10_000.0;
 /// What the rate drops to, as a part of the refused one.
@@ -44,8 +49,13 @@ const RAMPS: [f64; 2] = [20.0, 180.0];
 const GROWTH: f64 = 0.1;
 /// In requests a second: a rate that is far too small must not take for ever to grow.
 const STEP: f64 = 0.5;
-/// Of a minute's requests, the part that may leave at once. With [`NEAR`], still less than what was refused.
+/// The lowest rate that is kept at all.
+const SLOWEST: f64 = 0.0001;
+/// Of a minute's requests within a ceiling, the part that may leave at once. A learned rate has no burst: nobody knows
+/// over how long a time Devin counts.
 const BURST: f64 = 0.01;
+/// How much earlier than evenly spaced anything may leave: timers are no more exact.
+const EARLY: Duration = Duration::from_millis(5);
 /// The most that may leave at once.
 const MOST_AT_ONCE: f64 = 100.0;
 
@@ -63,6 +73,11 @@ struct Learned {
 }
 
 impl Learned {
+    /// Whether it was found before, and this is the same.
+    fn is_confirmed_by(&self, refused: f64) -> bool {
+        self.confirmed > 0 && refused <= self.refused * SAME && refused * SAME >= self.refused
+    }
+
     /// Requests a second.
     fn per_second(&self) -> f64 {
         let near = self.refused * NEAR;
@@ -122,10 +137,14 @@ impl Rate {
 
     /// The time from one request to the next, and how much earlier than evenly spaced one may leave.
     fn spacing(&self) -> Option<(Duration, Duration)> {
-        let per_second = self.per_second()?.clamp(LEAST / 10.0, MOST);
-        let at_once = (per_second * PERIOD.as_secs_f64() * BURST).floor();
+        let per_second = self.per_second()?.clamp(SLOWEST, MOST);
         let spacing = Duration::try_from_secs_f64(1.0 / per_second).ok()?;
-        Some((spacing, spacing.mul_f64(at_once.clamp(0.0, MOST_AT_ONCE))))
+        let at_once = match self.learned {
+            Some(_) => 0.0,
+            None => (per_second * PERIOD.as_secs_f64() * BURST).floor(),
+        };
+        let early = spacing.mul_f64(at_once.clamp(0.0, MOST_AT_ONCE));
+        Some((spacing, early.max(EARLY)))
     }
 
     /// When the next request may leave: now at the latest if it may at once.
@@ -188,15 +207,18 @@ impl Rate {
         }
         let sent = self.accepted.count(now) / PERIOD.as_secs_f64();
         let refused = self.per_second().map_or(sent, |pace| pace.min(sent));
-        let refused = refused.max(LEAST);
         let before = self.learned.take();
+        let is_alone = before
+            .as_ref()
+            .is_none_or(|it| it.refused >= FEW && now > it.until.saturating_add(RECENT));
+        let refused = refused.max(if is_alone { FEW } else { LEAST });
         let (refused, confirmed) = match before {
             // From here it has to look for what the limit is.
             None => (refused, 0),
             Some(it) if refused > it.refused * FAR => (refused, 0),
             Some(it) if it.confirmed == 0 && refused > it.refused * SAME => (refused, 0),
             // Devin may count in minutes of its own, and of two of them that were looked at one was not full.
-            Some(it) if refused <= it.refused * SAME && refused * SAME >= it.refused => (
+            Some(it) if it.is_confirmed_by(refused) => (
                 refused.min(it.refused * NEXT),
                 it.confirmed.saturating_add(1),
             ),
@@ -216,174 +238,4 @@ impl Rate {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::pause::Pause;
-    use super::*;
-
-    fn secs(it: f64) -> Duration {
-        Duration::from_secs_f64(it)
-    }
-
-    /// Sends whenever it is due, against a limit of so many in each fixed minute, and says what was accepted and refused
-    /// in the last hour.
-    fn greedy(limit: u32, warm_up: f64, total: f64) -> (u32, u32) {
-        let mut rate = Rate::new(None);
-        let (mut now, mut minute, mut used) = (Duration::ZERO, 0, 0);
-        let mut pause = Pause::default();
-        let (mut accepted, mut refused) = (0, 0);
-        while now < secs(total) {
-            now = rate.due(now).max(now + Duration::from_millis(1));
-            rate.take(now, true);
-            if now.as_secs() / 60 != minute {
-                (minute, used) = (now.as_secs() / 60, 0);
-            }
-            let counts = now >= secs(warm_up);
-            if used < limit {
-                used += 1;
-                rate.accepted(now);
-                pause.accepted(now);
-                accepted += u32::from(counts);
-            } else {
-                refused += u32::from(counts);
-                let until = pause.refused(now, None);
-                rate.refused(now, until);
-                now = until;
-            }
-        }
-        (accepted, refused)
-    }
-
-    #[test]
-    fn what_is_refused_is_remembered_and_hardly_touched_again() {
-        for limit in [60, 300, 1_000] {
-            let (accepted, refused) = greedy(limit, 600.0, 4_200.0);
-            let share = f64::from(accepted) / f64::from(limit * 60);
-            assert!(share > 0.96, "{limit}: {share}");
-            // Of sixty a minute, each one is much.
-            assert!(refused * 1_000 < accepted.max(6_000), "{limit}: {refused}");
-        }
-    }
-
-    #[test]
-    fn nothing_limits_until_devin_does() {
-        let mut rate = Rate::new(None);
-        for _ in 0..1_000 {
-            assert_eq!(rate.due(secs(5.0)), secs(5.0));
-            rate.take(secs(5.0), true);
-            rate.accepted(secs(5.0));
-        }
-        assert_eq!(rate.per_second(), None);
-        rate.refused(secs(5.0), secs(6.0));
-        let learned = rate.per_second().unwrap();
-        assert!((learned - 15.0).abs() < 0.1, "{learned}");
-    }
-
-    #[test]
-    fn a_ceiling_is_kept_in_every_minute() {
-        let mut rate = Rate::new(Some(5.0));
-        let mut left = Vec::new();
-        let mut now = Duration::ZERO;
-        while now < secs(600.0) {
-            now = rate.due(now);
-            rate.take(now, true);
-            rate.accepted(now);
-            left.push(now);
-        }
-        for from in 0..540 {
-            let of = secs(f64::from(from))..secs(f64::from(from) + 60.0);
-            let count = left.iter().filter(|it| of.contains(it)).count();
-            assert!((298..=304).contains(&count), "{from}: {count}");
-        }
-    }
-
-    #[test]
-    fn several_refusals_within_a_minute_are_one() {
-        let mut rate = Rate::new(None);
-        for second in 0..60 {
-            rate.accepted(secs(f64::from(second)));
-        }
-        rate.refused(secs(60.0), secs(61.0));
-        let once = rate.per_second();
-        for second in 61..100 {
-            rate.refused(secs(f64::from(second)), secs(f64::from(second) + 1.0));
-        }
-        assert_eq!(rate.per_second(), once);
-    }
-
-    #[test]
-    fn a_rate_that_nobody_wants_in_full_does_not_grow() {
-        let mut rate = Rate::new(None);
-        for second in 0..60 {
-            rate.accepted(secs(f64::from(second)));
-        }
-        rate.refused(secs(60.0), secs(61.0));
-        let before = rate.per_second();
-        for second in 70..10_000 {
-            rate.take(secs(f64::from(second)), false);
-        }
-        assert_eq!(rate.per_second(), before);
-    }
-
-    #[test]
-    fn a_limit_that_was_raised_is_found() {
-        let mut rate = Rate::new(None);
-        for tick in 0..300 {
-            rate.accepted(secs(f64::from(tick) * 0.2));
-        }
-        rate.refused(secs(60.0), secs(61.0));
-        let mut now = secs(61.0);
-        while rate.per_second().is_some_and(|it| it < 50.0) {
-            now = rate.due(now);
-            rate.take(now, true);
-        }
-        assert!(now < secs(300.0), "{now:?}");
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_comes_the_rate_is_a_sane_number(
-            ceiling in proptest::option::of(0.01..1_000.0),
-            steps in proptest::collection::vec((0..4_u8, 0..100_000_u64, any::<bool>()), 0..300),
-        ) {
-            let mut rate = Rate::new(ceiling);
-            let mut now = Duration::ZERO;
-            for (what, millis, is_wanted) in steps {
-                now += Duration::from_millis(millis);
-                match what {
-                    0 => rate.take(now, is_wanted),
-                    1 => rate.accepted(now),
-                    2 => rate.refused(now, now + Duration::from_millis(millis)),
-                    _ => rate.give_back(),
-                }
-                if let Some(it) = rate.per_second() {
-                    prop_assert!(it.is_finite() && it > 0.0 && it <= MOST * 2.0, "{it}");
-                    prop_assert!(ceiling.is_none_or(|ceiling| it <= ceiling));
-                }
-                prop_assert!(rate.due(now) >= now);
-            }
-        }
-
-        #[test]
-        fn no_minute_has_more_than_the_rate_and_its_burst(
-            per_minute in 1..2_000_u32,
-            pauses in proptest::collection::vec(0..5_000_u64, 1..400),
-        ) {
-            let mut rate = Rate::new(Some(f64::from(per_minute) / 60.0));
-            let mut left = Vec::new();
-            let mut now = Duration::ZERO;
-            for pause in pauses {
-                now = rate.due(now + Duration::from_millis(pause));
-                rate.take(now, true);
-                left.push(now);
-            }
-            let burst = 1 + per_minute / 100;
-            for from in &left {
-                let until = *from + PERIOD;
-                let count = left.iter().filter(|it| *from <= **it && **it < until).count();
-                prop_assert!(count <= (per_minute + burst + 1) as usize, "{count}");
-            }
-        }
-    }
-}
+mod tests;
