@@ -82,6 +82,8 @@ pub struct Options {
     pub shares: BTreeMap<Arc<str>, u32>,
     /// How long a request may wait for its turn.
     pub wait: Duration,
+    /// How many times faster than usual the rate is learned: a simulation's minutes are seconds. No setting.
+    pub haste: u32,
 }
 
 impl Default for Options {
@@ -90,6 +92,7 @@ impl Default for Options {
             ceiling: None,
             shares: BTreeMap::new(),
             wait: Duration::from_secs(2),
+            haste: 1,
         }
     }
 }
@@ -159,19 +162,26 @@ pub struct Pressure {
     wait: Duration,
     /// Whether a pause has begun that some of those who wait may not outlast.
     has_new_pause: bool,
+    /// The rate is told a time that goes so many times faster.
+    haste: u32,
 }
 
 impl Pressure {
     /// Nothing known yet.
     pub fn new(options: &Options) -> Self {
         Self {
-            rate: Rate::new(options.ceiling),
+            rate: Rate::new(
+                options
+                    .ceiling
+                    .map(|it| it / f64::from(options.haste.max(1))),
+            ),
             pauses: Default::default(),
             shares: Shares::new(options.shares.clone()),
             breaker: Breaker::default(),
             budget: Budget::default(),
             wait: options.wait,
             has_new_pause: false,
+            haste: options.haste.max(1),
         }
     }
 
@@ -211,7 +221,18 @@ impl Pressure {
 
     /// Requests a second; none while nothing limits them.
     pub fn per_second(&self) -> Option<f64> {
-        self.rate.per_second()
+        let per_second = self.rate.per_second();
+        per_second.map(|it| it * f64::from(self.haste))
+    }
+
+    /// The time that the rate is told.
+    fn hasty(&self, now: Duration) -> Duration {
+        now.saturating_mul(self.haste)
+    }
+
+    /// When the next request may leave, as far as the rate goes.
+    fn rate_due(&self, now: Duration) -> Duration {
+        (self.rate.due(self.hasty(now)) / self.haste).max(now)
     }
 
     /// What the breaker does.
@@ -236,7 +257,7 @@ impl Pressure {
         }
         let open = |it: Class| !self.pause(it).is_on(now);
         let goes_at_once = open(class)
-            && self.rate.due(now) <= now
+            && self.rate_due(now) <= now
             && (self.shares.waiting() == 0 || !self.shares.has(&open));
         if goes_at_once {
             return match self.breaker.pass(now) {
@@ -244,7 +265,7 @@ impl Pressure {
                     if self.rate.per_second().is_some() {
                         self.shares.charge(who);
                     }
-                    self.rate.take(now, false);
+                    self.rate.take(self.hasty(now), false);
                     Entry::Go(Pass { class, by_breaker })
                 }
                 Err(retry_after) => Entry::Refused(Refusal::CoolingDown { retry_after }),
@@ -267,7 +288,8 @@ impl Pressure {
     pub fn turn_in(&self, now: Duration, who: &Who, class: Class) -> Duration {
         let paused = self.paused_for(now, class).unwrap_or_default();
         let from = now.saturating_add(paused);
-        let queue = self.rate.time_for(from, self.shares.position(who));
+        let position = self.shares.position(who);
+        let queue = self.rate.time_for(self.hasty(from), position) / self.haste;
         paused.saturating_add(queue)
     }
 
@@ -292,14 +314,14 @@ impl Pressure {
                 self.breaker.ended(now, pass.by_breaker, true);
             }
             Outcome::Answered => {
-                self.rate.accepted(now);
+                self.rate.accepted(self.hasty(now));
                 self.pause_mut(pass.class).accepted(now);
                 self.breaker.ended(now, pass.by_breaker, false);
             }
             Outcome::Refused { retry_after } => {
                 self.breaker.ended(now, pass.by_breaker, false);
                 let until = self.pause_mut(pass.class).refused(now, retry_after);
-                self.rate.refused(now, until);
+                self.rate.refused(self.hasty(now), self.hasty(until));
                 self.has_new_pause = true;
             }
         }
@@ -327,7 +349,7 @@ impl Pressure {
                 turns.extend(all.map(|id| (id, Err(refusal))));
                 return turns;
             }
-            if self.rate.due(now) > now {
+            if self.rate_due(now) > now {
                 return turns;
             }
             let paused = self.pauses.each_ref().map(|it| it.is_on(now));
@@ -337,7 +359,7 @@ impl Pressure {
             };
             match self.breaker.pass(now) {
                 Ok(by_breaker) => {
-                    self.rate.take(now, true);
+                    self.rate.take(self.hasty(now), true);
                     turns.push((id, Ok(Pass { class, by_breaker })));
                 }
                 Err(retry_after) => turns.push((id, Err(Refusal::CoolingDown { retry_after }))),
@@ -349,7 +371,7 @@ impl Pressure {
     pub fn due(&self, now: Duration) -> Option<Duration> {
         let wanted = Class::ALL.into_iter().filter(|it| self.shares.wants(*it));
         let opens = wanted.map(|it| self.pause(it).until().max(now)).min()?;
-        Some(self.rate.due(now).max(opens))
+        Some(self.rate_due(now).max(opens))
     }
 }
 

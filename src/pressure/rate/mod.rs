@@ -33,6 +33,8 @@ const RETURN: Duration = Duration::from_secs(10);
 const SAME: f64 = 1.1;
 /// By how much it is then taken for greater at most: so little that [`NEAR`] it is still below the one before.
 const NEXT: f64 = 1.01;
+/// What part of the pace at the refusal is taken for the limit, where Devin may count over seconds.
+const PACED: f64 = 0.98;
 /// By what factor it has to be greater for the limit to be looked for anew.
 const FAR: f64 = 1.25;
 /// How long the rate stays below what was refused: while the limit is not found yet, and after each refusal at the same
@@ -68,14 +70,23 @@ struct Learned {
     grown: Duration,
     /// How often it was confirmed: 0 while the limit may be far above it.
     confirmed: usize,
+    /// Whether Devin is known to count over a minute or so, and not over a second: then what it accepted in a minute is
+    /// the limit, however fast it came at the end.
+    is_counted: bool,
     /// Until then further refusals are the same event.
     until: Duration,
 }
 
 impl Learned {
-    /// Whether it was found before, and this is the same.
-    fn is_confirmed_by(&self, refused: f64) -> bool {
-        self.confirmed > 0 && refused <= self.refused * SAME && refused * SAME >= self.refused
+    fn plateau(&self) -> Duration {
+        let last = PLATEAUS.len().saturating_sub(1);
+        let plateau = PLATEAUS.get(self.confirmed.min(last));
+        plateau.copied().unwrap_or_default()
+    }
+
+    /// Whether it has gone beyond what was refused.
+    fn is_probing(&self) -> bool {
+        self.grown > RETURN.saturating_add(self.plateau())
     }
 
     /// Requests a second.
@@ -87,10 +98,7 @@ impl Learned {
             let left = 1.0 - grown / back;
             return near - self.refused * (NEAR - DROP) * left * left * left;
         }
-        let last = PLATEAUS.len().saturating_sub(1);
-        let plateau = PLATEAUS.get(self.confirmed.min(last));
-        let plateau = plateau.copied().unwrap_or_default().as_secs_f64();
-        let beyond = (grown - back - plateau).max(0.0);
+        let beyond = (grown - back - self.plateau().as_secs_f64()).max(0.0);
         let ramp = if self.confirmed == 0 {
             RAMPS[0]
         } else {
@@ -207,28 +215,35 @@ impl Rate {
         }
         let sent = self.accepted.count(now) / PERIOD.as_secs_f64();
         let refused = self.per_second().map_or(sent, |pace| pace.min(sent));
+        let pace = self.per_second().unwrap_or(refused);
         let before = self.learned.take();
         let is_alone = before
             .as_ref()
             .is_none_or(|it| it.refused >= FEW && now > it.until.saturating_add(RECENT));
         let refused = refused.max(if is_alone { FEW } else { LEAST });
-        let (refused, confirmed) = match before {
+        let (refused, confirmed, is_counted) = match before {
             // From here it has to look for what the limit is.
-            None => (refused, 0),
-            Some(it) if refused > it.refused * FAR => (refused, 0),
-            Some(it) if it.confirmed == 0 && refused > it.refused * SAME => (refused, 0),
-            // Devin may count in minutes of its own, and of two of them that were looked at one was not full.
-            Some(it) if it.is_confirmed_by(refused) => (
-                refused.min(it.refused * NEXT),
-                it.confirmed.saturating_add(1),
-            ),
-            // It was above, or the limit has moved: what is accepted now is what there is.
-            Some(_) => (refused, 1),
+            None => (refused, 0, false),
+            Some(it) if refused > it.refused * FAR => (refused, 0, false),
+            Some(it) if it.confirmed == 0 && refused > it.refused * SAME => (refused, 0, false),
+            Some(it) if it.confirmed > 0 && !it.is_probing() => (refused, 1, true),
+            Some(it) => {
+                let refused = match it.is_counted {
+                    // Of two minutes of Devin's that were looked at, one was not full.
+                    true => refused.min(it.refused * NEXT),
+                    false if pace <= refused * FAR => refused.max(pace * PACED),
+                    false => refused,
+                };
+                let is_same = refused <= it.refused * SAME && refused * SAME >= it.refused;
+                let confirmed = it.confirmed.saturating_mul(usize::from(is_same));
+                (refused, confirmed.saturating_add(1), it.is_counted)
+            }
         };
         self.learned = Some(Learned {
             refused,
             grown: Duration::ZERO,
             confirmed: confirmed.min(PLATEAUS.len()),
+            is_counted,
             until: paused_until.max(now).saturating_add(PERIOD),
         });
         let early = self.spacing().map_or(Duration::ZERO, |(_, early)| early);

@@ -43,7 +43,8 @@ use super::trace::{Time, Trace};
 const RATE: u32 = 300;
 /// When it is looked at what is used and refused.
 const WARM_UP: Duration = Duration::from_secs(600);
-const MEASURED: Duration = Duration::from_secs(3_600);
+const AN_HOUR: Duration = Duration::from_secs(3_600);
+const TEN_MINUTES: Duration = Duration::from_secs(600);
 
 /// What Devin answered, each with its time and the team that had asked.
 type Answers = Arc<Mutex<Vec<(Instant, u16, String)>>>;
@@ -135,8 +136,13 @@ where
     }
 }
 
-/// What Devin answered after the warm-up.
-fn run(options: Option<pressure::Options>, teams: &[(&str, usize)]) -> Vec<(u16, String)> {
+/// What Devin answered in so long a time after the warm-up.
+fn run(
+    options: Option<pressure::Options>,
+    teams: &[(&str, usize)],
+    warm_up: Duration,
+    measured: Duration,
+) -> Vec<(u16, String)> {
     let runtime = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -216,28 +222,33 @@ fn run(options: Option<pressure::Options>, teams: &[(&str, usize)]) -> Vec<(u16,
                 callers.spawn(greedy(gateway.clone(), key));
             }
         }
-        sleep(WARM_UP + MEASURED).await;
+        sleep(warm_up + measured).await;
         assert_eq!(callers.len(), teams.iter().map(|it| it.1).sum::<usize>());
         callers.shutdown().await;
         let answers = answers.lock().unwrap();
-        let measured = answers.iter().filter(|it| it.0 >= began + WARM_UP);
+        let measured = answers.iter().filter(|it| it.0 >= began + warm_up);
         measured.map(|it| (it.1, it.2.clone())).collect()
     })
 }
 
 /// What part of Devin's rate was used, and what part of what it was sent it refused.
-fn shares(answers: &[(u16, String)]) -> (f64, f64) {
+fn shares(answers: &[(u16, String)], measured: Duration) -> (f64, f64) {
     let refused = answers.iter().filter(|it| it.0 == 429).count() as f64;
     let all = answers.len() as f64;
-    let minutes = MEASURED.as_secs_f64() / 60.0;
+    let minutes = measured.as_secs_f64() / 60.0;
     ((all - refused) / (f64::from(RATE) * minutes), refused / all)
 }
 
 #[test]
 fn u_fifty_greedy_callers_use_devins_rate_and_are_hardly_ever_refused() {
     let teams = [("a", 20), ("b", 20), ("c", 10)];
-    let (used, refused) = shares(&run(Some(pressure::Options::default()), &teams));
-    let (used_without, refused_without) = shares(&run(None, &teams));
+    let (used, refused) = shares(
+        &run(Some(pressure::Options::default()), &teams, WARM_UP, AN_HOUR),
+        AN_HOUR,
+    );
+    // These fill each of Devin's minutes in seconds, so a few are enough.
+    let without = run(None, &teams, Duration::ZERO, TEN_MINUTES);
+    let (used_without, refused_without) = shares(&without, TEN_MINUTES);
     let percent = |it: f64| format!("{:.3} %", it * 100.0);
     println!(
         "with feedback: {} of the rate used, {} refused",
@@ -261,7 +272,12 @@ fn r13_a_team_with_few_callers_gets_its_share_of_devins_rate() {
         ..pressure::Options::default()
     };
     // Of the few, each waits for one request at a time: more than one is needed to want three quarters.
-    let answers = run(Some(options), &[("few", 10), ("many", 40)]);
+    let answers = run(
+        Some(options),
+        &[("few", 10), ("many", 40)],
+        Duration::from_secs(120),
+        TEN_MINUTES,
+    );
     let of = |team: &str| answers.iter().filter(|it| it.1 == team).count() as f64;
     let share = of("few") / answers.len() as f64;
     println!("a team of 10 callers with the weight 3, beside one of 40: {share:.3}");

@@ -26,6 +26,7 @@ use tollgate::pipeline::edge;
 use tollgate::pipeline::pressure::PressureLayer;
 use tollgate::pipeline::upstream::{Timeouts, Upstream};
 use tollgate::policy::{Policy, PolicyFiles, compile};
+use tollgate::pressure;
 use tollgate::ruleset::Current;
 use tollgate::settle::{Reconciler, Times};
 use tollgate::token::ServiceToken;
@@ -180,7 +181,11 @@ async fn live(
         tasks: TaskTracker::new(),
         log: site.log.clone(),
         clock,
-        pressure: Default::default(),
+        pressure: pressure::Options {
+            // A minute of work a second.
+            haste: 60,
+            ..pressure::Options::default()
+        },
     };
     let timeouts = Timeouts {
         connect: TOTAL,
