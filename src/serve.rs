@@ -236,8 +236,9 @@ where
 {
     let stop = CancellationToken::new();
     // Once around everything: Devin's rate is one for the callers and the reconciler.
-    let upstream = PressureLayer::new(parts).layer(upstream);
-    let health = Health::new(parts);
+    let pressure = PressureLayer::new(parts);
+    let upstream = pressure.layer(upstream);
+    let health = Health::new(parts, pressure);
     let admin_address = bound.admin.local_addr()?;
     let mut callers = Vec::new();
     let mut tasks = Vec::new();

@@ -44,6 +44,7 @@ fn the_core_is_pure() {
         "src/problem/",
         "src/schema/",
         "src/rehearsal/",
+        "src/pressure/",
     ];
     let impure = [
         "async fn",

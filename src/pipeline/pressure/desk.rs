@@ -19,6 +19,8 @@ use crate::pressure::{Class, Entry, Flow, Outcome, Pass, Pressure, Refusal, Who}
 use crate::rejection::Rejection;
 use crate::trail::Trail;
 
+use super::Seen;
+
 /// How long the gateway's own requests wait for a turn: nobody waits for them.
 const OWN_WAIT: Duration = Duration::from_secs(30);
 /// What the limit is called that Devin sets.
@@ -87,6 +89,22 @@ impl Desk {
             state.pressure.per_second(),
             state.pressure.breaker(now),
         );
+    }
+
+    /// How it stands now.
+    pub(super) fn seen(&self) -> Seen {
+        let state = self.lock();
+        let now = self.now();
+        let paused = Class::ALL.into_iter().filter_map(|class| {
+            let left = state.pressure.paused_for(now, class)?;
+            Some((class.as_str(), left))
+        });
+        Seen {
+            waiting: state.pressure.waiting(),
+            per_second: state.pressure.per_second(),
+            breaker: state.pressure.breaker(now).as_str(),
+            paused: paused.collect(),
+        }
     }
 
     /// Waits for a turn, no longer than until then.

@@ -52,6 +52,24 @@ impl PressureLayer {
             desk: Arc::new(Desk::new(parts)),
         }
     }
+
+    /// How it stands now.
+    pub fn seen(&self) -> Seen {
+        self.desk.seen()
+    }
+}
+
+/// How it stands, for operators.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Requests that wait for their turn.
+    pub waiting: usize,
+    /// Requests a second that may leave; none while nothing limits them.
+    pub per_second: Option<f64>,
+    /// What the breaker does: `closed`, `open` or `half-open`.
+    pub breaker: &'static str,
+    /// The classes that are in a pause, and for how long.
+    pub paused: Vec<(&'static str, Duration)>,
 }
 
 impl<S> Layer<S> for PressureLayer {
