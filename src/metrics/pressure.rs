@@ -66,13 +66,18 @@ impl OfPressure {
             "Requests that were sent to Devin again",
             self.retries.clone(),
         );
-        self.show(0, None, State::Closed);
+        self.show(0, None);
+        self.show_breaker(State::Closed);
     }
 
     /// How it stands now.
-    pub(crate) fn show(&self, waiting: usize, rate: Option<f64>, breaker: State) {
+    pub(crate) fn show(&self, waiting: usize, rate: Option<f64>) {
         self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
         self.rate.set(rate.unwrap_or(0.0));
+    }
+
+    /// What the breaker does now.
+    pub(crate) fn show_breaker(&self, breaker: State) {
         for state in [State::Closed, State::Open, State::HalfOpen] {
             let labels = StateLabels {
                 state: state.as_str(),

@@ -19,6 +19,8 @@ const FIRST: Duration = Duration::from_secs(2);
 pub const LONGEST: Duration = Duration::from_secs(30);
 /// How many requests try at the same time, and how many have to succeed.
 pub const PROBES: u32 = 3;
+/// How long others wait for those who try: then they are given up, and others try. What spends may take minutes.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// What is said to those who come while others try.
 const WHILE_TRIED: Duration = Duration::from_secs(1);
 
@@ -47,8 +49,14 @@ impl State {
 #[derive(Clone, Copy, Debug)]
 enum At {
     Closed,
-    Open { until: Duration },
-    HalfOpen { trying: u32, succeeded: u32 },
+    Open {
+        until: Duration,
+    },
+    HalfOpen {
+        since: Duration,
+        trying: u32,
+        succeeded: u32,
+    },
 }
 
 /// One for each upstream.
@@ -59,7 +67,7 @@ pub struct Breaker {
     failed: Recent,
     /// How long it was open last; zero while it is closed.
     length: Duration,
-    /// Counts its openings: what left before one says nothing about what comes after it.
+    /// Counts its openings and its tries: what left before one says nothing about what comes after it.
     era: u64,
 }
 
@@ -97,7 +105,10 @@ impl Breaker {
         match self.at {
             At::Closed => None,
             At::Open { until } => Some(until.saturating_sub(now)).filter(|it| !it.is_zero()),
-            At::HalfOpen { trying, .. } => (trying >= PROBES).then_some(WHILE_TRIED),
+            At::HalfOpen { since, trying, .. } => {
+                let are_given_up = now >= since.saturating_add(PATIENCE);
+                (trying >= PROBES && !are_given_up).then_some(WHILE_TRIED)
+            }
         }
     }
 
@@ -109,8 +120,15 @@ impl Breaker {
         if let Some(wait) = self.refuses(now) {
             return Err(wait);
         }
-        if matches!(self.at, At::Open { .. }) {
+        let begins = match self.at {
+            At::Closed => false,
+            At::Open { .. } => true,
+            At::HalfOpen { trying, .. } => trying >= PROBES,
+        };
+        if begins {
+            self.era = self.era.wrapping_add(1);
             self.at = At::HalfOpen {
+                since: now,
                 trying: 0,
                 succeeded: 0,
             };
@@ -153,7 +171,9 @@ impl Breaker {
                     self.open(now);
                 }
             }
-            At::HalfOpen { trying, succeeded } if it.is_probe => {
+            At::HalfOpen {
+                trying, succeeded, ..
+            } if it.is_probe => {
                 if has_failed {
                     self.open(now);
                     return;
@@ -255,6 +275,21 @@ mod tests {
         assert!(breaker.pass(secs(2)).is_err());
         breaker.gone(tries[0]);
         assert!(breaker.pass(secs(2)).is_ok());
+    }
+
+    #[test]
+    fn r17_those_who_try_and_hang_are_given_up() {
+        let mut breaker = open();
+        let hung: Vec<Let> = (0..PROBES)
+            .map(|_| breaker.pass(secs(2)).unwrap())
+            .collect();
+        assert!(breaker.pass(secs(11)).is_err());
+        let other = breaker.pass(secs(12)).unwrap();
+        breaker.ended(secs(13), hung[0], false);
+        breaker.gone(hung[1]);
+        assert_eq!(breaker.state(secs(13)), State::HalfOpen);
+        breaker.ended(secs(13), other, true);
+        assert_eq!(breaker.refuses(secs(13)), Some(secs(4)));
     }
 
     #[test]

@@ -102,6 +102,8 @@ impl Default for Options {
 pub struct Pass {
     class: Class,
     by_breaker: Let,
+    /// When it left, or may.
+    at: Duration,
 }
 
 /// Why one may not.
@@ -147,9 +149,12 @@ pub enum Outcome {
     },
     /// Devin was not there, not in time, or answered 502, 503 or 504.
     Failed,
-    /// Nobody waited for it.
+    /// Its client left before.
     Gone,
 }
+
+/// A client that leaves after so long was not answered in time, by whatever time it had.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// All that is known of one upstream.
 #[derive(Debug)]
@@ -266,7 +271,11 @@ impl Pressure {
                         self.shares.charge(who);
                     }
                     self.rate.take(self.hasty(now), false);
-                    Entry::Go(Pass { class, by_breaker })
+                    Entry::Go(Pass {
+                        class,
+                        by_breaker,
+                        at: now,
+                    })
                 }
                 Err(retry_after) => Entry::Refused(Refusal::CoolingDown { retry_after }),
             };
@@ -309,8 +318,10 @@ impl Pressure {
     /// How it went.
     pub fn ended(&mut self, now: Duration, pass: Pass, outcome: Outcome) {
         match outcome {
-            Outcome::Gone => self.breaker.gone(pass.by_breaker),
-            Outcome::Failed => {
+            Outcome::Gone if now < pass.at.saturating_add(PATIENCE) => {
+                self.breaker.gone(pass.by_breaker);
+            }
+            Outcome::Gone | Outcome::Failed => {
                 self.breaker.ended(now, pass.by_breaker, true);
             }
             Outcome::Answered => {
@@ -360,7 +371,12 @@ impl Pressure {
             match self.breaker.pass(now) {
                 Ok(by_breaker) => {
                     self.rate.take(self.hasty(now), true);
-                    turns.push((id, Ok(Pass { class, by_breaker })));
+                    let pass = Pass {
+                        class,
+                        by_breaker,
+                        at: now,
+                    };
+                    turns.push((id, Ok(pass)));
                 }
                 Err(retry_after) => turns.push((id, Err(Refusal::CoolingDown { retry_after }))),
             }

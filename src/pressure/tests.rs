@@ -157,6 +157,20 @@ fn r17_when_the_breaker_opens_those_who_wait_are_told() {
     ));
 }
 
+#[test]
+fn r17_clients_that_leave_after_a_long_wait_show_that_devin_fails() {
+    for (seconds, state) in [(9.0, State::Closed), (10.0, State::Open)] {
+        let mut it = Pressure::new(&Options::default());
+        let passes: Vec<Pass> = (0..FEWEST)
+            .map(|_| go(&mut it, 0.0, Class::Reads))
+            .collect();
+        for pass in passes {
+            it.ended(secs(seconds), pass, Outcome::Gone);
+        }
+        assert_eq!(it.breaker(secs(seconds)), state);
+    }
+}
+
 proptest! {
     #[test]
     fn nobody_waits_for_ever_and_nothing_leaves_in_a_pause(

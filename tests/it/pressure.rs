@@ -1,5 +1,7 @@
 //! Devin says 429, fails, or is gone: what callers are told, what is sent again, and what is not.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -7,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::{Method, Response, StatusCode};
+use http::{Method, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 use tollgate::body::Body;
 use tollgate::exchange::Exchange;
 use tollgate::fake_devin::{Fault, FaultKind, FaultTimes};
@@ -85,6 +89,13 @@ async fn r18_a_429_pauses_its_class_for_everyone() {
             .metric("tollgate_upstream_refused_total{why=\"rate\"} 1")
             .await
     );
+    let (_, _, ready) = world.operator("/readyz").await;
+    let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
+    assert_eq!(ready["upstream"]["breaker"], "closed", "{ready}");
+    let paused = &ready["upstream"]["paused_seconds"];
+    let left = paused["reads"].as_u64();
+    assert!(left.is_some_and(|it| it > 25), "{ready}");
+    assert!(paused["spends"].is_null(), "{ready}");
     world.finish().await;
 }
 
@@ -209,6 +220,85 @@ impl Service<Exchange<Outbound>> for Half {
         }
         .boxed()
     }
+}
+
+/// Opens connections to the fake, but for the next few.
+#[derive(Clone)]
+struct Flaky {
+    to: SocketAddr,
+    fails: Arc<AtomicUsize>,
+}
+
+impl Service<Uri> for Flaky {
+    type Response = TokioIo<TcpStream>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, io::Result<TokioIo<TcpStream>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let less = |left: usize| left.checked_sub(1);
+        let (to, order) = (self.to, Ordering::SeqCst);
+        let fails = self.fails.fetch_update(order, order, less).is_ok();
+        async move {
+            if fails {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            Ok(TokioIo::new(TcpStream::connect(to).await?))
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test]
+async fn r18_a_create_that_had_no_connection_is_sent_again_and_made_once() {
+    let fails = Arc::new(AtomicUsize::new(0));
+    // Where the fake is is known only later.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let through = listener.local_addr().unwrap();
+    let connector = Flaky {
+        to: through,
+        fails: Arc::clone(&fails),
+    };
+    let timeouts = Setup::default().timeouts;
+    let mut world = World::around(Setup::default(), |_| Upstream::over(connector, timeouts)).await;
+    world.upstream_faulty();
+    listener.set_nonblocking(true).unwrap();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    let fake = world.fake_address;
+    tokio::spawn(async move {
+        while let Ok((mut here, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut there = TcpStream::connect(fake).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut here, &mut there).await;
+            });
+        }
+    });
+    world.go_well(20).await;
+    // The one connection that is open is in use, so a create needs another.
+    let slow = Duration::from_millis(500);
+    world.fake.inject(Fault {
+        kind: FaultKind::Latency(slow),
+        times: FaultTimes::Next(1),
+        only: Some((Method::GET, ME.to_owned())),
+    });
+    fails.store(1, Ordering::SeqCst);
+    let create = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        world.post("one", SESSIONS, PROMPT).await
+    };
+    let (slow, created) = tokio::join!(world.get("one", ME), create);
+    slow.is_upstream(200);
+    created.is_upstream(200);
+    assert_eq!(fails.load(Ordering::SeqCst), 0);
+    assert_eq!(world.fake.truth().len(), 1);
+    let lines = world.lines().await;
+    let line = lines.iter().find(|it| it["method"] == "POST").unwrap();
+    assert_eq!(line["upstream_retries"], 1, "{line}");
+    assert_eq!(line["upstream_attempts"], 2, "{line}");
+    world.finish().await;
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use crate::Parts;
 use crate::clock::Clock;
 use crate::metrics::{OfPressure, Refused};
 use crate::pressure::backoff::Backoff;
+use crate::pressure::breaker;
 use crate::pressure::{Class, Entry, Flow, Outcome, Pass, Pressure, Refusal, Who};
 use crate::rejection::Rejection;
 use crate::trail::Trail;
@@ -48,6 +49,8 @@ struct State {
     backoff: Backoff,
     /// Whether the task runs that hands out turns.
     is_driven: bool,
+    /// What operators were shown of the breaker last.
+    shown: Option<breaker::State>,
 }
 
 impl Desk {
@@ -60,6 +63,7 @@ impl Desk {
                 waiting: BTreeMap::new(),
                 backoff: Backoff::new(u64::from_be_bytes([a, b, c, d, e, f, g, h])),
                 is_driven: false,
+                shown: None,
             }),
             changed: Notify::new(),
             began: Instant::now(),
@@ -83,12 +87,13 @@ impl Desk {
     }
 
     /// What operators see.
-    fn show(&self, state: &State, now: Duration) {
-        self.metrics.show(
-            state.pressure.waiting(),
-            state.pressure.per_second(),
-            state.pressure.breaker(now),
-        );
+    fn show(&self, state: &mut State, now: Duration) {
+        let pressure = &state.pressure;
+        self.metrics.show(pressure.waiting(), pressure.per_second());
+        let breaker = pressure.breaker(now);
+        if state.shown.replace(breaker) != Some(breaker) {
+            self.metrics.show_breaker(breaker);
+        }
     }
 
     /// How it stands now.
@@ -121,7 +126,7 @@ impl Desk {
             let now = self.now();
             let (id, instead_of) = match state.pressure.enter(now, &who, class, until) {
                 Entry::Go(pass) => return Ok(Ticket::new(self, pass)),
-                Entry::Refused(refusal) => return Err(self.refused(refusal)),
+                Entry::Refused(refusal) => return Err(self.refused(trail, refusal)),
                 Entry::Wait { id, instead_of } => (id, instead_of),
             };
             if let Some((other, refusal)) = instead_of
@@ -134,7 +139,7 @@ impl Desk {
             if !std::mem::replace(&mut state.is_driven, true) {
                 tokio::spawn(Arc::clone(self).drive());
             }
-            self.show(&state, now);
+            self.show(&mut state, now);
             Place {
                 desk: Arc::clone(self),
                 id,
@@ -152,24 +157,34 @@ impl Desk {
         trail.queued.fetch_add(waited, Ordering::Relaxed);
         match turn {
             Some(Ok(pass)) => Ok(Ticket::new(self, pass)),
-            Some(Err(refusal)) => Err(self.refused(refusal)),
-            None => {
-                let told = {
-                    let mut state = self.lock();
-                    state.waiting.remove(&place.id);
-                    let told = state.pressure.leave(self.now(), place.id, class);
-                    told.unwrap_or(Refusal::TooLate {
-                        retry_after: Duration::ZERO,
-                    })
-                };
-                Err(self.refused(told))
-            }
+            Some(Err(refusal)) => Err(self.refused(trail, refusal)),
+            None => self.give_up(trail, class, &mut place),
         }
     }
 
-    fn refused(&self, refusal: Refusal) -> Rejection {
+    /// The time of one that waits is over; unless its turn has come just now.
+    fn give_up(
+        self: &Arc<Self>,
+        trail: &Trail,
+        class: Class,
+        place: &mut Place,
+    ) -> Result<Ticket, Rejection> {
+        let told = {
+            let mut state = self.lock();
+            state.waiting.remove(&place.id);
+            state.pressure.leave(self.now(), place.id, class)
+        };
+        match (told, place.turn.try_recv()) {
+            (None, Ok(Ok(pass))) => Ok(Ticket::new(self, pass)),
+            (None, Ok(Err(refusal))) | (Some(refusal), _) => Err(self.refused(trail, refusal)),
+            (None, Err(_)) => Err(Rejection::Internal),
+        }
+    }
+
+    fn refused(&self, trail: &Trail, refusal: Refusal) -> Rejection {
         match refusal {
             Refusal::TooLate { retry_after } => {
+                let _ = trail.limit.set(Arc::clone(&self.limit));
                 self.metrics.refused(Refused::TooLate);
                 Rejection::RateLimited {
                     limit: Arc::clone(&self.limit),
@@ -200,7 +215,7 @@ impl Desk {
                         state.pressure.give_back(pass);
                     }
                 }
-                self.show(&state, now);
+                self.show(&mut state, now);
                 let Some(due) = state.pressure.due(now) else {
                     state.is_driven = false;
                     return;
@@ -215,11 +230,15 @@ impl Desk {
         }
     }
 
-    /// Counts a request; tells whether one like it could be sent twice now.
-    pub(super) fn could_retry(&self) -> bool {
+    /// Counts a request. Tells whether it could be sent twice now, and how long it may wait for its turn.
+    pub(super) fn begin(&self, trail: &Trail) -> (bool, Duration) {
         let mut state = self.lock();
         state.pressure.budget().request();
-        state.pressure.budget().has_room()
+        let wait = match trail.caller.get() {
+            Some(_) => state.pressure.wait(),
+            None => OWN_WAIT,
+        };
+        (state.pressure.budget().has_room(), wait)
     }
 
     /// Pays for sending a request again. Tells how long to wait before, if it can be paid.
@@ -243,14 +262,6 @@ impl Desk {
     pub(super) fn paused_for(&self, class: Class) -> Option<Duration> {
         let state = self.lock();
         state.pressure.paused_for(self.now(), class)
-    }
-
-    /// How long a request may wait for its turn.
-    pub(super) fn wait_of(&self, trail: &Trail) -> Duration {
-        match trail.caller.get() {
-            Some(_) => self.lock().pressure.wait(),
-            None => OWN_WAIT,
-        }
     }
 }
 
@@ -283,7 +294,7 @@ impl Drop for Place {
         } else if state.waiting.remove(&self.id).is_some() {
             state.pressure.leave(now, self.id, Class::Reads);
         }
-        self.desk.show(&state, now);
+        self.desk.show(&mut state, now);
         drop(state);
         self.desk.changed.notify_one();
     }
@@ -327,7 +338,7 @@ impl Ticket {
         } else {
             state.pressure.give_back(pass);
         }
-        self.desk.show(&state, now);
+        self.desk.show(&mut state, now);
         let is_driven = state.is_driven;
         drop(state);
         if is_driven {

@@ -133,6 +133,7 @@ where
     let trail = Arc::clone(&exchange.trail);
     let row = exchange.proof.operation().row();
     let reads = matches!(*exchange.request.method(), Method::GET | Method::HEAD);
+    let (mut could_retry, wait) = desk.begin(&trail);
     let sending = Sending {
         class: Class::of(row),
         is_safe: reads
@@ -140,12 +141,11 @@ where
             && !row.reveals_once
             && http_body::Body::is_end_stream(exchange.request.body()),
         deadline: Instant::now() + desk.total,
-        wait: desk.wait_of(&trail),
+        wait,
         desk,
     };
     let before = trail.queued.load(Ordering::Relaxed);
     let mut exchange = exchange.prove(|it| it.until(sending.deadline));
-    let mut could_retry = sending.desk.could_retry();
     let mut earlier: Option<Result<Response<Body>, Rejection>> = None;
     let mut attempt = 0_u32;
     loop {
