@@ -68,13 +68,11 @@ const NO_CONNECTION: &str = "no connection in time";
 
 /// Whether no connection was had, so that not a byte of the request has left.
 pub(super) fn never_left(rejection: &Rejection) -> bool {
-    match rejection {
-        Rejection::UpstreamUnreachable { source, .. } => source
-            .downcast_ref::<ClientError>()
-            .is_some_and(ClientError::is_connect),
-        Rejection::UpstreamTimeout { phase, .. } => *phase == NO_CONNECTION,
-        _ => false,
+    if let Rejection::UpstreamUnreachable { source, .. } = rejection {
+        let error = source.downcast_ref::<ClientError>();
+        return error.is_some_and(ClientError::is_connect);
     }
+    matches!(rejection, Rejection::UpstreamTimeout { phase, .. } if *phase == NO_CONNECTION)
 }
 
 /// How long is waited for Devin.
