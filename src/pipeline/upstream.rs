@@ -2,8 +2,9 @@
 //!
 //! One client for all callers: TLS is always verified, HTTP/1.1 and HTTP/2,
 //! no redirect is followed, nothing is decompressed, no proxy variable is read,
-//! and no request is ever sent twice: a POST that creates a session must not
-//! depend on a library's reasoning about what had been written.
+//! and nothing is sent twice here: a POST that creates a session must not
+//! depend on a library's reasoning about what had been written. What may be sent
+//! again is decided around this, in `pressure`.
 //!
 //! Devin's headers come back through an allow-list too; its 401 is about our
 //! token and never shown as if it were about the caller's.

@@ -240,7 +240,7 @@ fn shares(answers: &[(u16, String)], measured: Duration) -> (f64, f64) {
 }
 
 #[test]
-fn u_fifty_greedy_callers_use_devins_rate_and_are_hardly_ever_refused() {
+fn r18_fifty_greedy_callers_use_devins_rate_and_are_hardly_ever_refused() {
     let teams = [("a", 20), ("b", 20), ("c", 10)];
     let (used, refused) = shares(
         &run(Some(pressure::Options::default()), &teams, WARM_UP, AN_HOUR),
