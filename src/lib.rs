@@ -132,6 +132,7 @@ use pipeline::fund::FundLayer;
 use pipeline::limit::Limit;
 use pipeline::ownership::OwnershipLayer;
 use pipeline::pages::PagesLayer;
+use pipeline::pressure::PressureLayer;
 use pipeline::problem::ProblemsLayer;
 use pipeline::stage::StageLayer;
 use pipeline::target::Classify;
@@ -173,7 +174,7 @@ pub struct Parts {
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// How fast requests may leave for Devin, and who has which share of that.
-    pub pressure: pressure::Options,
+    pub pressure: PressureLayer,
 }
 
 /// THE STACK: everything that happens to a request, in order.

@@ -39,7 +39,6 @@ use crate::ledger::Ledger;
 use crate::pipeline::access_log::{Sink, connection_line};
 use crate::pipeline::credential::Outbound;
 use crate::pipeline::edge;
-use crate::pipeline::pressure::PressureLayer;
 use crate::rejection::Rejection;
 use crate::settle::Reconciler;
 use crate::{Parts, gateway};
@@ -236,9 +235,8 @@ where
 {
     let stop = CancellationToken::new();
     // Once around everything: Devin's rate is one for the callers and the reconciler.
-    let pressure = PressureLayer::new(parts);
-    let upstream = pressure.layer(upstream);
-    let health = Health::new(parts, pressure);
+    let upstream = parts.pressure.layer(upstream);
+    let health = Health::new(parts);
     let admin_address = bound.admin.local_addr()?;
     let mut callers = Vec::new();
     let mut tasks = Vec::new();

@@ -25,15 +25,15 @@ pub struct Health {
 }
 
 impl Health {
-    /// Of a gateway that is made of these parts, with this around what goes to Devin.
-    pub fn new(parts: &Parts, pressure: PressureLayer) -> Self {
+    /// Of a gateway that is made of these parts.
+    pub fn new(parts: &Parts) -> Self {
         Self {
             stopping: Arc::default(),
             log: parts.log.clone(),
             policies: parts.policies.clone(),
             ledger: parts.ledger.clone(),
             clock: Arc::clone(&parts.clock),
-            pressure,
+            pressure: parts.pressure.clone(),
         }
     }
 

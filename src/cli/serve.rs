@@ -15,6 +15,7 @@ use crate::ledger::{Aliases, HandOver, Ledger, OpenError};
 use crate::metrics::Metrics;
 use crate::pipeline::access_log::Sink;
 use crate::pipeline::bounds::BODY_TIME;
+use crate::pipeline::pressure::PressureLayer;
 use crate::pipeline::upstream::Upstream;
 use crate::policy::{Policy, PolicyFiles, compile};
 use crate::reload::Reload;
@@ -88,6 +89,12 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         }
         None => ledger.bell().mute(),
     }
+    let pressure = PressureLayer::new(
+        &settings.pressure,
+        &metrics,
+        Arc::clone(&clock),
+        settings.timeouts.total,
+    );
     let parts = Parts {
         metrics,
         policies,
@@ -103,7 +110,7 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         tasks: TaskTracker::new(),
         log,
         clock: Arc::clone(&clock),
-        pressure: settings.pressure,
+        pressure,
     };
     let mut signals = StopSignals::listen()?;
     let running = start(bound, &parts, upstream)?;

@@ -32,6 +32,7 @@ use tollgate::pipeline::access_log::{MemoryLog, Output, Sink};
 use tollgate::pipeline::attempts::Records;
 use tollgate::pipeline::authenticate::Issuer;
 use tollgate::pipeline::credential::{Outbound, Pinned};
+use tollgate::pipeline::pressure::PressureLayer;
 use tollgate::pipeline::upstream::{Timeouts, Upstream};
 use tollgate::policy::{PolicyFiles, compile};
 use tollgate::rejection::Rejection;
@@ -245,6 +246,12 @@ impl World {
         let ledger = tollgate::ledger::Ledger::temporary(Duration::ZERO)
             .await
             .unwrap();
+        let pressure = PressureLayer::new(
+            &setup.pressure,
+            &metrics,
+            Arc::clone(&setup.clock),
+            setup.timeouts.total,
+        );
         let parts = Parts {
             metrics: metrics.clone(),
             policies: policies.clone(),
@@ -260,7 +267,7 @@ impl World {
             tasks: TaskTracker::new(),
             log: sink.clone(),
             clock: setup.clock,
-            pressure: setup.pressure,
+            pressure,
         };
         let bound = Bound {
             callers: vec![TcpListener::bind("127.0.0.1:0").await.unwrap()],

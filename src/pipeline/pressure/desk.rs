@@ -11,12 +11,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use crate::Parts;
 use crate::clock::Clock;
-use crate::metrics::{OfPressure, Refused};
+use crate::metrics::{Metrics, OfPressure, Refused};
 use crate::pressure::backoff::Backoff;
 use crate::pressure::breaker;
-use crate::pressure::{Class, Entry, Flow, Outcome, Pass, Pressure, Refusal, Who};
+use crate::pressure::{Class, Entry, Flow, Options, Outcome, Pass, Pressure, Refusal, Who};
 use crate::rejection::Rejection;
 use crate::trail::Trail;
 
@@ -54,12 +53,17 @@ struct State {
 }
 
 impl Desk {
-    pub(super) fn new(parts: &Parts) -> Self {
+    pub(super) fn new(
+        options: &Options,
+        metrics: &Metrics,
+        clock: Arc<dyn Clock>,
+        total: Duration,
+    ) -> Self {
         // Of ids, the last bits are those that differ.
-        let [.., a, b, c, d, e, f, g, h] = parts.clock.id().into_bytes();
+        let [.., a, b, c, d, e, f, g, h] = clock.id().into_bytes();
         Self {
             state: Mutex::new(State {
-                pressure: Pressure::new(&parts.pressure),
+                pressure: Pressure::new(options),
                 waiting: BTreeMap::new(),
                 backoff: Backoff::new(u64::from_be_bytes([a, b, c, d, e, f, g, h])),
                 is_driven: false,
@@ -68,9 +72,9 @@ impl Desk {
             changed: Notify::new(),
             began: Instant::now(),
             limit: Arc::from(LIMIT),
-            clock: Arc::clone(&parts.clock),
-            total: parts.upstream_total,
-            metrics: parts.metrics.pressure().clone(),
+            clock,
+            total,
+            metrics: metrics.pressure().clone(),
         }
     }
 
@@ -110,6 +114,22 @@ impl Desk {
             breaker: state.pressure.breaker(now).as_str(),
             paused: paused.collect(),
         }
+    }
+
+    /// Refuses what would be refused anyway, before anything is held for it.
+    pub(super) fn foresee(&self, trail: &Trail, class: Class) -> Result<(), Rejection> {
+        let refusal = {
+            let state = self.lock();
+            let now = self.now();
+            let paused = state.pressure.paused_for(now, class);
+            let paused = paused.filter(|it| *it > state.pressure.wait());
+            match (state.pressure.cooling_down(now), paused) {
+                (Some(retry_after), _) => Refusal::CoolingDown { retry_after },
+                (None, Some(retry_after)) => Refusal::TooLate { retry_after },
+                (None, None) => return Ok(()),
+            }
+        };
+        Err(self.refused(trail, refusal))
     }
 
     /// Waits for a turn, no longer than until then.

@@ -25,11 +25,12 @@ use tower::{Layer, Service, ServiceExt};
 use super::credential::Outbound;
 use super::upstream::never_left;
 use super::{BoxFuture, take_ready};
-use crate::Parts;
 use crate::body::{Body, empty};
+use crate::clock::Clock;
 use crate::exchange::Exchange;
+use crate::metrics::Metrics;
 use crate::pressure::retry_after::retry_after;
-use crate::pressure::{Class, Outcome};
+use crate::pressure::{Class, Options, Outcome};
 use crate::problem::whole_seconds;
 use crate::rejection::Rejection;
 use crate::trail::Trail;
@@ -46,11 +47,24 @@ pub struct PressureLayer {
 }
 
 impl PressureLayer {
-    /// Of this gateway.
-    pub fn new(parts: &Parts) -> Self {
+    /// With these settings. `total` is the time for a request, all its attempts together.
+    pub fn new(
+        options: &Options,
+        metrics: &Metrics,
+        clock: Arc<dyn Clock>,
+        total: Duration,
+    ) -> Self {
         Self {
-            desk: Arc::new(Desk::new(parts)),
+            desk: Arc::new(Desk::new(options, metrics, clock, total)),
         }
+    }
+
+    /// For what is held for: refuses what could not leave anyway, before there is a hold.
+    ///
+    /// # Errors
+    /// Devin is left alone, or has refused this class for longer than a request may wait.
+    pub(super) fn foresee(&self, trail: &Trail, class: Class) -> Result<(), Rejection> {
+        self.desk.foresee(trail, class)
     }
 
     /// How it stands now.

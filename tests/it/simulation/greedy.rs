@@ -43,7 +43,7 @@ use super::trace::{Time, Trace};
 const RATE: u32 = 300;
 /// When it is looked at what is used and refused.
 const WARM_UP: Duration = Duration::from_secs(600);
-const AN_HOUR: Duration = Duration::from_secs(3_600);
+const HALF_AN_HOUR: Duration = Duration::from_secs(1_800);
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
 /// What Devin answered, each with its time and the team that had asked.
@@ -185,8 +185,12 @@ fn run(
         let (policy, keys) = policy(teams);
         let policies = Current::new(policy, clock.now());
         let timeouts = Timeouts::default();
+        let metrics = Metrics::new(policies.clone());
+        let settings = options.clone().unwrap_or_default();
+        let total = timeouts.total;
+        let pressure = PressureLayer::new(&settings, &metrics, Arc::clone(&clock), total);
         let parts = Parts {
-            metrics: Metrics::new(policies.clone()),
+            metrics,
             policies,
             issuers: Arc::new([]),
             token: ServiceToken::new(&TOKEN.to_owned().into()).unwrap(),
@@ -203,7 +207,7 @@ fn run(
             tasks: TaskTracker::new(),
             log: Sink::open(Output::Memory(MemoryLog::default())).unwrap(),
             clock,
-            pressure: options.clone().unwrap_or_default(),
+            pressure,
         };
         let began = Instant::now();
         let upstream = Noting {
@@ -212,7 +216,7 @@ fn run(
         };
         let mut callers = tokio::task::JoinSet::new();
         if options.is_some() {
-            let gateway = gateway(&parts, PressureLayer::new(&parts).layer(upstream));
+            let gateway = gateway(&parts, parts.pressure.layer(upstream));
             for (_, key) in keys {
                 callers.spawn(greedy(gateway.clone(), key));
             }
@@ -243,8 +247,13 @@ fn shares(answers: &[(u16, String)], measured: Duration) -> (f64, f64) {
 fn r18_fifty_greedy_callers_use_devins_rate_and_are_hardly_ever_refused() {
     let teams = [("a", 20), ("b", 20), ("c", 10)];
     let (used, refused) = shares(
-        &run(Some(pressure::Options::default()), &teams, WARM_UP, AN_HOUR),
-        AN_HOUR,
+        &run(
+            Some(pressure::Options::default()),
+            &teams,
+            WARM_UP,
+            HALF_AN_HOUR,
+        ),
+        HALF_AN_HOUR,
     );
     // These fill each of Devin's minutes in seconds, so a few are enough.
     let without = run(None, &teams, Duration::ZERO, TEN_MINUTES);

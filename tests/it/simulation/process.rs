@@ -163,8 +163,15 @@ async fn live(
     assert_eq!(ledger.stopped(), None);
     let aliases = Aliases::of(policies.load().policy());
     ledger.rename(aliases).await.unwrap();
+    let metrics = Metrics::new(policies.clone());
+    let options = pressure::Options {
+        // A minute of work a second.
+        haste: 60,
+        ..pressure::Options::default()
+    };
+    let pressure = PressureLayer::new(&options, &metrics, Arc::clone(&clock), TOTAL);
     let parts = Parts {
-        metrics: Metrics::new(policies.clone()),
+        metrics,
         policies: policies.clone(),
         issuers: Arc::new([]),
         token: ServiceToken::new(&TOKEN.to_owned().into()).unwrap(),
@@ -181,11 +188,7 @@ async fn live(
         tasks: TaskTracker::new(),
         log: site.log.clone(),
         clock,
-        pressure: pressure::Options {
-            // A minute of work a second.
-            haste: 60,
-            ..pressure::Options::default()
-        },
+        pressure,
     };
     let timeouts = Timeouts {
         connect: TOTAL,
@@ -193,7 +196,7 @@ async fn live(
         total: TOTAL,
     };
     let upstream = Upstream::over(Dialer(site.network.clone()), timeouts);
-    let upstream = PressureLayer::new(&parts).layer(upstream);
+    let upstream = parts.pressure.layer(upstream);
     let reconciler = Reconciler::new(&parts, upstream.clone(), TIMES);
     tokio::spawn(reconciler.follow(CancellationToken::new()));
     *told.lock().unwrap() = Some(policies);
