@@ -271,6 +271,7 @@ impl Pressure {
                         self.shares.charge(who);
                     }
                     self.rate.take(self.hasty(now), false);
+                    self.pause_mut(class).leaves(now);
                     Entry::Go(Pass {
                         class,
                         by_breaker,
@@ -371,6 +372,7 @@ impl Pressure {
             match self.breaker.pass(now) {
                 Ok(by_breaker) => {
                     self.rate.take(self.hasty(now), true);
+                    self.pause_mut(class).leaves(now);
                     let pass = Pass {
                         class,
                         by_breaker,

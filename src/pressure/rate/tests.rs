@@ -132,6 +132,7 @@ fn greedy(mut quota: Box<dyn Quota>, latency: Duration, warm_up: Duration) -> (u
         }
         now = next;
         rate.take(now, true);
+        pause.leaves(now);
         under_way.push_back((now + latency, quota.takes(now)));
     }
     (accepted, refused)
