@@ -59,7 +59,7 @@ fn shares(
     let mut read = BTreeMap::new();
     let mut is_fine = true;
     for (team, key, value) in table.into_entries() {
-        let weight = value.as_whole("a share", 1, HEAVIEST, report);
+        let weight = value.as_whole(team, 1, HEAVIEST, report);
         let weight = weight.and_then(|it| u32::try_from(it).ok());
         is_fine &= weight.is_some();
         let team: Arc<str> = team.into();

@@ -168,6 +168,36 @@ async fn r18_a_read_is_sent_again_within_the_budget() {
 }
 
 #[tokio::test]
+async fn r18_nothing_is_sent_again_beyond_the_requests_time() {
+    let mut setup = waiting(Duration::from_secs(30));
+    setup.timeouts.first_byte = Duration::from_secs(2);
+    setup.timeouts.total = Duration::from_secs(2);
+    let mut world = World::with(setup).await;
+    world.upstream_faulty();
+    world.go_well(20).await;
+    // It may wait so long, but its time would be over.
+    world.fake.inject(Fault::next(status(503, Some(3))));
+    let since = Instant::now();
+    world.get("one", ME).await.is_upstream(503);
+    assert!(since.elapsed() < Duration::from_secs(2));
+    // Both attempts together have the time of one.
+    world.fake.inject(Fault::next(status(503, Some(1))));
+    world.fake.inject(Fault::next(FaultKind::Hang));
+    let since = Instant::now();
+    world
+        .get("one", ME)
+        .await
+        .is_problem(504, "upstream-timeout");
+    assert!(
+        since.elapsed() < Duration::from_millis(2_900),
+        "{:?}",
+        since.elapsed()
+    );
+    assert_eq!(world.last_line().await["upstream_attempts"], 2);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn r18_what_changes_or_spends_is_never_sent_again() {
     let mut world = World::start().await;
     world.upstream_faulty();
