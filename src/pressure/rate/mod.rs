@@ -29,6 +29,11 @@ const DROP: f64 = 0.9;
 const NEAR: f64 = 0.98;
 /// How long the return takes.
 const RETURN: Duration = Duration::from_secs(10);
+/// Devin that still refuses so long after, though hardly anything was sent meanwhile, counts over a minute or so: then
+/// what it had accepted is the limit, and there is nothing to look for.
+const LONG: Duration = Duration::from_secs(12);
+/// How late after a refusal what left before it may still be answered.
+const EVEN_LATER: Duration = Duration::from_secs(1);
 /// By what factor a refused rate may differ from the one before and still confirm it.
 const SAME: f64 = 1.1;
 /// By how much it is then taken for greater at most: so little that [`NEAR`] it is still below the one before.
@@ -73,6 +78,13 @@ struct Learned {
     /// Whether Devin is known to count over a minute or so, and not over a second: then what it accepted in a minute is
     /// the limit, however fast it came at the end.
     is_counted: bool,
+    /// When it was refused first.
+    since: Duration,
+    /// Until then, what is accepted had left before the refusal, and is part of what there was; only of a rate that was
+    /// not known before.
+    late_until: Duration,
+    /// Whether anything has been accepted that left later.
+    is_accepted: bool,
     /// Until then further refusals are the same event.
     until: Duration,
 }
@@ -203,6 +215,14 @@ impl Rate {
     /// Devin has accepted one.
     pub fn accepted(&mut self, now: Duration) {
         self.accepted.add(now);
+        if let Some(learned) = &mut self.learned {
+            if now < learned.late_until {
+                let sent = self.accepted.count(now) / PERIOD.as_secs_f64();
+                learned.refused = learned.refused.max(sent);
+            } else {
+                learned.is_accepted |= now >= learned.since.saturating_add(EVEN_LATER);
+            }
+        }
     }
 
     /// Devin has refused one, and nothing of its kind leaves before `paused_until`.
@@ -210,6 +230,11 @@ impl Rate {
         if let Some(same) = self.learned.as_mut().filter(|it| now < it.until) {
             // What Devin counts has not recovered yet.
             same.grown = Duration::ZERO;
+            let is_long = now >= same.since.saturating_add(LONG);
+            if is_long && !same.is_accepted && same.refused > FEW {
+                same.is_counted = true;
+                same.confirmed = same.confirmed.max(1);
+            }
             self.last = paused_until.max(now);
             return;
         }
@@ -217,6 +242,7 @@ impl Rate {
         let refused = self.per_second().map_or(sent, |pace| pace.min(sent));
         let pace = self.per_second().unwrap_or(refused);
         let before = self.learned.take();
+        let is_first = before.is_none() && self.ceiling.is_none();
         let is_alone = before
             .as_ref()
             .is_none_or(|it| it.refused >= FEW && now > it.until.saturating_add(RECENT));
@@ -244,6 +270,9 @@ impl Rate {
             grown: Duration::ZERO,
             confirmed: confirmed.min(PLATEAUS.len()),
             is_counted,
+            since: now,
+            late_until: if is_first { paused_until } else { now },
+            is_accepted: false,
             until: paused_until.max(now).saturating_add(PERIOD),
         });
         let early = self.spacing().map_or(Duration::ZERO, |(_, early)| early);

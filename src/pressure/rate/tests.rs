@@ -302,3 +302,43 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn devin_that_goes_on_refusing_counts_over_a_minute_and_nothing_is_looked_for() {
+    let mut rate = Rate::new(None);
+    for _ in 0..290 {
+        rate.accepted(secs(0.01));
+    }
+    rate.refused(secs(0.02), secs(1.02));
+    // Ten that had left before it are answered late.
+    for _ in 0..10 {
+        rate.accepted(secs(0.5));
+    }
+    for second in [1.0, 3.0, 7.0, 15.0, 31.0] {
+        rate.refused(secs(second), secs(second + 1.0));
+    }
+    let mut now = secs(63.0);
+    while now < secs(600.0) {
+        now = rate.due(now);
+        rate.take(now, true);
+        rate.accepted(now);
+    }
+    let pace = rate.per_second().unwrap();
+    assert!((4.89..4.91).contains(&pace), "{pace}");
+}
+
+#[test]
+fn devin_that_takes_more_at_once_is_asked_for_more() {
+    let mut rate = Rate::new(None);
+    for _ in 0..300 {
+        rate.accepted(secs(0.01));
+    }
+    rate.refused(secs(0.02), secs(1.02));
+    let mut now = secs(2.0);
+    while now < secs(120.0) {
+        now = rate.due(now);
+        rate.take(now, true);
+        rate.accepted(now);
+    }
+    assert!(rate.per_second().is_some_and(|it| it > 10.0));
+}

@@ -42,7 +42,7 @@ use super::trace::{Time, Trace};
 /// What Devin takes in a minute.
 const RATE: u32 = 300;
 /// When it is looked at what is used and refused.
-const WARM_UP: Duration = Duration::from_secs(600);
+const WARM_UP: Duration = Duration::from_secs(120);
 const HALF_AN_HOUR: Duration = Duration::from_secs(1_800);
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
