@@ -31,8 +31,10 @@ use crate::metrics::Metrics;
 use crate::pipeline::access_log::{MemoryLog, Output, Sink};
 use crate::pipeline::bounds::BODY_TIME;
 use crate::pipeline::credential::Pinned;
+use crate::pipeline::pressure::PressureLayer;
 use crate::pipeline::upstream::{Timeouts, Upstream};
 use crate::policy::{Decision, Policy, PolicyFiles, compile};
+use crate::pressure;
 use crate::ruleset::Current;
 use crate::serve::{Bound, Running, StopSignals, start};
 use crate::token::ServiceToken;
@@ -170,8 +172,16 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
     let policies = Current::new(policy, clock.now());
     let timeouts = Timeouts::default();
     let ledger = Ledger::temporary(std::time::Duration::from_secs(60)).await?;
+    let metrics = Metrics::new(policies.clone());
+    let clock: Arc<dyn Clock> = Arc::new(clock);
+    let pressure = PressureLayer::new(
+        &pressure::Options::default(),
+        &metrics,
+        Arc::clone(&clock),
+        timeouts.total,
+    );
     let parts = Parts {
-        metrics: Metrics::new(policies.clone()),
+        metrics,
         policies,
         issuers: Arc::new([]),
         token: ServiceToken::new(&secret.expose().to_owned().into())?,
@@ -187,7 +197,8 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
         ledger,
         tasks: TaskTracker::new(),
         log: Sink::open(output)?,
-        clock: Arc::new(clock),
+        clock,
+        pressure,
     };
     let running = start(bound, &parts, Upstream::new(&[], timeouts)?)?;
     let url =

@@ -78,6 +78,7 @@ pub mod filter;
 pub mod json;
 pub mod ledger;
 pub mod policy;
+pub mod pressure;
 pub mod redact;
 pub mod replay;
 pub mod target;
@@ -132,6 +133,7 @@ use pipeline::fund::FundLayer;
 use pipeline::limit::LimitLayer;
 use pipeline::ownership::OwnershipLayer;
 use pipeline::pages::PagesLayer;
+use pipeline::pressure::PressureLayer;
 use pipeline::problem::ProblemsLayer;
 use pipeline::share::ShareLayer;
 use pipeline::stage::StageLayer;
@@ -173,6 +175,8 @@ pub struct Parts {
     pub tasks: TaskTracker,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
+    /// How fast requests may leave for Devin, and who has which share of that.
+    pub pressure: PressureLayer,
 }
 
 /// THE STACK: everything that happens to a request, in order.

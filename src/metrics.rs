@@ -7,6 +7,7 @@
 //! page is.
 
 mod money;
+mod pressure;
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::trail::Trail;
 
 pub use money::Counted;
 use money::OfMoney;
+pub(crate) use pressure::{OfPressure, Refused};
 
 /// The media type of [`Metrics::page`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -55,6 +57,7 @@ struct Families {
     shadows: Family<ShadowLabels, Counter>,
     reads: Family<ReadLabels, Counter>,
     money: OfMoney,
+    pressure: OfPressure,
 }
 
 /// Small numbers, so that counting a request makes no text; the page does.
@@ -163,6 +166,8 @@ impl Metrics {
         registry.register_collector(Box::new(OfPolicy(policies)));
         let money = OfMoney::default();
         registry.register_collector(Box::new(money.clone()));
+        let pressure = OfPressure::default();
+        pressure.register(&mut registry);
         Self(Arc::new(Families {
             registry,
             requests,
@@ -172,6 +177,7 @@ impl Metrics {
             shadows,
             reads,
             money,
+            pressure,
         }))
     }
 
@@ -218,6 +224,11 @@ impl Metrics {
     /// Another policy set runs: rules of the one before are counted no more, and their names go.
     pub fn policy_replaced(&self) {
         self.0.shadows.clear();
+    }
+
+    /// What is counted of the pressure on Devin.
+    pub(crate) fn pressure(&self) -> &OfPressure {
+        &self.0.pressure
     }
 
     /// The page will say this of the ledger.

@@ -268,6 +268,15 @@ impl Rejection {
                 heals: true,
                 ..Facts::of(Code::BodyInvalid)
             },
+            Self::UpstreamCoolingDown { retry_after } => {
+                let seconds = whole_seconds(*retry_after);
+                let said = format!("It is tried again in {seconds} s");
+                Facts {
+                    heals: true,
+                    retry_after: Some(seconds),
+                    ..Facts::of(Code::UpstreamCoolingDown).says(said)
+                }
+            }
             Self::UpstreamUnreachable { source, may_have_acted } => {
                 Facts::of(Code::UpstreamUnreachable).upstream(chain(&**source), *may_have_acted)
             }
@@ -486,7 +495,7 @@ fn session_denied(
 }
 
 /// Rounded up: one second early is another 429.
-fn whole_seconds(wait: Duration) -> u64 {
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 

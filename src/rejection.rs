@@ -83,6 +83,11 @@ pub enum Rejection {
     },
     /// The caller's body broke off, or was not what its framing said.
     BodyBroken,
+    /// Devin fails, and is left alone for a while.
+    UpstreamCoolingDown {
+        /// How long until it is tried again.
+        retry_after: Duration,
+    },
     /// Devin cannot be reached.
     UpstreamUnreachable {
         /// Why.
@@ -203,6 +208,7 @@ impl Rejection {
             | Self::RequestTimeout
             | Self::RateLimited { .. }
             | Self::SessionsAtLimit { .. }
+            | Self::UpstreamCoolingDown { .. }
             | Self::BodyBroken
             | Self::IdempotencyInFlight
             | Self::IdempotencyMismatch

@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Service;
+use tower::{Layer, Service};
 
 use crate::admin::{Admin, AdminSocket, Claim, Health, SocketError, Tells, Uid};
 use crate::alerts::Watch;
@@ -234,6 +234,8 @@ where
     U::Future: Send,
 {
     let stop = CancellationToken::new();
+    // Once around everything: Devin's rate is one for the callers and the reconciler.
+    let upstream = parts.pressure.layer(upstream);
     let health = Health::new(parts);
     let admin_address = bound.admin.local_addr()?;
     let mut callers = Vec::new();

@@ -7,10 +7,12 @@
 mod alerts;
 mod issuers;
 mod ledger;
+mod pressure;
 mod reader;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 
@@ -49,6 +51,10 @@ pub struct Settings {
     pub token: TokenSource,
     /// How long is waited for Devin.
     pub timeouts: Timeouts,
+    /// How fast requests may leave for Devin, and whose turn it is.
+    pub pressure: crate::pressure::Options,
+    /// Where each team stands that has a share of that.
+    pub share_spans: Vec<(Arc<str>, Span)>,
     /// Whose tokens are believed.
     pub issuers: Vec<Issuer>,
     /// Where each of them stands, in the same order.
@@ -367,6 +373,57 @@ budgets: {}
         ] {
             let error = read(&GOOD.replace("policies/", bad), &[]).unwrap_err();
             assert!(error.contains(wanted), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn devins_rate_its_shares_and_the_wait_are_settings() {
+        let settings = read(GOOD, &[]).unwrap();
+        assert_eq!(settings.pressure, crate::pressure::Options::default());
+        let long = [
+            "upstream.rate=300/min",
+            "upstream.wait=500ms",
+            "upstream.shares={ web: 3, ds: 1 }",
+        ];
+        let settings = read(GOOD, &long).unwrap();
+        let options = &settings.pressure;
+        assert!(options.ceiling.is_some_and(|it| (it - 5.0).abs() < 1e-9));
+        assert_eq!(options.wait.as_millis(), 500);
+        assert_eq!(options.shares.get("web"), Some(&3));
+        for (bad, wanted) in [
+            ("rate=0/min", "a rate of zero is no limit"),
+            ("rate=300", "a whole number and a unit"),
+            ("wait=61s", "at most 60s"),
+            ("wait=5", "a time from 1ms"),
+            ("shares={ web: 0 }", "from 1 to 1000"),
+            ("shares={ web: 1001 }", "from 1 to 1000"),
+            ("shares=[web]", "must be a mapping"),
+            ("rates=5/s", "did you mean `rate`"),
+        ] {
+            let error = read(GOOD, &[&format!("upstream.{bad}")]).unwrap_err();
+            assert!(error.contains(wanted), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_a_teams() {
+        let mut report = Report::default();
+        let files = [("t.yaml", "team: web\ncallers: { web: {} }\n")];
+        let files = crate::policy::PolicyFiles::from_texts(files, &mut report);
+        let policy = crate::policy::compile(&files, &[], &mut report).unwrap();
+        for (team, mistake) in [("web", None), ("wbe", Some("did you mean `web`"))] {
+            let text = GOOD.replace(
+                "  timeouts",
+                &format!("  shares: {{ {team}: 2 }}\n  timeouts"),
+            );
+            let mut report = Report::default();
+            let settings = parse_settings("t.yaml", &text, Path::new(""), &[], &mut report);
+            settings.unwrap().check_shares(&policy, &mut report);
+            let said = report.plain();
+            match mistake {
+                Some(wanted) => assert!(said.contains(wanted), "{said}"),
+                None => assert!(report.is_clean(), "{said}"),
+            }
         }
     }
 

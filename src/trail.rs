@@ -147,6 +147,8 @@ pub struct Trail {
     pub limits: OnceLock<Box<[crate::limits::Standing]>>,
     /// The limit that refused it, or would have if it were enforced.
     pub limit: OnceLock<Arc<str>>,
+    /// How long its client waits for an answer, if it said so.
+    pub patience: OnceLock<Duration>,
     /// Microseconds that it waited in queues.
     pub queued: AtomicU64,
     /// What was held for it.
@@ -179,6 +181,8 @@ pub struct Trail {
     pub bytes_in: AtomicU64,
     /// How the answer to a read was had.
     pub cache: OnceLock<Cache>,
+    /// How many of the requests that left for Devin were sent again after one that failed.
+    pub retries: AtomicU64,
 }
 
 /// The longest id of a caller's that is logged.
@@ -227,6 +231,7 @@ impl Trail {
             shadow: OnceLock::new(),
             limits: OnceLock::new(),
             limit: OnceLock::new(),
+            patience: OnceLock::new(),
             queued: AtomicU64::new(0),
             held: OnceLock::new(),
             code: OnceLock::new(),
@@ -242,12 +247,18 @@ impl Trail {
             line: OnceLock::new(),
             bytes_in: AtomicU64::new(0),
             cache: OnceLock::new(),
+            retries: AtomicU64::new(0),
         }
     }
 
     /// How the limits stand that it was taken from, or that refused it; none, if none counts it.
     pub fn limits(&self) -> &[crate::limits::Standing] {
         self.limits.get().map_or(&[], |it| it)
+    }
+
+    /// When its client gives up, if it said so: nobody waits for its turn any longer.
+    pub fn given_up(&self) -> Option<Instant> {
+        self.started.checked_add(*self.patience.get()?)
     }
 
     /// Notes that the request leaves for Devin.

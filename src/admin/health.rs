@@ -9,6 +9,8 @@ use crate::Parts;
 use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::pipeline::access_log::Sink;
+use crate::pipeline::pressure::{PressureLayer, Seen};
+use crate::problem::whole_seconds;
 use crate::ruleset::{Current, Loaded, Named};
 
 /// What readiness depends on, and what is told with it.
@@ -19,6 +21,7 @@ pub struct Health {
     policies: Current,
     ledger: Ledger,
     clock: Arc<dyn Clock>,
+    pressure: PressureLayer,
 }
 
 impl Health {
@@ -30,6 +33,7 @@ impl Health {
             policies: parts.policies.clone(),
             ledger: parts.ledger.clone(),
             clock: Arc::clone(&parts.clock),
+            pressure: parts.pressure.clone(),
         }
     }
 
@@ -62,6 +66,27 @@ impl Health {
             spending.insert("organizations".to_owned(), json!(unswept));
         }
         spending
+    }
+
+    /// How Devin takes what it is sent. That it takes nothing is no reason not to be ready: another gateway would not do
+    /// better.
+    pub(super) fn upstream(&self) -> Value {
+        let Seen {
+            waiting,
+            per_second,
+            breaker,
+            paused,
+        } = self.pressure.seen();
+        let paused = paused.into_iter();
+        let paused: serde_json::Map<String, Value> = paused
+            .map(|(class, left)| (class.to_owned(), json!(whole_seconds(left))))
+            .collect();
+        json!({
+            "breaker": breaker,
+            "paused_seconds": paused,
+            "per_second": per_second,
+            "waiting": waiting,
+        })
     }
 
     /// The policies that run. That newer ones were refused is no reason not to be ready: these do their work.

@@ -116,6 +116,7 @@ impl Admin {
         if let (false, Value::Object(body)) = (self.tells == Tells::Little, &mut body) {
             body.insert("reasons".to_owned(), json!(reasons));
             body.insert("spending".to_owned(), self.health.spending());
+            body.insert("upstream".to_owned(), self.health.upstream());
             body.insert("policy".to_owned(), self.health.policy());
         }
         as_json(status, &body)

@@ -15,6 +15,7 @@ use crate::ledger::{Aliases, HandOver, Ledger, OpenError};
 use crate::metrics::Metrics;
 use crate::pipeline::access_log::Sink;
 use crate::pipeline::bounds::BODY_TIME;
+use crate::pipeline::pressure::PressureLayer;
 use crate::pipeline::upstream::Upstream;
 use crate::policy::{Policy, PolicyFiles, compile};
 use crate::reload::Reload;
@@ -88,6 +89,12 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         }
         None => ledger.bell().mute(),
     }
+    let pressure = PressureLayer::new(
+        &settings.pressure,
+        &metrics,
+        Arc::clone(&clock),
+        settings.timeouts.total,
+    );
     let parts = Parts {
         metrics,
         policies,
@@ -103,6 +110,7 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         tasks: TaskTracker::new(),
         log,
         clock: Arc::clone(&clock),
+        pressure,
     };
     let mut signals = StopSignals::listen()?;
     let running = start(bound, &parts, upstream)?;
@@ -134,5 +142,6 @@ pub(super) fn load_all(config: &Config, report: &mut Report) -> Option<(Settings
     let files = PolicyFiles::read(&settings.policies.folder, settings.policies.budget, report);
     let issuers: Vec<&str> = settings.issuers.iter().map(|it| it.name.as_str()).collect();
     let policy = compile(&files, &issuers, report)?;
+    settings.check_shares(&policy, report);
     report.is_clean().then_some((settings, policy))
 }

@@ -1,5 +1,6 @@
 //! `tollgate status`: how a running gateway is, and which policies it runs.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::Args;
@@ -24,6 +25,8 @@ struct Status {
     reasons: Vec<String>,
     #[serde(default)]
     spending: Spending,
+    #[serde(default)]
+    upstream: Upstream,
     policy: Option<Policy>,
 }
 
@@ -32,6 +35,14 @@ struct Status {
 struct Spending {
     stopped: Option<String>,
     store: Option<String>,
+}
+
+/// How Devin takes what it is sent.
+#[derive(Default, Deserialize)]
+struct Upstream {
+    breaker: Option<String>,
+    #[serde(default)]
+    paused_seconds: BTreeMap<String, u64>,
 }
 
 #[derive(Deserialize)]
@@ -97,6 +108,20 @@ fn describe(status: &Status) -> String {
     let Spending { stopped, store } = &status.spending;
     for why in stopped.iter().chain(store) {
         let _ = write!(text, "\nnothing is spent: {why}");
+    }
+    if let Some(breaker) = status
+        .upstream
+        .breaker
+        .as_deref()
+        .filter(|it| *it != "closed")
+    {
+        let _ = write!(text, "\nDevin fails: the circuit breaker is {breaker}");
+    }
+    for (class, seconds) in &status.upstream.paused_seconds {
+        let _ = write!(
+            text,
+            "\nDevin has refused {class}: none leave for {seconds} s"
+        );
     }
     let Some(policy) = &status.policy else {
         text += "\nit says more only where its operator's port is on loopback";

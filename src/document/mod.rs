@@ -13,13 +13,15 @@
 //! Deliberately absent: anchors, aliases, merge keys, tags and includes.
 
 mod budget;
+mod rate;
 mod report;
 mod table;
 mod time;
 mod tree;
 
 pub use budget::Budget;
+pub(crate) use rate::rate;
 pub use report::{Diagnostic, Report, SourceId, nearest};
 pub use table::Table;
-pub(crate) use time::{USUAL, duration, rate, spelled};
+pub(crate) use time::{USUAL, duration, spelled};
 pub use tree::{Node, Span, Value, parse};

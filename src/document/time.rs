@@ -1,4 +1,4 @@
-//! Times and rates as people write them: `500ms`, `3s`, `60/min`.
+//! Times as people write them: `500ms`, `3s`, `5m`.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -24,7 +24,15 @@ pub(crate) fn duration(
     within: &RangeInclusive<Duration>,
     report: &mut Report,
 ) -> Option<Duration> {
-    let parsed = text(node).and_then(|text| text.parse::<SignedDuration>().ok());
+    let parsed = match &node.value {
+        Value::Text(text) => text.parse::<SignedDuration>().ok(),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::List(_)
+        | Value::Map(_) => None,
+    };
     let found = parsed
         .and_then(|it| Duration::try_from(it).ok())
         .filter(|it| within.contains(it));
@@ -42,52 +50,6 @@ pub(crate) fn duration(
             });
     }
     found
-}
-
-/// `60/min`: the time in which one is earned back, rounded up to a nanosecond, so that a rate is never exceeded.
-pub(crate) fn rate(node: &Node, report: &mut Report) -> Option<Duration> {
-    let parsed = text(node)
-        .and_then(|text| text.split_once('/'))
-        .and_then(|(count, unit)| {
-            let seconds: u64 = match unit.trim() {
-                "s" | "sec" | "second" => 1,
-                "min" | "minute" => 60,
-                "h" | "hour" => 3_600,
-                _ => return None,
-            };
-            let count = count.trim();
-            let is_plain = count.bytes().all(|it| it.is_ascii_digit());
-            Some((count.parse::<u64>().ok().filter(|_| is_plain)?, seconds))
-        });
-    match parsed {
-        Some((0, _)) => {
-            report
-                .error(node.span, "a rate of zero is no limit")
-                .help("to forbid an operation, deny it; for no limit, leave the limit out");
-            None
-        }
-        Some((count, seconds)) if count <= 1_000_000 => Some(Duration::from_nanos(
-            (seconds * 1_000_000_000).div_ceil(count),
-        )),
-        Some(_) | None => {
-            report
-                .error(node.span, "a rate is a whole number and a unit")
-                .help("write a whole number up to 1000000 and a unit: 5/s, 60/min or 1000/h");
-            None
-        }
-    }
-}
-
-fn text(node: &Node) -> Option<&str> {
-    match &node.value {
-        Value::Text(text) => Some(text),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::List(_)
-        | Value::Map(_) => None,
-    }
 }
 
 #[cfg(test)]

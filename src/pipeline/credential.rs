@@ -14,6 +14,7 @@ use http::header::{
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
+use tokio::time::Instant;
 
 use super::Funded;
 use super::stage::Stage;
@@ -55,6 +56,8 @@ pub struct Pinned {
 #[derive(Debug)]
 pub struct Outbound {
     operation: OperationIx,
+    /// When the request's time is over, all attempts and waits together; none where there is one attempt only.
+    deadline: Option<Instant>,
 }
 
 impl Outbound {
@@ -65,7 +68,7 @@ impl Outbound {
         let operation = served.find(|ix| ix.row().id == operation)?;
         let row = operation.row();
         let only_reads = !row.mutates && row.spends.is_none() && !row.reveals_once;
-        only_reads.then_some(Self { operation })
+        only_reads.then_some(Self::new(operation))
     }
 
     /// Of the one change that [`crate::settle`] makes by itself: to switch off what spends on its own and no budget has
@@ -75,7 +78,32 @@ impl Outbound {
         kinds.find(|it| it.disabled_by() == Some(operation))?;
         let mut served = OperationIx::served();
         let operation = served.find(|ix| ix.row().id == operation)?;
-        Some(Self { operation })
+        Some(Self::new(operation))
+    }
+
+    fn new(operation: OperationIx) -> Self {
+        Self {
+            operation,
+            deadline: None,
+        }
+    }
+
+    /// The same, with a time by which it all has to be over.
+    pub(super) fn until(self, deadline: Instant) -> Self {
+        Self {
+            deadline: Some(deadline),
+            ..self
+        }
+    }
+
+    /// For the same request, sent once more.
+    pub(super) fn again(&self) -> Self {
+        Self { ..*self }
+    }
+
+    /// When the request's time is over, if it began before this attempt.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 
     /// The operation, for its deadlines.
@@ -130,8 +158,6 @@ impl Stage<Funded> for Credential {
         *exchange.request.headers_mut() = headers;
         *exchange.request.version_mut() = Version::HTTP_11;
         exchange.request.extensions_mut().clear();
-        Ok(exchange.prove(|funded| Outbound {
-            operation: funded.permitted().operation(),
-        }))
+        Ok(exchange.prove(|funded| Outbound::new(funded.permitted().operation())))
     }
 }

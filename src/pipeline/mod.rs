@@ -2,7 +2,7 @@
 //!
 //! `edge` (tower-http's ring) → `trace` → `access_log` → `problem` → `pages` →
 //! `target` → `authenticate` → `authorize` → `limit` → `bounds` → `ownership` → `attempts` → `fund` → `share` →
-//! `filter` → `credential` → `upstream`. [`crate::gateway`] puts them together; no layer names another,
+//! `filter` → `credential` → `pressure` → `upstream`. [`crate::gateway`] puts them together; no layer names another,
 //! each names only the proof that it takes and the one that it makes.
 
 pub mod access_log;
@@ -17,6 +17,7 @@ pub mod fund;
 pub mod limit;
 pub mod ownership;
 pub mod pages;
+pub mod pressure;
 pub mod problem;
 pub mod share;
 pub mod stage;

@@ -2,8 +2,9 @@
 //!
 //! One client for all callers: TLS is always verified, HTTP/1.1 and HTTP/2,
 //! no redirect is followed, nothing is decompressed, no proxy variable is read,
-//! and no request is ever sent twice: a POST that creates a session must not
-//! depend on a library's reasoning about what had been written.
+//! and nothing is sent twice here: a POST that creates a session must not
+//! depend on a library's reasoning about what had been written. What may be sent
+//! again is decided around this, in `pressure`.
 //!
 //! Devin's headers come back through an allow-list too; its 401 is about our
 //! token and never shown as if it were about the caller's.
@@ -62,6 +63,18 @@ const RETURNED: [HeaderName; 17] = [
     VARY,
     SHOULD_RETRY,
 ];
+
+/// The phase of a time-out before anything was sent.
+const NO_CONNECTION: &str = "no connection in time";
+
+/// Whether no connection was had, so that not a byte of the request has left.
+pub(super) fn never_left(rejection: &Rejection) -> bool {
+    if let Rejection::UpstreamUnreachable { source, .. } = rejection {
+        let error = source.downcast_ref::<ClientError>();
+        return error.is_some_and(ClientError::is_connect);
+    }
+    matches!(rejection, Rejection::UpstreamTimeout { phase, .. } if *phase == NO_CONNECTION)
+}
 
 /// How long is waited for Devin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,14 +259,17 @@ where
         trail.attempt();
         let answer = self.client.request(request);
         let timeouts = self.timeouts;
+        let deadline = proof.deadline();
         Box::pin(async move {
             let started = Instant::now();
+            let over = started + timeouts.total;
+            let over = deadline.map_or(over, |it| it.min(over));
             let first_byte = if operation.spends.is_some() {
                 timeouts.total
             } else {
                 timeouts.first_byte.min(timeouts.total)
             };
-            let mut timer = Box::pin(sleep_until(started + first_byte));
+            let mut timer = Box::pin(sleep_until(over.min(started + first_byte)));
             let answer = tokio::select! {
                 biased;
                 answer = answer => answer,
@@ -279,7 +295,7 @@ where
                 return Err(Rejection::UpstreamCredentialRejected);
             }
             trail.upstream_answered.store(true, Ordering::Relaxed);
-            Ok(returned(answer, started + timeouts.total, timer))
+            Ok(returned(answer, over, timer))
         })
     }
 }
@@ -327,7 +343,7 @@ fn failed(
         let is_timeout = caused_by::<tokio::time::error::Elapsed>(&error).is_some();
         return if is_timeout {
             Rejection::UpstreamTimeout {
-                phase: "no connection in time",
+                phase: NO_CONNECTION,
                 may_have_acted: false,
             }
         } else {

@@ -65,6 +65,8 @@ pub enum Code {
     UpstreamInvalid,
     /// `upstream-timeout`
     UpstreamTimeout,
+    /// `upstream-cooling-down`
+    UpstreamCoolingDown,
     /// `upstream-credential-rejected`
     UpstreamCredentialRejected,
     /// `internal`
@@ -88,7 +90,7 @@ pub struct CodeRow {
 
 impl Code {
     /// All codes, in the order of the index page.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::TargetInvalid,
         Self::TargetTooLong,
         Self::HeadersTooLarge,
@@ -119,6 +121,7 @@ impl Code {
         Self::UpstreamUnreachable,
         Self::UpstreamInvalid,
         Self::UpstreamTimeout,
+        Self::UpstreamCoolingDown,
         Self::UpstreamCredentialRejected,
         Self::Internal,
     ];
@@ -295,7 +298,8 @@ impl Code {
                 "rate-limited",
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too many requests",
-                "A limit that the policy sets is used up. Devin saw nothing of this request.",
+                "A limit that the policy sets is used up, or (the limit `upstream`) the rate at which Devin takes requests of \
+                 all callers together. Devin saw nothing of this request.",
                 "Wait for the seconds in Retry-After, then send it again.",
             ),
             Self::SessionsAtLimit => row(
@@ -381,6 +385,14 @@ impl Code {
                 "Devin did not answer in time",
                 "The time that this gateway waits for Devin is over.",
                 "Try again later. A request that changes something may have been carried out: look before you repeat it.",
+            ),
+            Self::UpstreamCoolingDown => row(
+                "upstream-cooling-down",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Devin is left alone for a while",
+                "Most of what was sent to Devin in the last half minute failed, so nothing is sent until a few \
+                 requests have shown that it is back. Devin saw nothing of this request, and nothing is held for it.",
+                "Wait for the seconds in Retry-After, then send it again.",
             ),
             Self::UpstreamCredentialRejected => row(
                 "upstream-credential-rejected",

@@ -103,6 +103,13 @@ fn upstream() -> Value {
                 "file": file("A PEM file."),
             })),
             "token": source("Where the shared token is; never the token itself."),
+            "rate": text_of("Requests that never leave faster for Devin: 5/s, 300/min, 1000/h. Left out: only what Devin refuses is learned.", r"^[0-9]+ */ *(s|sec|second|min|minute|h|hour)$"),
+            "shares": {
+                "description": "How much of Devin's rate each team gets while others want theirs, by the team's name. Left out: 1.",
+                "type": "object",
+                "additionalProperties": { "type": "integer", "minimum": 1, "maximum": 1_000 },
+            },
+            "wait": duration("How long a request may wait for its turn, at most 60s. Left out: 2s."),
             "timeouts": mapping("How long is waited for Devin: 500ms, 3s, 5m.", &[], json!({
                 "connect": duration("For a connection. Left out: 3s."),
                 "first_byte": duration("For the beginning of an answer. Left out: 60s."),

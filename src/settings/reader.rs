@@ -8,7 +8,7 @@ use http::uri::Scheme;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::{Policies, Settings, TokenSource, alerts, issuers, ledger};
+use super::{Policies, Settings, TokenSource, alerts, issuers, ledger, pressure};
 use crate::document::{Budget, Node, Report, Span, Table, USUAL, Value, duration};
 use crate::pipeline::access_log::Output;
 use crate::pipeline::credential::Pinned;
@@ -61,6 +61,8 @@ pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Se
         ca: upstream.ca,
         token: upstream.token,
         timeouts: upstream.timeouts,
+        pressure: upstream.pressure.0,
+        share_spans: upstream.pressure.1,
         issuers,
         issuer_spans,
         policies: policies?,
@@ -158,6 +160,7 @@ struct UpstreamSettings {
     ca: Vec<CertificateDer<'static>>,
     token: TokenSource,
     timeouts: Timeouts,
+    pressure: pressure::Read,
 }
 
 fn upstream(node: &Node, folder: &Path, report: &mut Report) -> Option<UpstreamSettings> {
@@ -176,7 +179,8 @@ fn upstream(node: &Node, folder: &Path, report: &mut Report) -> Option<UpstreamS
         Some(node) => timeouts(node, report),
         None => Some(Timeouts::default()),
     };
-    for field in ["proxy", "rate", "shares", "limits"] {
+    let pressure = pressure::pressure(&mut table, report);
+    for field in ["proxy", "limits"] {
         table.not_yet(field, report);
     }
     table.finish(report);
@@ -185,6 +189,7 @@ fn upstream(node: &Node, folder: &Path, report: &mut Report) -> Option<UpstreamS
         ca: ca?,
         token: token?,
         timeouts: timeouts?,
+        pressure: pressure?,
     })
 }
 

@@ -38,6 +38,7 @@ mod month;
 mod objects;
 mod ownership;
 mod policies;
+mod pressure;
 mod races;
 mod refusals;
 mod reload;

@@ -45,6 +45,7 @@ fn the_core_is_pure() {
         "src/limits/account.rs",
         "src/schema/",
         "src/rehearsal/",
+        "src/pressure/",
     ];
     let impure = [
         "async fn",

@@ -175,7 +175,7 @@ async fn devins_own_errors_pass_unchanged() {
     let answer = world.post("one", SESSIONS, "{}").await;
     answer.is_upstream(422);
     assert!(answer.json()["detail"].is_array());
-    for (code, retry_after) in [(429, Some(7)), (500, None), (503, None), (409, None)] {
+    for (code, retry_after) in [(500, None), (503, None), (409, None), (429, Some(7))] {
         world.fake.inject(Fault::next(FaultKind::Status {
             code,
             retry_after,

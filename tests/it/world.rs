@@ -32,6 +32,7 @@ use tollgate::pipeline::access_log::{MemoryLog, Output, Sink};
 use tollgate::pipeline::attempts::Records;
 use tollgate::pipeline::authenticate::Issuer;
 use tollgate::pipeline::credential::{Outbound, Pinned};
+use tollgate::pipeline::pressure::PressureLayer;
 use tollgate::pipeline::upstream::{Timeouts, Upstream};
 use tollgate::policy::{PolicyFiles, compile};
 use tollgate::rejection::Rejection;
@@ -109,6 +110,8 @@ pub(crate) struct Setup {
     /// When the reconciler does what.
     pub(crate) times: Option<Times>,
     pub(crate) records: Option<Arc<dyn Records>>,
+    /// How fast requests may leave for Devin.
+    pub(crate) pressure: tollgate::pressure::Options,
     /// Where Devin is, if not at the fake's own address.
     pub(crate) pinned: Option<Pinned>,
     /// Whether the process logs nothing: of ten thousand requests, the trace is gigabytes.
@@ -134,6 +137,7 @@ impl Default for Setup {
             records: None,
             untagged: Arc::default(),
             times: None,
+            pressure: Default::default(),
             pinned: None,
             silent: false,
         }
@@ -246,6 +250,12 @@ impl World {
         let ledger = tollgate::ledger::Ledger::temporary(Duration::ZERO)
             .await
             .unwrap();
+        let pressure = PressureLayer::new(
+            &setup.pressure,
+            &metrics,
+            Arc::clone(&setup.clock),
+            setup.timeouts.total,
+        );
         let parts = Parts {
             metrics: metrics.clone(),
             policies: policies.clone(),
@@ -261,6 +271,7 @@ impl World {
             tasks: TaskTracker::new(),
             log: sink.clone(),
             clock: setup.clock,
+            pressure,
         };
         let bound = Bound {
             callers: vec![TcpListener::bind("127.0.0.1:0").await.unwrap()],

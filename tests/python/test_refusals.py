@@ -246,6 +246,7 @@ def test_admin_answers_without_a_key(demo, path):
         "upstream-unreachable",
         "upstream-credential-rejected",
         "upstream-timeout",
+        "upstream-cooling-down",
     ],
 )
 def test_problem_page(demo, code):

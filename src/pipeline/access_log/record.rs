@@ -215,6 +215,12 @@ struct Record<'a> {
     user_agent: Option<Free<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache: Option<Cache>,
+    #[serde(skip_serializing_if = "is_zero")]
+    upstream_retries: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What would have been decided if shadowed rules were live.
@@ -315,9 +321,7 @@ pub(super) fn write(
             .filter(|it| !it.is_empty())
             .map(|it| it.iter().map(|it| &*it.limit).collect()),
         limit: trail.limit.get().map(|it| &**it),
-        queue_ms: Some(trail.queued.load(Ordering::Relaxed))
-            .filter(|it| *it > 0)
-            .map(|it| Millis(Duration::from_micros(it))),
+        queue_ms: queued(trail),
         code: trail.code.get().map(|it| it.name()),
         cause: trail.cause.get().map(|it| Free(it)),
         policy: trail.policy.get().map(|it| it.hash()),
@@ -337,8 +341,15 @@ pub(super) fn write(
         peer: trail.peer,
         user_agent: trail.user_agent.as_deref().map(Free),
         cache: trail.cache.get().copied(),
+        upstream_retries: trail.retries.load(Ordering::Relaxed),
     };
     append(line, &record);
+}
+
+/// How long it waited in queues, if it did.
+fn queued(trail: &Trail) -> Option<Millis> {
+    let micros = trail.queued.load(Ordering::Relaxed);
+    (micros > 0).then(|| Millis(Duration::from_micros(micros)))
 }
 
 fn who(identity: &Identity) -> Who<'_> {
@@ -403,6 +414,10 @@ struct OwnRecord<'a> {
     upstream_status: Option<u16>,
     upstream_attempts: u64,
     duration_ms: Millis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue_ms: Option<Millis>,
+    #[serde(skip_serializing_if = "is_zero")]
+    upstream_retries: u64,
 }
 
 /// The line of a request of the gateway's own: a read, to settle what was spent.
@@ -426,6 +441,8 @@ pub fn own_line(line: &mut Vec<u8>, trail: &Trail, operation: &str, is_whole: bo
             upstream_status: (status != 0).then_some(status),
             upstream_attempts: trail.attempts.load(Ordering::Relaxed),
             duration_ms: Millis(trail.started.elapsed()),
+            queue_ms: queued(trail),
+            upstream_retries: trail.retries.load(Ordering::Relaxed),
         },
     );
 }

@@ -22,6 +22,7 @@ use tower::{Layer, Service};
 
 use super::attempts::Intended;
 use super::ownership::Owned;
+use super::pressure::PressureLayer;
 use super::{BoxFuture, Permitted};
 use crate::Parts;
 use crate::body::Body;
@@ -65,6 +66,8 @@ struct Purse {
     untagged: Arc<HashSet<String>>,
     /// The time for an answer of Devin's.
     total: Duration,
+    /// Whether anything can leave for Devin.
+    pressure: PressureLayer,
     /// What must be written down after the answer, however long the store takes.
     tasks: TaskTracker,
 }
@@ -84,6 +87,7 @@ impl FundLayer {
                 clock: Arc::clone(&parts.clock),
                 untagged: Arc::clone(&parts.untagged),
                 total: parts.upstream_total,
+                pressure: parts.pressure.clone(),
                 tasks: parts.tasks.clone(),
             }),
         }

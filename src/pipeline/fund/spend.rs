@@ -31,6 +31,7 @@ use crate::ledger::{
 };
 use crate::policy::bounds::Uncapped;
 use crate::policy::{Policy, Shadowed};
+use crate::pressure::Class;
 use crate::problem::Code;
 use crate::rejection::{NoRoom, Rejection, SpendUncapped};
 use crate::settle::Record;
@@ -56,6 +57,7 @@ pub(super) async fn spend<S>(
 where
     S: Service<Exchange<Funded>, Response = Response<Body>, Error = Rejection>,
 {
+    purse.pressure.foresee(&exchange.trail, Class::Spends)?;
     let body = match charge {
         Charge::Capped | Charge::Wake => {
             let body = std::mem::replace(exchange.request.body_mut(), crate::body::empty());

@@ -66,6 +66,10 @@ where
     }
 
     fn call(&mut self, exchange: Exchange<Granted>) -> Self::Future {
+        let patience = patience::of(exchange.request.headers());
+        if let Some(patience) = patience {
+            let _ = exchange.trail.patience.set(patience);
+        }
         let proof = &exchange.proof;
         let named = (proof.operation(), proof.organization());
         let charges = proof
@@ -77,13 +81,12 @@ where
         let mut ready = super::take_ready(&mut self.inner);
         Either::Right(Box::pin(async move {
             let proof = &exchange.proof;
-            let patience = patience::of(exchange.request.headers());
             let caller = Arc::clone(proof.policy().caller(proof.caller()).name());
             let asked = Asked {
                 caller,
                 about: about(&exchange.trail),
                 charges,
-                patience,
+                patience: patience.unwrap_or(Duration::MAX),
             };
             let taken = admit(proof.limiters(), asked, &exchange.trail).await;
             if taken.is_err() {

@@ -12,8 +12,8 @@ static TOLD: [HeaderName; 2] = [
     HeaderName::from_static("x-stainless-read-timeout"),
 ];
 
-/// How long the client of this request waits at most; very long, where it does not say.
-pub(super) fn of(headers: &HeaderMap) -> Duration {
+/// How long the client of this request waits at most, if it says so.
+pub(super) fn of(headers: &HeaderMap) -> Option<Duration> {
     let told = TOLD.iter().flat_map(|name| headers.get_all(name));
     let told = told.filter_map(|it| seconds(it.to_str().ok()?));
     let preferred = headers.get_all(PREFER).into_iter();
@@ -24,7 +24,7 @@ pub(super) fn of(headers: &HeaderMap) -> Duration {
             seconds(value.trim().trim_matches('"')).filter(|_| is_wait)
         })
     });
-    told.chain(preferred).min().unwrap_or(Duration::MAX)
+    told.chain(preferred).min()
 }
 
 fn seconds(text: &str) -> Option<Duration> {
@@ -36,7 +36,7 @@ fn seconds(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn patience(headers: &[(&'static str, &'static str)]) -> Duration {
+    fn patience(headers: &[(&'static str, &'static str)]) -> Option<Duration> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn a_client_says_how_long_it_waits() {
-        let ms = Duration::from_millis;
+        let ms = |it| Some(Duration::from_millis(it));
         assert_eq!(patience(&[("prefer", "wait=10")]), ms(10_000));
         assert_eq!(
             patience(&[("prefer", "respond-async, Wait=\"3\"; foo=bar")]),
@@ -73,12 +73,9 @@ mod tests {
             "x;wait=1",
             "",
         ] {
-            assert_eq!(patience(&[("prefer", value)]), Duration::MAX, "{value}");
+            assert_eq!(patience(&[("prefer", value)]), None, "{value}");
         }
-        assert_eq!(
-            patience(&[("x-stainless-timeout", "NOT_GIVEN")]),
-            Duration::MAX
-        );
-        assert_eq!(patience(&[]), Duration::MAX);
+        assert_eq!(patience(&[("x-stainless-timeout", "NOT_GIVEN")]), None);
+        assert_eq!(patience(&[]), None);
     }
 }

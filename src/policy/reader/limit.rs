@@ -83,13 +83,14 @@ fn how_often(table: &mut Table<'_>, report: &mut Report) -> Option<Limited> {
         }
         return None;
     };
-    let period = rate(node, report);
+    let zero = "to forbid an operation, deny it; for no limit, leave the limit out";
+    let rate = rate(node, zero, report);
     let burst = table.require("burst");
     let burst = burst.and_then(|node| node.as_whole("burst", 1, 1_000_000, report));
     let wait = table.take("wait");
     let wait = wait.map(|node| duration("wait", node, &WAIT, report));
     Some(Limited::Rate(Rate {
-        period: period?,
+        period: rate?.one_every(),
         burst: burst
             .and_then(|it| u32::try_from(it).ok())
             .and_then(NonZeroU32::new)?,

@@ -229,7 +229,7 @@ async fn devins_own_errors_pass_on_any_page() {
         x_should_retry: None,
     };
     let nothing = || page(&json!({ "items": [], "has_next_page": true, "end_cursor": "next" }));
-    for code in [403, 422, 429, 500, 503] {
+    for code in [403, 422, 500, 503] {
         world.fake.inject(Fault::next(status(code)));
         let answer = world.get("one", LIST).await;
         answer.is_upstream(code);
@@ -252,6 +252,12 @@ async fn devins_own_errors_pass_on_any_page() {
         .await
         .is_problem(502, "upstream-credential-rejected");
     assert_eq!(world.last_line().await["answered_by"], "gateway");
+    // The last one, since nobody reads anything for seven seconds after it.
+    world.fake.inject(Fault::next(nothing()));
+    world.fake.inject(Fault::next(status(429)));
+    let answer = world.get("one", LIST).await;
+    answer.is_upstream(429);
+    assert_eq!(answer.header("retry-after"), Some("7"));
     world.finish().await;
 }
 

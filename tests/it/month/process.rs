@@ -15,6 +15,7 @@ use tollgate::ledger::tag::TagKey;
 use tollgate::ledger::{Aliases, Ledger, Options};
 use tollgate::metrics::Metrics;
 use tollgate::pipeline::access_log::{MemoryLog, Output, Sink};
+use tollgate::pipeline::pressure::PressureLayer;
 use tollgate::pipeline::upstream::{Timeouts, Upstream};
 use tollgate::policy::{Policy, PolicyFiles, compile};
 use tollgate::ruleset::Current;
@@ -65,8 +66,15 @@ impl Month {
         assert_eq!(ledger.stopped(), None);
         let aliases = Aliases::of(policies.load().policy());
         ledger.rename(aliases).await.unwrap();
+        let metrics = Metrics::new(policies.clone());
+        let pressure = PressureLayer::new(
+            &tollgate::pressure::Options::default(),
+            &metrics,
+            Arc::clone(&self.clock) as Arc<dyn Clock>,
+            TOTAL,
+        );
         let parts = Parts {
-            metrics: Metrics::new(policies.clone()),
+            metrics,
             policies: policies.clone(),
             issuers: Arc::new([]),
             token: ServiceToken::new(&"cog_month".to_owned().into()).unwrap(),
@@ -80,6 +88,7 @@ impl Month {
             tasks: TaskTracker::new(),
             log: Sink::open(Output::Memory(MemoryLog::default())).unwrap(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            pressure,
         };
         let bound = Bound {
             callers: vec![TcpListener::bind("127.0.0.1:0").await.unwrap()],

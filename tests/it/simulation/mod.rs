@@ -10,6 +10,7 @@
 mod account;
 mod callers;
 mod dice;
+mod greedy;
 mod network;
 mod process;
 mod trace;

@@ -23,12 +23,15 @@ use tollgate::metrics::Metrics;
 use tollgate::pipeline::access_log::Sink;
 use tollgate::pipeline::credential::Pinned;
 use tollgate::pipeline::edge;
+use tollgate::pipeline::pressure::PressureLayer;
 use tollgate::pipeline::upstream::{Timeouts, Upstream};
 use tollgate::policy::{Policy, PolicyFiles, compile};
+use tollgate::pressure;
 use tollgate::ruleset::Current;
 use tollgate::settle::{Reconciler, Times};
 use tollgate::token::ServiceToken;
 use tollgate::{Parts, gateway};
+use tower::Layer;
 
 use super::network::{Dialer, Network};
 use super::trace::Time;
@@ -165,8 +168,15 @@ async fn live(
     assert_eq!(ledger.stopped(), None);
     let aliases = Aliases::of(policies.load().policy());
     ledger.rename(aliases).await.unwrap();
+    let metrics = Metrics::new(policies.clone());
+    let options = pressure::Options {
+        // A minute of work a second.
+        haste: 60,
+        ..pressure::Options::default()
+    };
+    let pressure = PressureLayer::new(&options, &metrics, Arc::clone(&clock), TOTAL);
     let parts = Parts {
-        metrics: Metrics::new(policies.clone()),
+        metrics,
         policies: policies.clone(),
         issuers: Arc::new([]),
         token: ServiceToken::new(&TOKEN.to_owned().into()).unwrap(),
@@ -183,6 +193,7 @@ async fn live(
         tasks: TaskTracker::new(),
         log: site.log.clone(),
         clock,
+        pressure,
     };
     let timeouts = Timeouts {
         connect: TOTAL,
@@ -190,6 +201,7 @@ async fn live(
         total: TOTAL,
     };
     let upstream = Upstream::over(Dialer(site.network.clone()), timeouts);
+    let upstream = parts.pressure.layer(upstream);
     let reconciler = Reconciler::new(&parts, upstream.clone(), TIMES);
     tokio::spawn(reconciler.follow(CancellationToken::new()));
     *told.lock().unwrap() = Some(policies);
