@@ -393,7 +393,7 @@ budgets: {}
         for (bad, wanted) in [
             ("rate=0/min", "a rate of zero is no limit"),
             ("rate=300", "a whole number and a unit"),
-            ("wait=61s", "at most 60s"),
+            ("wait=61s", "from 1ms to 1m"),
             ("wait=5", "a time from 1ms"),
             ("shares={ web: 0 }", "from 1 to 1000"),
             ("shares={ web: 1001 }", "from 1 to 1000"),

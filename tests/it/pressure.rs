@@ -135,6 +135,26 @@ async fn r18_those_who_can_outlast_a_pause_wait_for_it() {
 }
 
 #[tokio::test]
+async fn r18_nobody_waits_longer_than_its_client() {
+    let world = World::with(waiting(Duration::from_secs(10))).await;
+    world.fake.inject(Fault::next(status(429, Some(3))));
+    world.fake.inject(Fault::next(status(429, Some(3))));
+    let credential = format!("Bearer {}", world.key("one"));
+    let impatient = || {
+        let request = http::Request::get("/").header("authorization", &credential);
+        request.header("prefer", "wait=1")
+    };
+    // Devin's own refusal, since its pause is too long for this client; and then ours.
+    world.send(ME, impatient(), "").await.is_upstream(429);
+    let asked = Instant::now();
+    let answer = world.send(ME, impatient(), "").await;
+    answer.is_problem(429, "rate-limited");
+    assert_eq!(answer.json()["limit"], "upstream");
+    assert!(asked.elapsed() < Duration::from_secs(2));
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn r18_a_read_is_sent_again_within_the_budget() {
     let mut world = World::start().await;
     world.upstream_faulty();

@@ -83,6 +83,10 @@ allow:
     organizations: [org-ds]
     sessions: team
     cache: 3s
+limits:
+  - {{ name: all, per: team, rate: 120/min, burst: 10, wait: 3s }}
+  - {{ name: creates, per: caller+operation, operations: [sessions.create], rate: 60/min, burst: 3 }}
+  - {{ name: running, per: caller, sessions: 5 }}
 budgets:
   - {{ name: month, per: team, acus: {team}, every: month }}
   - {{ name: day, per: caller, acus: {day}, every: day }}
