@@ -218,6 +218,23 @@ async fn r18_nothing_is_sent_again_beyond_the_requests_time() {
 }
 
 #[tokio::test]
+async fn m3_a_create_that_has_waited_still_has_its_whole_time() {
+    let mut setup = waiting(Duration::from_secs(2));
+    setup.pressure.ceiling = Some(1.5);
+    setup.timeouts.first_byte = Duration::from_secs(1);
+    setup.timeouts.total = Duration::from_secs(1);
+    let world = World::with(setup).await;
+    world.go_well(1).await;
+    // Two thirds of a second for its turn, and half a second for its answer.
+    let latency = Duration::from_millis(500);
+    world.fake.inject(Fault::next(FaultKind::Latency(latency)));
+    world.post("one", SESSIONS, PROMPT).await.is_upstream(200);
+    let line = world.last_line().await;
+    assert!(line["queue_ms"].as_f64().unwrap() > 500.0, "{line}");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn r18_what_changes_or_spends_is_never_sent_again() {
     let mut world = World::start().await;
     world.upstream_faulty();

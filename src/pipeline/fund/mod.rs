@@ -64,7 +64,7 @@ struct Purse {
     clock: Arc<dyn Clock>,
     /// Organizations whose allowed tags leave out ours (L5).
     untagged: Arc<HashSet<String>>,
-    /// The time for an answer of Devin's.
+    /// The time in which a request has left and been answered, or never will be.
     total: Duration,
     /// Whether anything can leave for Devin.
     pressure: PressureLayer,
@@ -86,7 +86,7 @@ impl FundLayer {
                 ledger: parts.ledger.clone(),
                 clock: Arc::clone(&parts.clock),
                 untagged: Arc::clone(&parts.untagged),
-                total: parts.upstream_total,
+                total: parts.pressure.wait() + parts.upstream_total,
                 pressure: parts.pressure.clone(),
                 tasks: parts.tasks.clone(),
             }),

@@ -250,6 +250,11 @@ impl Desk {
         }
     }
 
+    /// How long a caller's request may wait for its turn.
+    pub(super) fn wait(&self) -> Duration {
+        self.lock().pressure.wait()
+    }
+
     /// Counts a request. Tells whether it could be sent twice now, and how long it may wait for its turn.
     pub(super) fn begin(&self, trail: &Trail) -> (bool, Duration) {
         let mut state = self.lock();

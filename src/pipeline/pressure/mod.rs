@@ -59,6 +59,11 @@ impl PressureLayer {
         }
     }
 
+    /// How long a request may wait before it leaves; its time, `total`, begins then.
+    pub(super) fn wait(&self) -> Duration {
+        self.desk.wait()
+    }
+
     /// For what is held for: refuses what could not leave anyway, before there is a hold.
     ///
     /// # Errors
@@ -131,7 +136,9 @@ struct Sending {
     desk: Arc<Desk>,
     class: Class,
     is_safe: bool,
-    deadline: Instant,
+    /// When its time is over, all its attempts together: it begins when the first one leaves, since what leaves with little
+    /// time left may be carried out and never answered.
+    deadline: Option<Instant>,
     /// How long it may wait in the queue, all its attempts together.
     wait: Duration,
 }
@@ -139,7 +146,7 @@ struct Sending {
 async fn send<S>(
     desk: Arc<Desk>,
     mut ready: S,
-    exchange: Exchange<Outbound>,
+    mut exchange: Exchange<Outbound>,
 ) -> Result<Response<Body>, Rejection>
 where
     S: Service<Exchange<Outbound>, Response = Response<Body>, Error = Rejection>,
@@ -148,25 +155,24 @@ where
     let row = exchange.proof.operation().row();
     let reads = matches!(*exchange.request.method(), Method::GET | Method::HEAD);
     let (mut could_retry, wait) = desk.begin(&trail);
-    let sending = Sending {
+    let mut sending = Sending {
         class: Class::of(row),
         is_safe: reads
             && Class::of(row) == Class::Reads
             && !row.reveals_once
             && http_body::Body::is_end_stream(exchange.request.body()),
-        deadline: Instant::now() + desk.total,
+        deadline: None,
         wait,
         desk,
     };
     let before = trail.queued.load(Ordering::Relaxed);
-    let mut exchange = exchange.prove(|it| it.until(sending.deadline));
     let mut earlier: Option<Result<Response<Body>, Rejection>> = None;
     let mut attempt = 0_u32;
     loop {
         attempt = attempt.saturating_add(1);
         let waited = trail.queued.load(Ordering::Relaxed).saturating_sub(before);
         let left = sending.wait.saturating_sub(Duration::from_micros(waited));
-        let until = (Instant::now() + left).min(sending.deadline);
+        let until = (Instant::now() + left).min(sending.latest());
         let until = trail.given_up().map_or(until, |it| it.min(until));
         let ticket = sending.desk.enter(&trail, sending.class, until).await;
         let mut ticket = match ticket {
@@ -186,6 +192,8 @@ where
         }
         let spare = (could_retry && attempt < MOST_ATTEMPTS).then(|| Spare::of(&mut exchange));
         ticket.leaves();
+        let deadline = sending.begins();
+        exchange = exchange.prove(|it| it.until(deadline));
         let answer = ready.ready().await?.call(exchange).await;
         let outcome = sending.outcome(&answer);
         ticket.ended(outcome);
@@ -201,7 +209,7 @@ where
             return sending.told(answer);
         };
         let pause = pause.max(backoff);
-        if Instant::now() + pause >= sending.deadline {
+        if Instant::now() + pause >= sending.latest() {
             sending.desk.no_retry();
             return sending.told(answer);
         }
@@ -217,6 +225,24 @@ where
 }
 
 impl Sending {
+    /// When its time is over, from now on if it begins now.
+    fn begins(&mut self) -> Instant {
+        let total = self.desk.total;
+        *self.deadline.get_or_insert_with(|| Instant::now() + total)
+    }
+
+    /// When it has to leave at the latest: what may act keeps half of its time for the answer.
+    fn latest(&self) -> Instant {
+        let needs = match self.is_safe {
+            true => Duration::ZERO,
+            false => self.desk.total / 2,
+        };
+        match self.deadline {
+            Some(deadline) => deadline.checked_sub(needs).unwrap_or(deadline),
+            None => Instant::now() + self.desk.total,
+        }
+    }
+
     fn outcome(&self, answer: &Result<Response<Body>, Rejection>) -> Outcome {
         let answer = match answer {
             Ok(answer) => answer,

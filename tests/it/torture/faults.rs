@@ -87,8 +87,9 @@ async fn l4_m5_a_definite_refusal_gives_the_hold_back_at_once() {
         code: 429,
         seconds: 30,
     };
-    let refusals = [400, 402, 403, 404, 405, 413, 415, 422, 429].map(status);
-    let refusals = refusals.into_iter().chain([until, FaultKind::RejectToken]);
+    // A 429 comes last: after it nothing that spends leaves for a while.
+    let refusals = [400, 402, 403, 404, 405, 413, 415, 422].map(status);
+    let refusals = refusals.into_iter().chain([FaultKind::RejectToken, until]);
     for (n, kind) in refusals.enumerate() {
         let what = format!("{kind:?}");
         strike(&world, kind);
