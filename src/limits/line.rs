@@ -82,6 +82,8 @@ impl Here {
 struct Entry {
     caller: Arc<str>,
     here: Here,
+    /// Counts its caller's places in all lines, for as long as it is one.
+    _counted: Arc<()>,
 }
 
 /// One caller's places.
@@ -210,9 +212,15 @@ impl Line {
         before.sum()
     }
 
-    /// Gives this caller a place. False if there is none to give: it has as many promises as it gets, or the
+    /// Gives this caller a place, `counted` with its others. False if there is none to give: it has as many promises as it gets, or the
     /// line is full of those who come first.
-    pub(super) fn stand(&mut self, place: Place, caller: &Arc<str>, here: Here) -> bool {
+    pub(super) fn stand(
+        &mut self,
+        place: Place,
+        caller: &Arc<str>,
+        here: Here,
+        counted: &Arc<()>,
+    ) -> bool {
         let is_away = matches!(here, Here::Away { .. });
         if is_away && (self.callers.get(caller)).is_some_and(|it| it.away.len() >= MOST_AWAY) {
             return false;
@@ -249,7 +257,12 @@ impl Line {
             theirs.away.insert(place);
         }
         let caller = Arc::clone(caller);
-        self.entries.insert(place, Entry { caller, here });
+        let entry = Entry {
+            caller,
+            here,
+            _counted: Arc::clone(counted),
+        };
+        self.entries.insert(place, entry);
         true
     }
 
@@ -277,7 +290,7 @@ impl Line {
 
     /// Gives a place up.
     pub(super) fn leave(&mut self, place: Place) -> Option<Here> {
-        let Entry { caller, here } = self.entries.remove(&place)?;
+        let Entry { caller, here, .. } = self.entries.remove(&place)?;
         match here {
             Here::Waiting { .. } => self.waiting -= u64::from(here.waits_here()),
             Here::Away { is_paid, .. } => self.unpaid -= u64::from(!is_paid),

@@ -17,6 +17,8 @@ use super::{Account, Charge, Standing, nanos};
 pub const MOST_ACCOUNTS: usize = 1_000_000;
 /// The most places in all lines together.
 pub const MOST_PLACES: usize = 65_536;
+/// The most of them that one caller has, at however many accounts.
+pub(super) const MOST_OF_CALLER: usize = 4_096;
 /// How long a promise is kept beyond the second in which whoever was refused was told to come back.
 const GRACE: u64 = 2_000_000_000;
 /// How many accounts there are before unused ones are looked for.
@@ -45,6 +47,11 @@ impl Equivalent<Key> for Sought<'_> {
     }
 }
 
+/// How many places its caller has: each has a clone, and so have the table and whoever asks.
+fn places_of(counted: &Arc<()>) -> usize {
+    Arc::strong_count(counted).saturating_sub(2)
+}
+
 #[derive(Debug, Default)]
 struct State {
     /// See [`super::meter`]. In the past, the account is as good as unused.
@@ -60,6 +67,8 @@ pub(super) struct Table {
     ids: u32,
     arrivals: u64,
     places: usize,
+    /// For each caller with places, what each of these has a clone of.
+    callers: HashMap<Arc<str>, Arc<()>>,
     /// How many accounts there are when unused ones are looked for again.
     sweep_at: usize,
     swept: u64,
@@ -86,6 +95,7 @@ impl Default for Table {
             ids: 0,
             arrivals: 0,
             places: 0,
+            callers: HashMap::new(),
             sweep_at: FIRST_SWEEP,
             swept: 0,
             looked: Vec::new(),
@@ -196,6 +206,17 @@ impl Table {
                 self.close(slot);
             }
         }
+    }
+
+    /// What each place of this caller's has a clone of: so it is known how many these are.
+    fn counted(&mut self, caller: &Arc<str>) -> Arc<()> {
+        if let Some(counted) = self.callers.get(caller) {
+            return Arc::clone(counted);
+        }
+        let counted = Arc::default();
+        self.callers
+            .insert(Arc::clone(caller), Arc::clone(&counted));
+        counted
     }
 
     fn line(&mut self, slot: usize) -> Option<&mut Line> {
@@ -340,6 +361,7 @@ impl Table {
     /// Stands in line at every limit that refuses. False if one of those has no place for it.
     fn wait(&mut self, request: Request<'_>, ticket: &mut Ticket, due: u64, now: u64) -> bool {
         ticket.places.resize(self.looked.len(), None);
+        let counted = self.counted(request.caller);
         for (ix, mine) in ticket.places.iter_mut().enumerate() {
             let Some(Looked {
                 slot, place, after, ..
@@ -377,8 +399,9 @@ impl Table {
                 wake: Arc::clone(ticket.wake.get_or_insert_default()),
                 for_another: false,
             };
-            let has_room = self.places - (before - line.len()) < MOST_PLACES;
-            let stands = has_room && line.stand(place, request.caller, here);
+            let has_room = self.places - (before - line.len()) < MOST_PLACES
+                && places_of(&counted) < MOST_OF_CALLER;
+            let stands = has_room && line.stand(place, request.caller, here, &counted);
             self.places = self.places + line.len() - before;
             if !stands {
                 return false;
@@ -391,6 +414,7 @@ impl Table {
     /// Keeps what fits then for whoever is told to come back, at every limit that refuses it.
     fn promise(&mut self, request: Request<'_>, ticket: &mut Ticket, due: u64, now: u64) {
         self.leave(ticket);
+        let counted = self.counted(request.caller);
         let seconds = (due - now).div_ceil(1_000_000_000).max(1);
         let told = now.saturating_add(seconds.saturating_mul(1_000_000_000));
         for ix in 0..self.looked.len() {
@@ -424,8 +448,10 @@ impl Table {
                 until: told.saturating_add(GRACE),
                 is_paid: false,
             };
-            if self.places - (before - line.len()) < MOST_PLACES {
-                line.stand(place, request.caller, here);
+            if self.places - (before - line.len()) < MOST_PLACES
+                && places_of(&counted) < MOST_OF_CALLER
+            {
+                line.stand(place, request.caller, here, &counted);
             }
             self.places = self.places + line.len() - before;
             self.close(slot);
@@ -501,6 +527,8 @@ impl Table {
             is_used
         });
         self.places -= gone;
+        self.callers
+            .retain(|_, counted| Arc::strong_count(counted) > 1);
         self.sweep_at = (self.accounts.len() * 2).clamp(FIRST_SWEEP, MOST_ACCOUNTS / 2);
         if self.accounts.capacity() > 4 * self.sweep_at {
             self.accounts.shrink_to(self.sweep_at);

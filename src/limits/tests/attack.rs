@@ -59,7 +59,8 @@ async fn places_of_promises_that_ended_are_given_to_others() {
     assert!(world.ask("modest", &mine).await.is_ok());
     for n in 0..MOST_PLACES / line::MOST_AWAY {
         for _ in 0..=line::MOST_AWAY {
-            let _ = world.ask("greedy", &[(&meter, account(n))]).await;
+            let greedy = format!("greedy-{}", n % 16);
+            let _ = world.ask(&greedy, &[(&meter, account(n))]).await;
         }
     }
     assert_eq!(world.limits.counts().places, MOST_PLACES);
@@ -81,9 +82,20 @@ async fn a_caller_with_many_accounts_leaves_places_to_others() {
             let _ = world.ask("greedy", &[(&meter, account(n))]).await;
         }
     }
+    assert_eq!(world.limits.counts().places, table::MOST_OF_CALLER);
     assert!(world.ask("modest", &mine).await.is_ok());
     let waited = world.ask("modest", &mine).await;
     assert!(waited.is_ok(), "{waited:?}");
+    // Nor does one caller take them by waiting.
+    let slow = world.waiting("slow", SECOND * 3_600, 1, SECOND * 3_600 * 24);
+    let mut all = JoinSet::new();
+    for n in 0..table::MOST_OF_CALLER + 100 {
+        let (world, slow, account) = (world.clone(), Arc::clone(&slow), account(n / 2));
+        all.spawn(async move { world.ask("patient", &[(&slow, account)]).await.is_ok() });
+    }
+    tokio::task::yield_now().await;
+    sleep(SECOND).await;
+    assert!(world.limits.counts().waiting <= table::MOST_OF_CALLER);
 }
 
 #[test]
