@@ -10,6 +10,7 @@
 //! one would be refused again; and whoever asks most often would get most. What is paid and not called for is put back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -176,16 +177,24 @@ impl Line {
         late.or(unpaid.map(|place| (place, false)))
     }
 
-    /// The first promise to this caller that moved up, and whether it is paid. If it is, or could be, another request of
-    /// the caller's may have it: it would be kept for long, from whoever it was made for.
-    pub(super) fn early(&self, caller: &str, now: u64) -> Option<(Place, bool)> {
+    /// The first promise to this caller that moved up, and how many of those were paid, which they are no more: that is
+    /// put back. If one of them could be kept now, another request of the caller's may have it: it would be kept for
+    /// long, and paid ones would add up to a burst of the caller's own.
+    pub(super) fn early(&mut self, caller: &str, now: u64) -> Option<(Place, u64)> {
         let theirs = self.callers.get(caller)?;
-        theirs.away.iter().find_map(|place| {
-            let Here::Away { told, is_paid, .. } = self.entries.get(place)?.here else {
-                return None;
-            };
-            (told > now.saturating_add(EARLY)).then_some((*place, is_paid))
-        })
+        let (mut first, mut paid) = (None, 0);
+        for place in &theirs.away {
+            if let Some(Here::Away { told, is_paid, .. }) =
+                self.entries.get_mut(place).map(|it| &mut it.here)
+                && *told > now.saturating_add(EARLY)
+            {
+                first = first.or(Some(*place));
+                paid += u64::from(std::mem::take(is_paid));
+            }
+        }
+        self.unpaid += paid;
+        self.pays = 0;
+        first.map(|place| (place, paid))
     }
 
     /// Whether this caller stands behind this place as well.
@@ -396,18 +405,59 @@ impl Line {
 
     /// Wakes whoever comes first of those that wait for this limit.
     pub(super) fn wake(&self) {
-        if self.waiting == 0 {
+        Self::wake_first(self.waiting, self.entries.values());
+    }
+
+    /// Wakes whoever comes first behind one that stays, though it would fit here.
+    pub(super) fn wake_behind(&self, place: Place) {
+        let behind = (Bound::Excluded(place), Bound::Unbounded);
+        let behind = self.entries.range(behind).map(|(_, it)| it);
+        Self::wake_first(self.waiting, behind);
+    }
+
+    fn wake_first<'a>(waiting: u64, mut entries: impl Iterator<Item = &'a Entry>) {
+        if waiting == 0 {
             return;
         }
-        let mut waiting = self.entries.values().filter_map(|it| match &it.here {
+        let first = entries.find_map(|it| match &it.here {
             Here::Waiting {
                 wake,
                 for_another: false,
             } => Some(wake),
             Here::Waiting { .. } | Here::Away { .. } => None,
         });
-        if let Some(first) = waiting.next() {
+        if let Some(first) = first {
             first.notify_one();
+        }
+    }
+
+    /// What is counted is there.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let count = |is: fn(&Here) -> bool| {
+            let all = self.entries.values().filter(|it| is(&it.here)).count();
+            u64::try_from(all).unwrap_or(u64::MAX)
+        };
+        assert_eq!(self.waiting, count(Here::waits_here));
+        let unpaid = |it: &Here| matches!(it, Here::Away { is_paid: false, .. });
+        assert_eq!(self.unpaid, count(unpaid));
+        let mut places = 0;
+        for (caller, theirs) in &self.callers {
+            assert!(!theirs.places.is_empty());
+            assert!(theirs.away.is_subset(&theirs.places));
+            places += theirs.places.len();
+            for place in &theirs.places {
+                let entry = self.entries.get(place);
+                assert!(entry.is_some_and(|it| it.caller == *caller));
+                let is_away = entry.is_some_and(|it| matches!(it.here, Here::Away { .. }));
+                assert_eq!(is_away, theirs.away.contains(place));
+            }
+        }
+        assert_eq!(self.entries.len(), places);
+        for entry in self.entries.values() {
+            if let Here::Away { until, .. } = entry.here {
+                assert!(self.ends <= until);
+            }
         }
     }
 }

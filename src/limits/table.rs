@@ -284,13 +284,13 @@ impl Table {
         }
         if looked.after.is_none()
             && mine.is_none()
-            && let Some(line) = &state.line
-            && let Some((place, is_paid)) = line.early(request.caller, now)
+            && let Some(line) = &mut state.line
+            && let Some((place, paid)) = line.early(request.caller, now)
         {
+            state.tat = charge.meter.put_back(state.tat, paid);
+            looked.before = state.tat;
             let ahead = line.ahead(place);
-            if is_paid {
-                (looked.after, looked.place) = (Some(state.tat), place);
-            } else if (ahead == 0 || charge.meter.free(state.tat, now) > ahead)
+            if (ahead == 0 || charge.meter.free(state.tat, now) > ahead)
                 && let Some(after) = charge.meter.take(state.tat, now)
             {
                 (looked.after, looked.place) = (Some(after), place);
@@ -379,11 +379,13 @@ impl Table {
                 // go: where each of two limits always has others that need that one alone, it never would.
                 let period = request.charges.get(ix).map_or(0, |it| it.meter.period());
                 let for_another = after.is_some() && due > now.saturating_add(period);
-                if let Some(line) = &mut state.line
-                    && line.wait_for(place, for_another)
-                    && for_another
-                {
-                    line.wake();
+                if let Some(line) = &mut state.line {
+                    let is_new = line.wait_for(place, for_another);
+                    if for_another && is_new {
+                        line.wake();
+                    } else if after.is_some() && !for_another {
+                        line.wake_behind(place);
+                    }
                 }
                 continue;
             }
@@ -543,5 +545,34 @@ impl Table {
     #[cfg(test)]
     pub(super) fn forget_all(&mut self, now: u64) {
         self.sweep(now);
+    }
+
+    /// What is counted is there.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let lines = self.states.iter().filter_map(|(_, it)| it.line.as_ref());
+        let mut places = 0;
+        for line in lines {
+            line.check();
+            places += line.len();
+        }
+        assert_eq!(self.places, places);
+    }
+
+    /// Whether a request that waits is the first everywhere, and fits everywhere.
+    #[cfg(test)]
+    pub(super) fn would_fit(&self, charges: &[Charge], ticket: &Ticket, now: u64) -> bool {
+        charges.iter().zip(&ticket.places).all(|(charge, mine)| {
+            let slot = self.accounts.get(&Sought(charge.meter.id, &charge.account));
+            let Some(state) = slot.and_then(|slot| self.states.get(*slot)) else {
+                return true;
+            };
+            let ahead = match (&state.line, mine) {
+                (Some(line), Some((_, place))) => line.ahead(*place),
+                (Some(line), None) => u64::try_from(line.len()).unwrap_or(u64::MAX),
+                (None, _) => 0,
+            };
+            charge.meter.free(state.tat, now) > ahead
+        })
     }
 }

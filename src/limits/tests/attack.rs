@@ -148,3 +148,19 @@ async fn extreme_rates_do_not_overflow() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn promises_do_not_add_up_to_a_burst_of_a_callers_own() {
+    let world = World::new();
+    let meter = world.meter("l", SECOND * 10, 2);
+    let one = [(&meter, Account::Everyone)];
+    for about in 0..60 {
+        let _ = world.ask_about(about, "c", &one).await;
+    }
+    sleep(SECOND * 305).await;
+    let mut admitted = 0;
+    for about in 0..60 {
+        admitted += u32::from(world.ask_about(about, "c", &one).await.is_ok());
+    }
+    assert!((1..=3).contains(&admitted), "{admitted}");
+}
