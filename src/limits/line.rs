@@ -10,7 +10,6 @@
 //! one would be refused again; and whoever asks most often would get most. What is paid and not called for is put back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -51,6 +50,8 @@ pub(super) enum Here {
         wake: Arc<Notify>,
         /// Whether it waits for another limit, and not for this one.
         for_another: bool,
+        /// Whether it would fit here: then it need not be told when something fits.
+        fits: bool,
     },
     /// One that was refused and told to come back. Times are in nanoseconds.
     Away {
@@ -192,8 +193,12 @@ impl Line {
                 paid += u64::from(std::mem::take(is_paid));
             }
         }
-        self.unpaid += paid;
-        self.pays = 0;
+        if paid > 0 {
+            self.unpaid += paid;
+            self.pays = 0;
+            // It fits now, if this request does not take it.
+            self.wake();
+        }
         first.map(|place| (place, paid))
     }
 
@@ -275,15 +280,19 @@ impl Line {
         true
     }
 
-    /// Notes whether the request that waits here waits for this limit or for another one. Whether that is new.
-    pub(super) fn wait_for(&mut self, place: Place, another: bool) -> bool {
+    /// Notes whether the request that waits here would fit here, and whether others may go first until then. Whether that
+    /// is new.
+    pub(super) fn wait_for(&mut self, place: Place, fits_now: bool, another: bool) -> bool {
         let Some(Entry {
-            here: Here::Waiting { for_another, .. },
+            here: Here::Waiting {
+                for_another, fits, ..
+            },
             ..
         }) = self.entries.get_mut(&place)
         else {
             return false;
         };
+        let does_fit = std::mem::replace(fits, fits_now) != fits_now;
         let is_new = std::mem::replace(for_another, another) != another;
         if is_new {
             // Whoever was behind it may be paid now.
@@ -294,7 +303,7 @@ impl Line {
                 self.waiting + 1
             };
         }
-        is_new
+        is_new || does_fit
     }
 
     /// Gives a place up.
@@ -405,28 +414,18 @@ impl Line {
 
     /// Wakes whoever comes first of those that wait for this limit.
     pub(super) fn wake(&self) {
-        Self::wake_first(self.waiting, self.entries.values());
-    }
-
-    /// Wakes whoever comes first behind one that stays, though it would fit here.
-    pub(super) fn wake_behind(&self, place: Place) {
-        let behind = (Bound::Excluded(place), Bound::Unbounded);
-        let behind = self.entries.range(behind).map(|(_, it)| it);
-        Self::wake_first(self.waiting, behind);
-    }
-
-    fn wake_first<'a>(waiting: u64, mut entries: impl Iterator<Item = &'a Entry>) {
-        if waiting == 0 {
+        if self.waiting == 0 {
             return;
         }
-        let first = entries.find_map(|it| match &it.here {
+        let mut waiting = self.entries.values().filter_map(|it| match &it.here {
             Here::Waiting {
                 wake,
                 for_another: false,
+                fits: false,
             } => Some(wake),
             Here::Waiting { .. } | Here::Away { .. } => None,
         });
-        if let Some(first) = first {
+        if let Some(first) = waiting.next() {
             first.notify_one();
         }
     }

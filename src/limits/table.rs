@@ -165,9 +165,11 @@ impl Table {
         if self.places >= MOST_PLACES && now.saturating_sub(self.swept) >= SWEEP_AT_MOST {
             self.sweep(now);
         }
+        // Whoever waits already does not take what is kept for others: those would wake each other for ever.
+        let is_new = ticket.places.is_empty();
         for (ix, charge) in request.charges.iter().enumerate() {
             let mine = ticket.places.get(ix).copied().flatten();
-            let looked = self.look(request, charge, mine, now);
+            let looked = self.look(request, charge, mine, is_new, now);
             self.looked.push(looked);
         }
         if self.looked.iter().any(|it| it.after.is_none()) {
@@ -238,6 +240,7 @@ impl Table {
         request: Request<'_>,
         charge: &Charge,
         mine: Option<(usize, Place)>,
+        is_new: bool,
         now: u64,
     ) -> Looked {
         // While it stands there, the account stays; whoever has lost its place begins anew.
@@ -283,7 +286,7 @@ impl Table {
             state.tat = looked.after.unwrap_or(state.tat);
         }
         if looked.after.is_none()
-            && mine.is_none()
+            && is_new
             && let Some(line) = &mut state.line
             && let Some((place, paid)) = line.early(request.caller, now)
         {
@@ -379,13 +382,11 @@ impl Table {
                 // go: where each of two limits always has others that need that one alone, it never would.
                 let period = request.charges.get(ix).map_or(0, |it| it.meter.period());
                 let for_another = after.is_some() && due > now.saturating_add(period);
-                if let Some(line) = &mut state.line {
-                    let is_new = line.wait_for(place, for_another);
-                    if for_another && is_new {
-                        line.wake();
-                    } else if after.is_some() && !for_another {
-                        line.wake_behind(place);
-                    }
+                if let Some(line) = &mut state.line
+                    && line.wait_for(place, after.is_some(), for_another)
+                    && after.is_some()
+                {
+                    line.wake();
                 }
                 continue;
             }
@@ -400,6 +401,7 @@ impl Table {
             let here = Here::Waiting {
                 wake: Arc::clone(ticket.wake.get_or_insert_default()),
                 for_another: false,
+                fits: false,
             };
             let has_room = self.places - (before - line.len()) < MOST_PLACES
                 && places_of(&counted) < MOST_OF_CALLER;
