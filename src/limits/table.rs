@@ -262,8 +262,14 @@ impl Table {
             let before = line.len();
             let meter = &charge.meter;
             state.tat = line.pay(meter, state.tat, now);
-            state.tat = meter.put_back(state.tat, line.forget(now));
-            self.places -= before - line.len();
+            let unused = line.forget(now);
+            state.tat = meter.put_back(state.tat, unused);
+            let gone = before - line.len();
+            self.places -= gone;
+            if gone > 0 {
+                // Whoever waits may come sooner than it was reckoned.
+                line.wake();
+            }
             let mut place = mine.map(|(_, place)| place);
             if place.is_none() {
                 let found = line.called_for(request.caller, request.about, now);
@@ -437,7 +443,9 @@ impl Table {
             let line = state.line.get_or_insert_default();
             let before = line.len();
             // A promise that could not be kept, as somebody came before it.
-            line.leave(place);
+            if line.leave(place).is_some() {
+                line.wake();
+            }
             // Those of the same caller that were told a time keep theirs: whoever missed its own goes behind them.
             let place = if line.has_behind(request.caller, place) {
                 self.arrivals += 1;
