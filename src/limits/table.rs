@@ -1,6 +1,10 @@
 //! Every account of every limit, under one lock: all of a request's limits are charged, or none is. It has no clock, and
 //! nothing waits here.
 
+#[cfg(test)]
+mod checks;
+mod sweep;
+
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -511,78 +515,5 @@ impl Table {
         let slot = self.states.insert(State::default());
         self.accounts.insert(Key(meter.id, account.clone()), slot);
         slot
-    }
-
-    /// Forgets the accounts that are as good as unused.
-    fn sweep(&mut self, now: u64) {
-        let states = &mut self.states;
-        let mut gone = 0;
-        self.accounts.retain(|_, slot| {
-            let Some(state) = states.get_mut(*slot) else {
-                return false;
-            };
-            if let Some(line) = &mut state.line {
-                // What was paid for them was earned back long ago, or it is put back when somebody asks.
-                let before = line.len();
-                if state.tat <= now {
-                    line.forget(now);
-                }
-                gone += before - line.len();
-                if line.is_empty() {
-                    state.line = None;
-                }
-            }
-            let is_used = state.tat > now || state.line.is_some();
-            if !is_used {
-                states.remove(*slot);
-            }
-            is_used
-        });
-        self.places -= gone;
-        self.callers
-            .retain(|_, counted| Arc::strong_count(counted) > 1);
-        self.sweep_at = (self.accounts.len() * 2).clamp(FIRST_SWEEP, MOST_ACCOUNTS / 2);
-        if self.accounts.capacity() > 4 * self.sweep_at {
-            self.accounts.shrink_to(self.sweep_at);
-        }
-        if self.accounts.is_empty() {
-            self.states = Slab::new();
-        }
-        self.swept = now;
-    }
-
-    /// What a sweep at that time leaves.
-    #[cfg(test)]
-    pub(super) fn forget_all(&mut self, now: u64) {
-        self.sweep(now);
-    }
-
-    /// What is counted is there.
-    #[cfg(test)]
-    pub(super) fn check(&self) {
-        let lines = self.states.iter().filter_map(|(_, it)| it.line.as_ref());
-        let mut places = 0;
-        for line in lines {
-            line.check();
-            places += line.len();
-        }
-        assert_eq!(self.places, places);
-    }
-
-    /// Whether a request that waits is the first everywhere, and fits everywhere.
-    #[cfg(test)]
-    pub(super) fn would_fit(&self, charges: &[Charge], ticket: &Ticket, now: u64) -> bool {
-        charges.iter().zip(&ticket.places).all(|(charge, mine)| {
-            let slot = self.accounts.get(&Sought(charge.meter.id, &charge.account));
-            let Some(state) = slot.and_then(|slot| self.states.get(*slot)) else {
-                return true;
-            };
-            let ahead = match (&state.line, mine) {
-                (Some(line), Some((_, place))) => line.ahead(*place),
-                (Some(line), None) => u64::try_from(line.len()).unwrap_or(u64::MAX),
-                (None, _) => 0,
-            };
-            charge.meter.free(state.tat, now) > ahead
-        })
     }
 }
