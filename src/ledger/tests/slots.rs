@@ -192,7 +192,7 @@ async fn slots_are_counted_among_many_payers_most_of_whom_have_nothing_that_runs
     let ledger = ledger().await;
     let most = 8;
     for n in 0..150 {
-        let mut asked = among(&[of_team(most)], new("one"));
+        let mut asked = among(&[of_team(most + 1)], new("one"));
         asked.payer.organization = format!("org-{n}").into();
         let hold = asked.hold;
         ledger.hold(asked).await.unwrap();
