@@ -144,7 +144,18 @@ impl Line {
     /// The place that this caller gets if it stands in line now, as the one with this arrival.
     pub(super) fn last(&self, caller: &str, arrival: u64) -> Place {
         let theirs = self.callers.get(caller);
-        let before = theirs.and_then(|it| it.places.last());
+        // What waits for another limit takes no turn here meanwhile: those behind it would be passed for ever.
+        let is_here = |place: &&Place| {
+            let here = self.entries.get(place).map(|it| &it.here);
+            !matches!(
+                here,
+                Some(Here::Waiting {
+                    for_another: true,
+                    ..
+                })
+            )
+        };
+        let before = theirs.and_then(|it| it.places.iter().rev().find(is_here));
         let next = before.map_or(0, |it| it.turn.saturating_add(1));
         Place {
             turn: next.max(self.turn),

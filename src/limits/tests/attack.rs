@@ -164,3 +164,48 @@ async fn promises_do_not_add_up_to_a_burst_of_a_callers_own() {
     }
     assert!((1..=3).contains(&admitted), "{admitted}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_further_request_is_not_passed_for_ever_while_its_callers_first_waits_elsewhere() {
+    let world = World::new();
+    let common = world.waiting("common", Duration::from_millis(103), 1, SECOND * 30);
+    let own = world.waiting("own", SECOND * 25, 1, SECOND * 30);
+    let both = [
+        (&common, Account::Everyone),
+        (&own, Account::Caller("c".into())),
+    ];
+    assert!(world.ask("c", &both).await.is_ok());
+    let mut all = JoinSet::new();
+    for n in 0..4_u32 {
+        let (world, common) = (world.clone(), Arc::clone(&common));
+        all.spawn(async move {
+            loop {
+                let _ = world
+                    .ask(&format!("other-{n}"), &[(&common, Account::Everyone)])
+                    .await;
+            }
+        });
+    }
+    sleep(SECOND).await;
+    {
+        let (world, common, own) = (world.clone(), Arc::clone(&common), Arc::clone(&own));
+        all.spawn(async move {
+            let both = [
+                (&common, Account::Everyone),
+                (&own, Account::Caller("c".into())),
+            ];
+            let _ = world.ask("c", &both).await;
+            loop {
+                sleep(SECOND).await;
+            }
+        });
+    }
+    tokio::task::yield_now().await;
+    sleep(SECOND).await;
+    let granted = world.ask("c", &[(&common, Account::Everyone)]).await;
+    let queued = granted.map(|it| it.queued);
+    assert!(
+        queued.as_ref().is_ok_and(|it| *it < SECOND * 2),
+        "{queued:?}"
+    );
+}
