@@ -127,7 +127,7 @@ impl Waiter {
                 self.until = until;
                 (Some(self), None)
             }
-            other => {
+            other @ (Answer::Go { .. } | Answer::No { .. }) => {
                 assert!(!self.ticket.is_in_line());
                 (None, Some(other))
             }
