@@ -23,6 +23,9 @@ pub(super) const MOST_AWAY: usize = 64;
 /// When a promise counts as not called for by whom it was made to, in nanoseconds after it was told to come back:
 /// then another request of the same caller's may have it.
 const LATE: u64 = 500_000_000;
+/// How long before somebody was told to come back its promise is one that moved up, in nanoseconds: times are told in
+/// whole seconds, so others are not paid earlier than that.
+const EARLY: u64 = 1_000_000_000;
 
 /// A place in line; smaller ones come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +50,8 @@ pub(super) enum Here {
         wake: Arc<Notify>,
         /// Whether it waits for another limit, and not for this one.
         for_another: bool,
+        /// Whether it would fit here: then it need not be told when something fits.
+        fits: bool,
     },
     /// One that was refused and told to come back. Times are in nanoseconds.
     Away {
@@ -79,6 +84,8 @@ impl Here {
 struct Entry {
     caller: Arc<str>,
     here: Here,
+    /// Counts its caller's places in all lines, for as long as it is one.
+    _counted: Arc<()>,
 }
 
 /// One caller's places.
@@ -137,7 +144,18 @@ impl Line {
     /// The place that this caller gets if it stands in line now, as the one with this arrival.
     pub(super) fn last(&self, caller: &str, arrival: u64) -> Place {
         let theirs = self.callers.get(caller);
-        let before = theirs.and_then(|it| it.places.last());
+        // What waits for another limit takes no turn here meanwhile: those behind it would be passed for ever.
+        let is_here = |place: &&Place| {
+            let here = self.entries.get(place).map(|it| &it.here);
+            !matches!(
+                here,
+                Some(Here::Waiting {
+                    for_another: true,
+                    ..
+                })
+            )
+        };
+        let before = theirs.and_then(|it| it.places.iter().rev().find(is_here));
         let next = before.map_or(0, |it| it.turn.saturating_add(1));
         Place {
             turn: next.max(self.turn),
@@ -171,6 +189,30 @@ impl Line {
         late.or(unpaid.map(|place| (place, false)))
     }
 
+    /// The first promise to this caller that moved up, and how many of those were paid, which they are no more: that is
+    /// put back. If one of them could be kept now, another request of the caller's may have it: it would be kept for
+    /// long, and paid ones would add up to a burst of the caller's own.
+    pub(super) fn early(&mut self, caller: &str, now: u64) -> Option<(Place, u64)> {
+        let theirs = self.callers.get(caller)?;
+        let (mut first, mut paid) = (None, 0);
+        for place in &theirs.away {
+            if let Some(Here::Away { told, is_paid, .. }) =
+                self.entries.get_mut(place).map(|it| &mut it.here)
+                && *told > now.saturating_add(EARLY)
+            {
+                first = first.or(Some(*place));
+                paid += u64::from(std::mem::take(is_paid));
+            }
+        }
+        if paid > 0 {
+            self.unpaid += paid;
+            self.pays = 0;
+            // It fits now, if this request does not take it.
+            self.wake();
+        }
+        first.map(|place| (place, paid))
+    }
+
     /// Whether this caller stands behind this place as well.
     pub(super) fn has_behind(&self, caller: &str, place: Place) -> bool {
         let theirs = self.callers.get(caller);
@@ -195,9 +237,15 @@ impl Line {
         before.sum()
     }
 
-    /// Gives this caller a place. False if there is none to give: it has as many promises as it gets, or the
+    /// Gives this caller a place, `counted` with its others. False if there is none to give: it has as many promises as it gets, or the
     /// line is full of those who come first.
-    pub(super) fn stand(&mut self, place: Place, caller: &Arc<str>, here: Here) -> bool {
+    pub(super) fn stand(
+        &mut self,
+        place: Place,
+        caller: &Arc<str>,
+        here: Here,
+        counted: &Arc<()>,
+    ) -> bool {
         let is_away = matches!(here, Here::Away { .. });
         if is_away && (self.callers.get(caller)).is_some_and(|it| it.away.len() >= MOST_AWAY) {
             return false;
@@ -216,6 +264,10 @@ impl Line {
                 Some(_) | None => return false,
             }
         }
+        if self.entries.is_empty() {
+            // It may have stood in a line that was given up meanwhile: whoever comes new stands behind it.
+            self.turn = self.turn.max(place.turn);
+        }
         match here {
             Here::Away { until, .. } => {
                 self.unpaid += 1;
@@ -230,19 +282,28 @@ impl Line {
             theirs.away.insert(place);
         }
         let caller = Arc::clone(caller);
-        self.entries.insert(place, Entry { caller, here });
+        let entry = Entry {
+            caller,
+            here,
+            _counted: Arc::clone(counted),
+        };
+        self.entries.insert(place, entry);
         true
     }
 
-    /// Notes whether the request that waits here waits for this limit or for another one. Whether that is new.
-    pub(super) fn wait_for(&mut self, place: Place, another: bool) -> bool {
+    /// Notes whether the request that waits here would fit here, and whether others may go first until then. Whether that
+    /// is new.
+    pub(super) fn wait_for(&mut self, place: Place, fits_now: bool, another: bool) -> bool {
         let Some(Entry {
-            here: Here::Waiting { for_another, .. },
+            here: Here::Waiting {
+                for_another, fits, ..
+            },
             ..
         }) = self.entries.get_mut(&place)
         else {
             return false;
         };
+        let does_fit = std::mem::replace(fits, fits_now) != fits_now;
         let is_new = std::mem::replace(for_another, another) != another;
         if is_new {
             // Whoever was behind it may be paid now.
@@ -253,12 +314,12 @@ impl Line {
                 self.waiting + 1
             };
         }
-        is_new
+        is_new || does_fit
     }
 
     /// Gives a place up.
     pub(super) fn leave(&mut self, place: Place) -> Option<Here> {
-        let Entry { caller, here } = self.entries.remove(&place)?;
+        let Entry { caller, here, .. } = self.entries.remove(&place)?;
         match here {
             Here::Waiting { .. } => self.waiting -= u64::from(here.waits_here()),
             Here::Away { is_paid, .. } => self.unpaid -= u64::from(!is_paid),
@@ -371,11 +432,42 @@ impl Line {
             Here::Waiting {
                 wake,
                 for_another: false,
+                fits: false,
             } => Some(wake),
             Here::Waiting { .. } | Here::Away { .. } => None,
         });
         if let Some(first) = waiting.next() {
             first.notify_one();
+        }
+    }
+
+    /// What is counted is there.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let count = |is: fn(&Here) -> bool| {
+            let all = self.entries.values().filter(|it| is(&it.here)).count();
+            u64::try_from(all).unwrap_or(u64::MAX)
+        };
+        assert_eq!(self.waiting, count(Here::waits_here));
+        let unpaid = |it: &Here| matches!(it, Here::Away { is_paid: false, .. });
+        assert_eq!(self.unpaid, count(unpaid));
+        let mut places = 0;
+        for (caller, theirs) in &self.callers {
+            assert!(!theirs.places.is_empty());
+            assert!(theirs.away.is_subset(&theirs.places));
+            places += theirs.places.len();
+            for place in &theirs.places {
+                let entry = self.entries.get(place);
+                assert!(entry.is_some_and(|it| it.caller == *caller));
+                let is_away = entry.is_some_and(|it| matches!(it.here, Here::Away { .. }));
+                assert_eq!(is_away, theirs.away.contains(place));
+            }
+        }
+        assert_eq!(self.entries.len(), places);
+        for entry in self.entries.values() {
+            if let Here::Away { until, .. } = entry.here {
+                assert!(self.ends <= until);
+            }
         }
     }
 }

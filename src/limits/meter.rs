@@ -113,6 +113,11 @@ impl Meter {
         self.rate.burst
     }
 
+    /// The time in which one request is earned back, in nanoseconds.
+    pub(super) fn period(&self) -> u64 {
+        self.period
+    }
+
     /// Takes one request: the TAT then; none if it does not fit.
     pub(super) fn take(&self, tat: u64, now: u64) -> Option<u64> {
         self.hand.0.now.store(now, Ordering::Relaxed);

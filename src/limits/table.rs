@@ -1,6 +1,10 @@
 //! Every account of every limit, under one lock: all of a request's limits are charged, or none is. It has no clock, and
 //! nothing waits here.
 
+#[cfg(test)]
+mod checks;
+mod sweep;
+
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +16,13 @@ use tokio::sync::Notify;
 use super::line::{Here, Line, Place};
 use super::{Account, Charge, Standing, nanos};
 
-/// The most accounts that are not as good as unused; further ones share one of their limit.
+/// The most accounts that are not as good as unused; further ones share one of their limit. Those of organizations do
+/// from half as many on.
 pub const MOST_ACCOUNTS: usize = 1_000_000;
 /// The most places in all lines together.
 pub const MOST_PLACES: usize = 65_536;
+/// The most of them that one caller has, at however many accounts.
+pub(super) const MOST_OF_CALLER: usize = 4_096;
 /// How long a promise is kept beyond the second in which whoever was refused was told to come back.
 const GRACE: u64 = 2_000_000_000;
 /// How many accounts there are before unused ones are looked for.
@@ -44,6 +51,11 @@ impl Equivalent<Key> for Sought<'_> {
     }
 }
 
+/// How many places its caller has: each has a clone, and so have the table and whoever asks.
+fn places_of(counted: &Arc<()>) -> usize {
+    Arc::strong_count(counted).saturating_sub(2)
+}
+
 #[derive(Debug, Default)]
 struct State {
     /// See [`super::meter`]. In the past, the account is as good as unused.
@@ -59,6 +71,8 @@ pub(super) struct Table {
     ids: u32,
     arrivals: u64,
     places: usize,
+    /// For each caller with places, what each of these has a clone of.
+    callers: HashMap<Arc<str>, Arc<()>>,
     /// How many accounts there are when unused ones are looked for again.
     sweep_at: usize,
     swept: u64,
@@ -85,6 +99,7 @@ impl Default for Table {
             ids: 0,
             arrivals: 0,
             places: 0,
+            callers: HashMap::new(),
             sweep_at: FIRST_SWEEP,
             swept: 0,
             looked: Vec::new(),
@@ -150,9 +165,15 @@ impl Table {
     /// Looks at a request; again, if it has a ticket with places.
     pub(super) fn ask(&mut self, request: Request<'_>, ticket: &mut Ticket, now: u64) -> Answer {
         self.looked.clear();
+        // Promises that ended where nobody asks any more.
+        if self.places >= MOST_PLACES && now.saturating_sub(self.swept) >= SWEEP_AT_MOST {
+            self.sweep(now);
+        }
+        // Whoever waits already does not take what is kept for others: those would wake each other for ever.
+        let is_new = ticket.places.is_empty();
         for (ix, charge) in request.charges.iter().enumerate() {
             let mine = ticket.places.get(ix).copied().flatten();
-            let looked = self.look(request, charge, mine, now);
+            let looked = self.look(request, charge, mine, is_new, now);
             self.looked.push(looked);
         }
         if self.looked.iter().any(|it| it.after.is_none()) {
@@ -193,6 +214,17 @@ impl Table {
         }
     }
 
+    /// What each place of this caller's has a clone of: so it is known how many these are.
+    fn counted(&mut self, caller: &Arc<str>) -> Arc<()> {
+        if let Some(counted) = self.callers.get(caller) {
+            return Arc::clone(counted);
+        }
+        let counted = Arc::default();
+        self.callers
+            .insert(Arc::clone(caller), Arc::clone(&counted));
+        counted
+    }
+
     fn line(&mut self, slot: usize) -> Option<&mut Line> {
         self.states.get_mut(slot)?.line.as_deref_mut()
     }
@@ -212,6 +244,7 @@ impl Table {
         request: Request<'_>,
         charge: &Charge,
         mine: Option<(usize, Place)>,
+        is_new: bool,
         now: u64,
     ) -> Looked {
         // While it stands there, the account stays; whoever has lost its place begins anew.
@@ -233,8 +266,14 @@ impl Table {
             let before = line.len();
             let meter = &charge.meter;
             state.tat = line.pay(meter, state.tat, now);
-            state.tat = meter.put_back(state.tat, line.forget(now));
-            self.places -= before - line.len();
+            let unused = line.forget(now);
+            state.tat = meter.put_back(state.tat, unused);
+            let gone = before - line.len();
+            self.places -= gone;
+            if gone > 0 {
+                // Whoever waits may come sooner than it was reckoned.
+                line.wake();
+            }
             let mut place = mine.map(|(_, place)| place);
             if place.is_none() {
                 let found = line.called_for(request.caller, request.about, now);
@@ -255,6 +294,21 @@ impl Table {
         if ahead == 0 || charge.meter.free(state.tat, now) > ahead {
             looked.after = charge.meter.take(state.tat, now);
             state.tat = looked.after.unwrap_or(state.tat);
+        }
+        if looked.after.is_none()
+            && is_new
+            && let Some(line) = &mut state.line
+            && let Some((place, paid)) = line.early(request.caller, now)
+        {
+            state.tat = charge.meter.put_back(state.tat, paid);
+            looked.before = state.tat;
+            let ahead = line.ahead(place);
+            if (ahead == 0 || charge.meter.free(state.tat, now) > ahead)
+                && let Some(after) = charge.meter.take(state.tat, now)
+            {
+                (looked.after, looked.place) = (Some(after), place);
+                state.tat = after;
+            }
         }
         looked
     }
@@ -302,7 +356,7 @@ impl Table {
             wait = wait.min(meter.wait());
         }
         let end = request.asked.saturating_add(nanos(wait));
-        if due <= end && self.wait(request, ticket) {
+        if due <= end && self.wait(request, ticket, due, now) {
             return Answer::Wait {
                 until: until.max(now.saturating_add(1)).min(end),
             };
@@ -318,8 +372,9 @@ impl Table {
     }
 
     /// Stands in line at every limit that refuses. False if one of those has no place for it.
-    fn wait(&mut self, request: Request<'_>, ticket: &mut Ticket) -> bool {
+    fn wait(&mut self, request: Request<'_>, ticket: &mut Ticket, due: u64, now: u64) -> bool {
         ticket.places.resize(self.looked.len(), None);
+        let counted = self.counted(request.caller);
         for (ix, mine) in ticket.places.iter_mut().enumerate() {
             let Some(Looked {
                 slot, place, after, ..
@@ -333,9 +388,12 @@ impl Table {
             let is_there = mine.is_some_and(|(_, mine)| mine == place)
                 && state.line.as_ref().is_some_and(|it| it.has(place));
             if is_there {
-                // Where it would fit, it waits for another limit: those behind it may go first.
+                // Where it would fit, it waits for another limit: those behind it may go first. Not if it is about to
+                // go: where each of two limits always has others that need that one alone, it never would.
+                let period = request.charges.get(ix).map_or(0, |it| it.meter.period());
+                let for_another = after.is_some() && due > now.saturating_add(period);
                 if let Some(line) = &mut state.line
-                    && line.wait_for(place, after.is_some())
+                    && line.wait_for(place, after.is_some(), for_another)
                     && after.is_some()
                 {
                     line.wake();
@@ -353,9 +411,11 @@ impl Table {
             let here = Here::Waiting {
                 wake: Arc::clone(ticket.wake.get_or_insert_default()),
                 for_another: false,
+                fits: false,
             };
-            let has_room = self.places - (before - line.len()) < MOST_PLACES;
-            let stands = has_room && line.stand(place, request.caller, here);
+            let has_room = self.places - (before - line.len()) < MOST_PLACES
+                && places_of(&counted) < MOST_OF_CALLER;
+            let stands = has_room && line.stand(place, request.caller, here, &counted);
             self.places = self.places + line.len() - before;
             if !stands {
                 return false;
@@ -368,6 +428,7 @@ impl Table {
     /// Keeps what fits then for whoever is told to come back, at every limit that refuses it.
     fn promise(&mut self, request: Request<'_>, ticket: &mut Ticket, due: u64, now: u64) {
         self.leave(ticket);
+        let counted = self.counted(request.caller);
         let seconds = (due - now).div_ceil(1_000_000_000).max(1);
         let told = now.saturating_add(seconds.saturating_mul(1_000_000_000));
         for ix in 0..self.looked.len() {
@@ -386,7 +447,9 @@ impl Table {
             let line = state.line.get_or_insert_default();
             let before = line.len();
             // A promise that could not be kept, as somebody came before it.
-            line.leave(place);
+            if line.leave(place).is_some() {
+                line.wake();
+            }
             // Those of the same caller that were told a time keep theirs: whoever missed its own goes behind them.
             let place = if line.has_behind(request.caller, place) {
                 self.arrivals += 1;
@@ -401,8 +464,10 @@ impl Table {
                 until: told.saturating_add(GRACE),
                 is_paid: false,
             };
-            if self.places - (before - line.len()) < MOST_PLACES {
-                line.stand(place, request.caller, here);
+            if self.places - (before - line.len()) < MOST_PLACES
+                && places_of(&counted) < MOST_OF_CALLER
+            {
+                line.stand(place, request.caller, here, &counted);
             }
             self.places = self.places + line.len() - before;
             self.close(slot);
@@ -424,14 +489,23 @@ impl Table {
         if let Some(slot) = self.accounts.get(&Sought(meter.id, account)) {
             return *slot;
         }
-        let is_full = self.accounts.len() >= MOST_ACCOUNTS;
+        let is_full = self.accounts.len() >= MOST_ACCOUNTS / 2;
         // Whoever asked the clock first may come second: it is never far behind.
         let wanted =
             self.accounts.len() >= self.sweep_at || now.saturating_sub(self.swept) >= SWEEP_EVERY;
         if wanted && (!is_full || now.saturating_sub(self.swept) >= SWEEP_AT_MOST) {
             self.sweep(now);
         }
-        if self.accounts.len() >= MOST_ACCOUNTS && *account != Account::Rest {
+        let most = match account {
+            // They can be made up: there is always room for those that the policies name.
+            Account::Organization(_) => MOST_ACCOUNTS / 2,
+            Account::Everyone
+            | Account::Team(_)
+            | Account::Caller(_)
+            | Account::CallerAndOperation(..)
+            | Account::Rest => MOST_ACCOUNTS,
+        };
+        if self.accounts.len() >= most && *account != Account::Rest {
             let rest = Charge {
                 meter: Arc::clone(meter),
                 account: Account::Rest,
@@ -441,47 +515,5 @@ impl Table {
         let slot = self.states.insert(State::default());
         self.accounts.insert(Key(meter.id, account.clone()), slot);
         slot
-    }
-
-    /// Forgets the accounts that are as good as unused.
-    fn sweep(&mut self, now: u64) {
-        let states = &mut self.states;
-        let mut gone = 0;
-        self.accounts.retain(|_, slot| {
-            let Some(state) = states.get_mut(*slot) else {
-                return false;
-            };
-            if let Some(line) = &mut state.line {
-                // What was paid for them was earned back long ago, or it is put back when somebody asks.
-                let before = line.len();
-                if state.tat <= now {
-                    line.forget(now);
-                }
-                gone += before - line.len();
-                if line.is_empty() {
-                    state.line = None;
-                }
-            }
-            let is_used = state.tat > now || state.line.is_some();
-            if !is_used {
-                states.remove(*slot);
-            }
-            is_used
-        });
-        self.places -= gone;
-        self.sweep_at = (self.accounts.len() * 2).clamp(FIRST_SWEEP, MOST_ACCOUNTS);
-        if self.accounts.capacity() > 4 * self.sweep_at {
-            self.accounts.shrink_to(self.sweep_at);
-        }
-        if self.accounts.is_empty() {
-            self.states = Slab::new();
-        }
-        self.swept = now;
-    }
-
-    /// What a sweep at that time leaves.
-    #[cfg(test)]
-    pub(super) fn forget_all(&mut self, now: u64) {
-        self.sweep(now);
     }
 }

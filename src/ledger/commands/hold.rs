@@ -17,6 +17,9 @@ use crate::acu::{Acu, Cap};
 use crate::budget::{Budget, Payer, Slots, Window, fit};
 use crate::policy::bounds::CapTerms;
 
+/// Up to so many payers are asked about one by one how many sessions of theirs run.
+const FEW_PAYERS: usize = 64;
+
 /// What a hold is for.
 #[derive(Clone, Debug)]
 pub enum What {
@@ -263,8 +266,28 @@ impl Work<'_> {
                    WHERE payer = ?1 AND state IN ('out', 'unknown', 'open') AND kind <> 'uncapped'";
         let mut one = self.store.connection.prepare_cached(sql)?;
         let mut all = 0_i64;
-        for PayerIx(payer) in self.store.payers.running_in(slots) {
+        let mut add = |PayerIx(payer)| -> Result<(), StoreError> {
             all += one.query_row([payer], |row| row.get::<_, i64>(0))?;
+            Ok(())
+        };
+        let payers = &self.store.payers;
+        let mut there = payers.running_in(slots);
+        let few: Vec<PayerIx> = there.by_ref().take(FEW_PAYERS).collect();
+        if there.next().is_none() {
+            few.into_iter().try_for_each(&mut add)?;
+            return Ok(all);
+        }
+        // Most of so many have no session that runs: a payer is known for ever, and organizations can be made up.
+        let sql = "SELECT payer FROM wakes WHERE payer > ?1 AND state IN ('out', 'unknown', 'open') \
+                   AND kind <> 'uncapped' ORDER BY payer LIMIT 1";
+        let mut next = self.store.connection.prepare_cached(sql)?;
+        let mut last = i64::MIN;
+        while let Some(payer) = next.query_row([last], |row| row.get(0)).optional()? {
+            last = payer;
+            let today = payers.today(PayerIx(payer));
+            if today.is_some_and(|it| slots.counts(&it)) {
+                add(PayerIx(payer))?;
+            }
         }
         Ok(all)
     }

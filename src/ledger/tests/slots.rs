@@ -186,3 +186,28 @@ async fn what_has_no_session_of_its_own_takes_no_slot() {
     ledger.hold(scan).await.unwrap();
     ledger.hold(among(&two, new("two"))).await.unwrap();
 }
+
+#[tokio::test]
+async fn slots_are_counted_among_many_payers_most_of_whom_have_nothing_that_runs() {
+    let ledger = ledger().await;
+    let most = 8;
+    for n in 0..150 {
+        let mut asked = among(&[of_team(most + 1)], new("one"));
+        asked.payer.organization = format!("org-{n}").into();
+        let hold = asked.hold;
+        ledger.hold(asked).await.unwrap();
+        // Each twentieth goes on running, under the first organizations as under the last.
+        if n % 20 > 0 {
+            ledger.released(at(1), hold).await.unwrap();
+        }
+    }
+    // Another team's do not count.
+    let mut other = new("other");
+    other.payer.team = "u".into();
+    ledger.hold(other).await.unwrap();
+    let full = ledger.hold(among(&[of_team(most)], new("two"))).await;
+    assert_eq!(limit(&full), Some("t/running"));
+    let room = ledger.hold(among(&[of_team(most + 1)], new("two"))).await;
+    assert_eq!(limit(&room), None);
+    sound(&ledger).await;
+}

@@ -1,5 +1,6 @@
 //! What limits promise, on a clock that moves only when everyone waits.
 
+mod attack;
 mod exact;
 mod fair;
 mod obedient;

@@ -82,8 +82,9 @@ proptest! {
         for (times, (_, period, burst)) in admitted.iter().zip([&one, &two]) {
             for (at, first) in times.iter().enumerate() {
                 for (last, count) in times.iter().skip(at).zip(1_u64..) {
-                    // What was paid is called for within the second that was told, and its grace.
-                    let late = 3_000_000_000;
+                    // What was paid is called for within the second that was told, and its grace; what moved up was
+                    // paid before.
+                    let late = 6_000_000_000;
                     let most = burst + (last - first + late) / period;
                     prop_assert!(count <= most, "{count} in {} ns", last - first);
                 }
@@ -94,6 +95,149 @@ proptest! {
             table.leave(&mut gone.4);
         }
         table.forget_all(now + 3_600_000_000_000);
+        prop_assert_eq!(table.counts(), (0, 0));
+    }
+}
+
+/// Somebody who waits, as the part that sleeps does it.
+#[derive(Debug)]
+struct Waiter {
+    caller: Arc<str>,
+    about: u64,
+    charges: Vec<Charge>,
+    asked: u64,
+    patience: Duration,
+    ticket: Ticket,
+    until: u64,
+}
+
+impl Waiter {
+    /// Asks; none if that was all.
+    fn ask(mut self, table: &mut Table, now: u64) -> (Option<Self>, Option<Answer>) {
+        let request = Request {
+            caller: &self.caller,
+            about: self.about,
+            charges: &self.charges,
+            asked: self.asked,
+            patience: self.patience,
+        };
+        match table.ask(request, &mut self.ticket, now) {
+            Answer::Wait { until } => {
+                assert!(until > now);
+                self.until = until;
+                (Some(self), None)
+            }
+            other @ (Answer::Go { .. } | Answer::No { .. }) => {
+                assert!(!self.ticket.is_in_line());
+                (None, Some(other))
+            }
+        }
+    }
+
+    /// Whether it was woken.
+    fn is_woken(&self) -> bool {
+        use std::future::Future;
+        use std::task::{Context, Poll, Waker};
+        let Some(wake) = &self.ticket.wake else {
+            return false;
+        };
+        let notified = std::pin::pin!(wake.notified());
+        notified.poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
+    }
+}
+
+/// Lets time pass until then: whoever is woken asks, and whoever's time has come.
+fn pass(table: &mut Table, waiting: &mut Vec<Waiter>, now: &mut u64, end: u64) {
+    for round in 0_u32.. {
+        assert!(round < 100_000, "they wake one another for ever");
+        if let Some(ix) = waiting
+            .iter()
+            .position(|it| it.until <= *now || it.is_woken())
+        {
+            let (still, _) = waiting.remove(ix).ask(table, *now);
+            if let Some(still) = still {
+                waiting.insert(ix, still);
+            }
+            continue;
+        }
+        let next = waiting.iter().map(|it| it.until).min().unwrap_or(u64::MAX);
+        if next > end {
+            *now = end;
+            return;
+        }
+        *now = next;
+    }
+}
+
+proptest! {
+    #[test]
+    fn nobody_waits_while_something_fits_and_what_is_counted_is_there(
+        steps in proptest::collection::vec(step(), 1..300),
+        bursts in [1..4_u32, 1..4_u32],
+        wait in 1..40_u64,
+    ) {
+        let mut table = Table::default();
+        let wait = SECOND * u32::try_from(wait).unwrap();
+        let meters = [("one", 307, bursts[0]), ("two", 701, bursts[1])].map(|(name, period, burst)| {
+            let limit = limit(name, Duration::from_millis(period), burst, wait, false);
+            Arc::new(Meter::new(table.next_id(), &limit).unwrap())
+        });
+        let mut now = 1_u64;
+        let mut waiting: Vec<Waiter> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Pass(millis) => {
+                    let end = now + u64::from(millis) * 1_000_000;
+                    pass(&mut table, &mut waiting, &mut now, end);
+                }
+                Step::Leave(n) => {
+                    if !waiting.is_empty() {
+                        let mut gone = waiting.remove(usize::from(n) % waiting.len());
+                        table.leave(&mut gone.ticket);
+                    }
+                }
+                // Nobody told it to.
+                Step::Again(n) => {
+                    if !waiting.is_empty() {
+                        let ix = usize::from(n) % waiting.len();
+                        let still = waiting.remove(ix).ask(&mut table, now).0;
+                        waiting.extend(still);
+                    }
+                }
+                Step::Ask(caller, which, patience) => {
+                    let about = u64::from(patience % 3);
+                    let account = |n: u8| match caller % 2 {
+                        _ if n == 0 => Account::Everyone,
+                        0 => Account::Team("even".into()),
+                        _ => Account::Team("odd".into()),
+                    };
+                    let charges = (0..2_u8).zip(&meters).filter(|(n, _)| which & (1 << n) > 0);
+                    let charges = charges.map(|(n, meter)| Charge { meter: Arc::clone(meter), account: account(n) });
+                    let waiter = Waiter {
+                        caller: format!("caller-{caller}").into(),
+                        about,
+                        charges: charges.collect(),
+                        asked: now,
+                        patience: Duration::from_millis(u64::from(patience) * 10),
+                        ticket: Ticket::default(),
+                        until: 0,
+                    };
+                    waiting.extend(waiter.ask(&mut table, now).0);
+                }
+            }
+            let at = now;
+            pass(&mut table, &mut waiting, &mut now, at);
+            table.check();
+            // Whoever comes first where something is left, and waits for nothing else, was let in.
+            for it in &waiting {
+                prop_assert!(!table.would_fit(&it.charges, &it.ticket, now), "{it:?}");
+            }
+        }
+        // All of them come to an end, each within its time.
+        let end = now + 3_600_000_000_000;
+        pass(&mut table, &mut waiting, &mut now, end);
+        prop_assert!(waiting.is_empty());
+        table.forget_all(now);
         prop_assert_eq!(table.counts(), (0, 0));
     }
 }
