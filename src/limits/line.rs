@@ -213,12 +213,6 @@ impl Line {
         first.map(|place| (place, paid))
     }
 
-    /// Whether this caller stands behind this place as well.
-    pub(super) fn has_behind(&self, caller: &str, place: Place) -> bool {
-        let theirs = self.callers.get(caller);
-        theirs.is_some_and(|it| it.places.last().is_some_and(|last| *last > place))
-    }
-
     /// Whether there is somebody at this place.
     pub(super) fn has(&self, place: Place) -> bool {
         self.entries.contains_key(&place)

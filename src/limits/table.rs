@@ -450,13 +450,6 @@ impl Table {
             if line.leave(place).is_some() {
                 line.wake();
             }
-            // Those of the same caller that were told a time keep theirs: whoever missed its own goes behind them.
-            let place = if line.has_behind(request.caller, place) {
-                self.arrivals += 1;
-                line.last(request.caller, self.arrivals)
-            } else {
-                place
-            };
             let here = Here::Away {
                 since: now,
                 about: request.about,
