@@ -137,7 +137,7 @@ fn memory() {
             about: 0,
             charges: vec![Charge {
                 meter: Arc::clone(&meter),
-                account: Account::Organization(Some(format!("org-{n:028}").into())),
+                account: Account::Caller(format!("caller-{n:025}").into()),
             }],
             patience: Duration::ZERO,
         };
@@ -145,7 +145,7 @@ fn memory() {
     }
     let each = (resident() - before) / MOST_ACCOUNTS as f64;
     assert_eq!(limits.counts().accounts, MOST_ACCOUNTS);
-    println!("{MOST_ACCOUNTS} accounts of organizations: {each:.0} bytes each, with names of 32");
+    println!("{MOST_ACCOUNTS} accounts: {each:.0} bytes each, with a name of 32 of its own");
 }
 
 fn main() {
