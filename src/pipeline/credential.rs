@@ -27,7 +27,7 @@ use crate::token::ServiceToken;
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What of a caller's headers goes to Devin. Framing is our own; `Connection` can name nothing that matters.
-const FORWARDED: [HeaderName; 13] = [
+pub(super) static FORWARDED: [HeaderName; 13] = [
     ACCEPT,
     ACCEPT_ENCODING,
     ACCEPT_LANGUAGE,

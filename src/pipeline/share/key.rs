@@ -2,30 +2,25 @@
 
 use std::sync::Arc;
 
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE,
-    IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PRAGMA, RANGE,
-};
+use http::header::{CACHE_CONTROL, PRAGMA, USER_AGENT};
 use http::{HeaderMap, HeaderName};
 
 use crate::ledger::SessionId;
 use crate::ledger::is_same_organization;
 use crate::pipeline::Permitted;
+use crate::pipeline::credential::FORWARDED;
 
-/// The headers that go to Devin and can change its answer: all that are forwarded, but those that only say who asks.
-const TELLING: [HeaderName; 11] = [
-    ACCEPT,
-    ACCEPT_ENCODING,
-    ACCEPT_LANGUAGE,
-    CONTENT_ENCODING,
-    CONTENT_TYPE,
-    IF_MATCH,
-    IF_MODIFIED_SINCE,
-    IF_NONE_MATCH,
-    IF_RANGE,
-    IF_UNMODIFIED_SINCE,
-    RANGE,
+/// Of the headers that go to Devin, those that only say who asks, and how often.
+const SAYING_WHO: [HeaderName; 2] = [
+    USER_AGENT,
+    HeaderName::from_static("x-stainless-retry-count"),
 ];
+
+/// The headers that go to Devin and can change its answer: all others.
+fn telling() -> impl Iterator<Item = &'static HeaderName> {
+    let all = FORWARDED.iter();
+    all.filter(|name| !SAYING_WHO.contains(name))
+}
 
 /// Everything on which the answer to a read depends, whole: nothing is digested, so that two reads with one key are
 /// one read. The caller and the policy set with the grant that lets it through are parts of it (U6).
@@ -55,7 +50,7 @@ impl Key {
         for text in [caller, policy, grant, target] {
             part(text.as_bytes());
         }
-        for name in &TELLING {
+        for name in telling() {
             for value in headers.get_all(name) {
                 part(name.as_str().as_bytes());
                 part(value.as_bytes());
@@ -152,7 +147,7 @@ mod tests {
             assert_ne!(key, Key::new(caller, policy, grant, target, &none));
         }
         let mut seen = vec![key];
-        for name in &TELLING {
+        for name in telling() {
             for value in ["a", "b"] {
                 let one = headers(&[(name.as_str(), value)]);
                 seen.push(Key::new("one", "hash", "t/read", "/v3/x?a=1", &one));
@@ -160,7 +155,7 @@ mod tests {
         }
         seen.sort();
         seen.dedup();
-        assert_eq!(seen.len(), 1 + 2 * TELLING.len());
+        assert_eq!(seen.len(), 1 + 2 * (FORWARDED.len() - SAYING_WHO.len()));
     }
 
     #[test]
