@@ -311,6 +311,8 @@ impl<F> Book<F> {
         }
         let of_caller = self.callers.entry(Arc::clone(&seat.caller)).or_default();
         of_caller.reading = reading;
+        // An empty piece takes no room.
+        self.tidy(&seat.caller);
         true
     }
 
