@@ -199,6 +199,7 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
         log: Sink::open(output)?,
         clock,
         pressure,
+        capacity: crate::capacity::Options::default(),
     };
     let running = start(bound, &parts, Upstream::new(&[], timeouts)?)?;
     let url =

@@ -116,6 +116,8 @@ pub(crate) struct Setup {
     pub(crate) pinned: Option<Pinned>,
     /// Whether the process logs nothing: of ten thousand requests, the trace is gigabytes.
     pub(crate) silent: bool,
+    /// How much the gateway takes on, and how long it waits for clients.
+    pub(crate) capacity: tollgate::capacity::Options,
 }
 
 impl Default for Setup {
@@ -140,6 +142,7 @@ impl Default for Setup {
             pressure: Default::default(),
             pinned: None,
             silent: false,
+            capacity: Default::default(),
         }
     }
 }
@@ -272,6 +275,7 @@ impl World {
             log: sink.clone(),
             clock: setup.clock,
             pressure,
+            capacity: setup.capacity,
         };
         let bound = Bound {
             callers: vec![TcpListener::bind("127.0.0.1:0").await.unwrap()],

@@ -22,6 +22,7 @@ use tower::{Layer, Service};
 
 use super::BoxFuture;
 use super::authorize::{Granted, refuse};
+use super::edge::BodyLate;
 use crate::body::{Body, full, is_json, read_whole};
 use crate::catalogue::OperationIx;
 use crate::exchange::Exchange;
@@ -296,6 +297,8 @@ async fn read(exchange: &mut Exchange<Granted>, within: Duration) -> Result<Byte
                 Rejection::BodyTooLarge {
                     said: "a body that the policy looks into may have 2 MiB".to_owned(),
                 }
+            } else if error.is::<BodyLate>() {
+                Rejection::RequestTimeout
             } else {
                 Rejection::BodyBroken
             })

@@ -89,6 +89,7 @@ impl Month {
             log: Sink::open(Output::Memory(MemoryLog::default())).unwrap(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             pressure,
+            capacity: Default::default(),
         };
         let bound = Bound {
             callers: vec![TcpListener::bind("127.0.0.1:0").await.unwrap()],

@@ -208,6 +208,7 @@ fn run(
             log: Sink::open(Output::Memory(MemoryLog::default())).unwrap(),
             clock,
             pressure,
+            capacity: Default::default(),
         };
         let began = Instant::now();
         let upstream = Noting {
