@@ -158,8 +158,6 @@ pub struct Parts {
     pub token: ServiceToken,
     /// The one host that it may go to.
     pub pinned: Pinned,
-    /// The time for a caller's body that has to be read.
-    pub body_time: Duration,
     /// The time for an answer of Devin's, all pages of a filtered list together.
     pub upstream_total: Duration,
     /// Where lines go.
@@ -228,7 +226,7 @@ where
         // limit says so, a request waits here for its turn.
         .layer(LimitLayer)
         // Whether their body is within the grant's bounds; from here on it is the one that was judged.
-        .layer(BoundsLayer::new(parts.body_time))
+        .layer(BoundsLayer::new(parts.capacity.times.body))
         // Whether the session is theirs.
         .layer(OwnershipLayer::new(parts.ledger.clone()))
         // One intent, one session: a repeat becomes the client of the attempt that is under way.

@@ -100,7 +100,6 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         issuers: settings.issuers.into(),
         token,
         pinned: settings.pinned,
-        body_time: settings.capacity.times.body,
         upstream_total: settings.timeouts.total,
         untagged: settings.ledger.restricted_tags,
         times: Some(settings.ledger.times),

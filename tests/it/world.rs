@@ -100,8 +100,7 @@ pub(crate) struct Setup {
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) issuer_names: Vec<&'static str>,
     pub(crate) timeouts: Timeouts,
-    /// The time for a body that has to be read.
-    pub(crate) body_time: Duration,
+
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) roots: Vec<rustls::pki_types::CertificateDer<'static>>,
     /// What is known of earlier attempts to spend, if not what the ledger knows.
@@ -133,7 +132,6 @@ impl Default for Setup {
                 first_byte: Duration::from_secs(20),
                 total: Duration::from_secs(20),
             },
-            body_time: Duration::from_secs(20),
             clock: Arc::new(SystemClock),
             roots: Vec::new(),
             records: None,
@@ -265,7 +263,6 @@ impl World {
             issuers: setup.issuers.into(),
             token: ServiceToken::new(&token.clone().into()).unwrap(),
             pinned: setup.pinned.unwrap_or_else(|| at(fake_address)),
-            body_time: setup.body_time,
             upstream_total: setup.timeouts.total,
             untagged: setup.untagged,
             times: setup.times,

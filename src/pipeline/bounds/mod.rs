@@ -39,8 +39,6 @@ pub use upload::TooMuch;
 pub const MAX_BODY: usize = 2 * 1024 * 1024;
 /// A larger body is judged beside the threads that serve everybody.
 const MAX_INLINE: usize = 64 * 1024;
-/// The usual time for a body that is read.
-pub const BODY_TIME: Duration = Duration::from_secs(60);
 
 /// Proof that the policy allows the request, its fields included.
 #[derive(Clone, Debug)]

@@ -294,7 +294,7 @@ mod tests {
         request.asked();
         pulse.is_blocked(start + 60 * SECOND);
         drop(request);
-        assert_eq!(end(&pulse, start), (Over::Idle, 75));
+        assert_eq!(end(&pulse, start), (Over::Write, 120));
         pulse.wrote(1, start + 70 * SECOND);
         pulse.is_blocked(start + 71 * SECOND);
         assert_eq!(end(&pulse, start), (Over::Write, 131));

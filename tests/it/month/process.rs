@@ -79,7 +79,6 @@ impl Month {
             issuers: Arc::new([]),
             token: ServiceToken::new(&"cog_month".to_owned().into()).unwrap(),
             pinned: at(self.fake_address),
-            body_time: TOTAL,
             upstream_total: TOTAL,
             untagged: Arc::default(),
             times: None,

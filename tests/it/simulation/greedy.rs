@@ -198,7 +198,6 @@ fn run(
                 scheme: http::uri::Scheme::HTTP,
                 authority: FAKE.parse().unwrap(),
             },
-            body_time: timeouts.total,
             upstream_total: timeouts.total,
             untagged: Arc::default(),
             times: None,

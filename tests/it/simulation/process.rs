@@ -188,7 +188,6 @@ async fn live(
             scheme: http::uri::Scheme::HTTP,
             authority: FAKE.parse().unwrap(),
         },
-        body_time: TOTAL,
         upstream_total: TOTAL,
         untagged: Arc::default(),
         times: Some(TIMES),
