@@ -1,4 +1,4 @@
-//! Stage 5: is there room for another request?
+//! Stage 4b: is there room for another request?
 //!
 //! Behind the access log and the border, so that whoever is refused has a line
 //! and a reason; before everything that costs anything. Nobody waits here: what

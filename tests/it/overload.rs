@@ -441,28 +441,36 @@ fn r5_out_of_descriptors_the_listener_pauses_and_recovers() {
         .env_clear()
         .env("DEVIN_SERVICE_USER_TOKEN", "canary-token-value");
     let served = serve_with(command, folder.path());
+    // One connection that is open before: it goes on.
+    let mut open = std::net::TcpStream::connect(served.admin).unwrap();
+    let mut failures = || {
+        use std::io::{Read, Write};
+        write!(open, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let (mut page, mut buffer) = (String::new(), [0; 65_536]);
+        while !page.ends_with("# EOF\n") {
+            let read = open.read(&mut buffer).unwrap();
+            assert!(read > 0, "what is open goes on: {page}");
+            page += &String::from_utf8_lossy(&buffer[..read]);
+        }
+        let mut lines = page.lines();
+        let failures = lines.find_map(|it| it.strip_prefix("tollgate_accept_failures_total "));
+        failures.unwrap().trim().parse::<u64>().unwrap()
+    };
+    assert_eq!(failures(), 0);
     // The kernel takes them in; the process can accept some of them.
     let connections: Vec<_> = (0..100)
         .map(|_| std::net::TcpStream::connect(served.callers).unwrap())
         .collect();
-    let deadline = std::time::Instant::now() + GENEROUS;
-    // Its log says so; what is asked of it meanwhile would wait.
-    std::thread::sleep(Duration::from_millis(500));
+    let mut asked = 0;
+    while failures() < 3 {
+        asked += 1;
+        assert!(asked < 1_000, "it never runs out of descriptors");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
     drop(connections);
-    let answer = loop {
-        let answer = served.operator("/metrics");
-        if answer.starts_with("HTTP/1.1 200") {
-            break answer;
-        }
-        assert!(std::time::Instant::now() < deadline, "it does not recover");
-    };
-    let failures = answer
-        .lines()
-        .find_map(|it| it.strip_prefix("tollgate_accept_failures_total "));
-    let failures: u64 = failures.unwrap().trim().parse().unwrap();
-    assert!((1..100).contains(&failures), "{failures}");
     let answer = served.get("/v3/self", "tg_nobody");
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     let log = served.stop();
-    assert!(log.contains("cannot accept connections"), "{log}");
+    let said = log.matches("cannot accept connections").count();
+    assert!((1..=4).contains(&said), "{log}");
 }
