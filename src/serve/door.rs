@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::metrics::{Metrics, TurnedAway};
 
-/// From one line about those who were turned away to the next.
+/// From one line of a kind to the next.
 const SAID_EVERY: Duration = Duration::from_secs(60);
 /// How long nothing is accepted after the process had no descriptor, at first.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -140,6 +140,7 @@ fn one_peer(address: IpAddr) -> IpAddr {
 #[derive(Debug, Default)]
 pub(super) struct Pause {
     last: Option<Duration>,
+    said: Option<Instant>,
 }
 
 impl Pause {
@@ -163,9 +164,13 @@ impl Pause {
         Some(next)
     }
 
-    /// Whether the one before went well: then it is worth a line.
-    pub(super) fn is_first(&self) -> bool {
-        self.last == Some(PAUSE)
+    /// Whether it is to be said that none was: once a minute at most.
+    pub(super) fn is_said(&mut self, now: Instant) -> bool {
+        let is_due = self.said.is_none_or(|said| now >= said + SAID_EVERY);
+        if is_due {
+            self.said = Some(now);
+        }
+        is_due
     }
 }
 
@@ -206,8 +211,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn r5_out_of_descriptors_the_pauses_grow_and_end() {
+    #[tokio::test(start_paused = true)]
+    async fn r5_out_of_descriptors_the_pauses_grow_and_end() {
         let mut pause = Pause::default();
         let none_left = io::Error::from_raw_os_error(24);
         let mut pauses = Vec::new();
@@ -215,11 +220,12 @@ mod tests {
             pauses.push(pause.after(&none_left).unwrap().as_millis());
         }
         assert_eq!(pauses, [50, 100, 200, 400, 800, 1_000, 1_000]);
-        assert!(!pause.is_first());
         pause.over();
         let aborted = io::Error::from(io::ErrorKind::ConnectionAborted);
         assert_eq!(pause.after(&aborted), None);
         assert_eq!(pause.after(&none_left), Some(PAUSE));
-        assert!(pause.is_first());
+        let now = Instant::now();
+        assert!(pause.is_said(now) && !pause.is_said(now + SAID_EVERY / 2));
+        assert!(pause.is_said(now + SAID_EVERY));
     }
 }

@@ -417,7 +417,7 @@ where
                     continue;
                 };
                 // Out of descriptors, mostly: what is open goes on, and closes in time.
-                if pause.is_first() {
+                if pause.is_said(Instant::now()) {
                     tracing::warn!(%error, "cannot accept connections, and tries again");
                 }
                 tokio::select! {
