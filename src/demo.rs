@@ -29,7 +29,6 @@ use crate::fake_devin::{self, FakeDevin};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::pipeline::access_log::{MemoryLog, Output, Sink};
-use crate::pipeline::bounds::BODY_TIME;
 use crate::pipeline::credential::Pinned;
 use crate::pipeline::pressure::PressureLayer;
 use crate::pipeline::upstream::{Timeouts, Upstream};
@@ -189,7 +188,6 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
             scheme: http::uri::Scheme::HTTP,
             authority: upstream.to_string().parse()?,
         },
-        body_time: BODY_TIME,
         upstream_total: timeouts.total,
         untagged: Arc::default(),
         times: Some(crate::settle::Times::default()),
@@ -199,6 +197,7 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
         log: Sink::open(output)?,
         clock,
         pressure,
+        capacity: crate::capacity::Options::default(),
     };
     let running = start(bound, &parts, Upstream::new(&[], timeouts)?)?;
     let url =

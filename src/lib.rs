@@ -84,6 +84,7 @@ pub mod replay;
 pub mod target;
 // What it is made of, and its edges.
 pub mod body;
+pub mod capacity;
 pub mod clock;
 pub mod failpoint;
 pub mod limits;
@@ -116,12 +117,14 @@ use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceBuilder};
 
 use body::Body;
+use capacity::Room;
 use catalogue::Catalogue;
 use clock::Clock;
 use exchange::Exchange;
 use ledger::Ledger;
 use metrics::Metrics;
 use pipeline::access_log::{AccessLogLayer, Sink};
+use pipeline::admit::Admit;
 use pipeline::attempts::{AttemptsLayer, Records};
 use pipeline::authenticate::{Authenticate, Issuer};
 use pipeline::authorize::Authorize;
@@ -155,8 +158,6 @@ pub struct Parts {
     pub token: ServiceToken,
     /// The one host that it may go to.
     pub pinned: Pinned,
-    /// The time for a caller's body that has to be read.
-    pub body_time: Duration,
     /// The time for an answer of Devin's, all pages of a filtered list together.
     pub upstream_total: Duration,
     /// Where lines go.
@@ -177,6 +178,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// How fast requests may leave for Devin, and who has which share of that.
     pub pressure: PressureLayer,
+    /// How much is taken on at once, and how long clients are waited for.
+    pub capacity: capacity::Options,
 }
 
 /// THE STACK: everything that happens to a request, in order.
@@ -194,6 +197,8 @@ where
         + 'static,
     U::Future: Send,
 {
+    let room = Room::new(parts.capacity.requests);
+    parts.metrics.capacity().show(room.clone());
     ServiceBuilder::new()
         // Id and clock first: everything below can name the request.
         .layer(TraceLayer::new(Arc::clone(&parts.clock)))
@@ -204,6 +209,8 @@ where
         ))
         // The border: below it refusals are values, above it there are only answers.
         .layer(ProblemsLayer::new(parts.policies.clone()))
+        // Not too many at once: what is too much is refused before it costs anything.
+        .layer(StageLayer::new(Admit::new(room)))
         // Whoever is refused can read why, without a credential; and what is a caller's own, with its.
         .layer(PagesLayer::new(parts))
         // What is asked, before who asks: the path is read once, and for nothing unknown is anyone authenticated.
@@ -219,7 +226,7 @@ where
         // limit says so, a request waits here for its turn.
         .layer(LimitLayer)
         // Whether their body is within the grant's bounds; from here on it is the one that was judged.
-        .layer(BoundsLayer::new(parts.body_time))
+        .layer(BoundsLayer::new(parts.capacity.times.body))
         // Whether the session is theirs.
         .layer(OwnershipLayer::new(parts.ledger.clone()))
         // One intent, one session: a repeat becomes the client of the attempt that is under way.

@@ -6,6 +6,7 @@
 //! of the policy set is not kept here a second time: it is asked for when the
 //! page is.
 
+mod capacity;
 mod money;
 mod pressure;
 
@@ -31,6 +32,7 @@ use crate::problem::Code;
 use crate::ruleset::{Current, Loaded};
 use crate::trail::Trail;
 
+pub(crate) use capacity::{OfCapacity, TurnedAway};
 pub use money::Counted;
 use money::OfMoney;
 pub(crate) use pressure::{OfPressure, Refused};
@@ -58,6 +60,7 @@ struct Families {
     reads: Family<ReadLabels, Counter>,
     money: OfMoney,
     pressure: OfPressure,
+    capacity: OfCapacity,
 }
 
 /// Small numbers, so that counting a request makes no text; the page does.
@@ -168,6 +171,8 @@ impl Metrics {
         registry.register_collector(Box::new(money.clone()));
         let pressure = OfPressure::default();
         pressure.register(&mut registry);
+        let capacity = OfCapacity::default();
+        capacity.register(&mut registry);
         Self(Arc::new(Families {
             registry,
             requests,
@@ -178,6 +183,7 @@ impl Metrics {
             reads,
             money,
             pressure,
+            capacity,
         }))
     }
 
@@ -229,6 +235,11 @@ impl Metrics {
     /// What is counted of the pressure on Devin.
     pub(crate) fn pressure(&self) -> &OfPressure {
         &self.0.pressure
+    }
+
+    /// What is counted of connections and requests in flight.
+    pub(crate) fn capacity(&self) -> &OfCapacity {
+        &self.0.capacity
     }
 
     /// The page will say this of the ledger.

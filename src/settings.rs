@@ -5,6 +5,7 @@
 //! secret is a source (`env:`, `file:`), never the secret.
 
 mod alerts;
+mod capacity;
 mod issuers;
 mod ledger;
 mod pressure;
@@ -22,6 +23,8 @@ use crate::pipeline::authenticate::Issuer;
 use crate::pipeline::credential::Pinned;
 use crate::pipeline::upstream::Timeouts;
 use crate::token::{ServiceToken, TokenError};
+
+pub(crate) use capacity::{MOST, MOST_STREAMS};
 
 pub use alerts::{AlertSettings, AlertsError};
 pub use ledger::{LedgerSettings, TagKeyError, TagKeySource};
@@ -51,6 +54,8 @@ pub struct Settings {
     pub token: TokenSource,
     /// How long is waited for Devin.
     pub timeouts: Timeouts,
+    /// How much is taken on at once, and how long clients are waited for.
+    pub capacity: crate::capacity::Options,
     /// How fast requests may leave for Devin, and whose turn it is.
     pub pressure: crate::pressure::Options,
     /// Where each team stands that has a share of that.

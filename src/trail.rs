@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::capacity::Place;
 use crate::catalogue::OperationIx;
 use crate::clock::Clock;
 use crate::problem::Code;
@@ -183,6 +184,8 @@ pub struct Trail {
     pub cache: OnceLock<Cache>,
     /// How many of the requests that left for Devin were sent again after one that failed.
     pub retries: AtomicU64,
+    /// Its place among the requests in flight: it has it until nobody works on it any more.
+    pub place: OnceLock<Place>,
 }
 
 /// The longest id of a caller's that is logged.
@@ -248,6 +251,7 @@ impl Trail {
             bytes_in: AtomicU64::new(0),
             cache: OnceLock::new(),
             retries: AtomicU64::new(0),
+            place: OnceLock::new(),
         }
     }
 

@@ -13,7 +13,6 @@ use std::convert::Infallible;
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use hyper::service::Service;
 use serde_json::{Value, json};
 
@@ -67,7 +66,7 @@ impl Admin {
         }
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(self, request: Request<Body>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         let (known, methods): (_, &[Method]) = match (path, self.tells) {
@@ -137,12 +136,12 @@ fn respond(status: StatusCode, media: HeaderValue, body: String) -> Response<Bod
     response
 }
 
-impl Service<Request<Incoming>> for Admin {
+impl Service<Request<Body>> for Admin {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<Response<Body>, Infallible>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Body>) -> Self::Future {
         let admin = self.clone();
         Box::pin(async move { Ok(admin.answer(request).await) })
     }

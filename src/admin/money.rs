@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::Uid;
 use crate::Parts;
 use crate::accounts::{self, Desk, MOST, Order, OrderError, Which};
+use crate::body::{Body, read_whole};
 use crate::clock::Clock;
 use crate::ledger::moment::Moment;
 use crate::ledger::{Ledger, StoreError};
@@ -38,15 +37,15 @@ impl Money {
     }
 
     /// Carries out an order of this user.
-    pub(super) async fn order(&self, body: Incoming, uid: Uid) -> (StatusCode, Value) {
+    pub(super) async fn order(&self, body: Body, uid: Uid) -> (StatusCode, Value) {
         let failed = |status, error: String| (status, json!({ "error": error }));
-        let Ok(body) = Limited::new(body, MAX_ORDER).collect().await else {
+        let Ok(body) = read_whole(body, MAX_ORDER).await else {
             return failed(
                 StatusCode::BAD_REQUEST,
                 "an order is no longer than that".into(),
             );
         };
-        let order: Order = match serde_json::from_slice(&body.to_bytes()) {
+        let order: Order = match serde_json::from_slice(&body) {
             Ok(order) => order,
             Err(error) => {
                 return failed(

@@ -14,7 +14,6 @@ use crate::document::Report;
 use crate::ledger::{Aliases, HandOver, Ledger, OpenError};
 use crate::metrics::Metrics;
 use crate::pipeline::access_log::Sink;
-use crate::pipeline::bounds::BODY_TIME;
 use crate::pipeline::pressure::PressureLayer;
 use crate::pipeline::upstream::Upstream;
 use crate::policy::{Policy, PolicyFiles, compile};
@@ -101,7 +100,6 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         issuers: settings.issuers.into(),
         token,
         pinned: settings.pinned,
-        body_time: BODY_TIME,
         upstream_total: settings.timeouts.total,
         untagged: settings.ledger.restricted_tags,
         times: Some(settings.ledger.times),
@@ -111,6 +109,7 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         log,
         clock: Arc::clone(&clock),
         pressure,
+        capacity: settings.capacity,
     };
     let mut signals = StopSignals::listen()?;
     let running = start(bound, &parts, upstream)?;

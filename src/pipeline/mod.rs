@@ -1,11 +1,12 @@
 //! The layers, in the order of the request path.
 //!
-//! `edge` (tower-http's ring) → `trace` → `access_log` → `problem` → `pages` →
+//! `edge` (tower-http's ring) → `trace` → `access_log` → `problem` → `admit` → `pages` →
 //! `target` → `authenticate` → `authorize` → `limit` → `bounds` → `ownership` → `attempts` → `fund` → `share` →
 //! `filter` → `credential` → `pressure` → `upstream`. [`crate::gateway`] puts them together; no layer names another,
 //! each names only the proof that it takes and the one that it makes.
 
 pub mod access_log;
+pub mod admit;
 pub mod attempts;
 pub mod authenticate;
 pub mod authorize;

@@ -117,6 +117,13 @@ where
                 Ok(Err(rejection)) => rejection,
                 Err(_panic) => Rejection::Internal,
             };
+            // At once means that no body is waited for either; what is there is read.
+            let is_at_once = matches!(rejection, Rejection::Overloaded(_));
+            let within = if is_at_once {
+                Duration::ZERO
+            } else {
+                DRAIN_TIME
+            };
             let Answer {
                 mut response,
                 code,
@@ -125,8 +132,9 @@ where
             limit::fields::write(response.headers_mut(), trail.limits());
             // Also where Devin had answered, and that answer could not be used.
             trail.upstream_answered.store(false, Ordering::Relaxed);
+            // What did not come in time is not waited for again, nor read to its end if it comes.
             if let Some(unread) = unread
-                && !unread.settle().await
+                && (code == Code::RequestTimeout || !unread.settle(within).await)
             {
                 response
                     .headers_mut()
@@ -167,8 +175,8 @@ struct Unread {
 
 impl Unread {
     /// Reads the rest, within bounds. `false` if the connection cannot be used again, which its client has to be told.
-    async fn settle(&self) -> bool {
-        !self.expects_continue && self.leftover.drain(MAX_DRAIN, DRAIN_TIME).await
+    async fn settle(&self, within: Duration) -> bool {
+        !self.expects_continue && self.leftover.drain(MAX_DRAIN, within).await
     }
 }
 

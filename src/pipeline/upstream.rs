@@ -35,6 +35,7 @@ use tower::Service;
 
 use super::BoxFuture;
 use super::credential::Outbound;
+use super::edge::BodyLate;
 use crate::body::{Body, BoxError, Until, Watched, WithoutTrailers};
 use crate::catalogue::Operation;
 use crate::exchange::Exchange;
@@ -300,11 +301,22 @@ where
     }
 }
 
+/// Why a caller's body came to no end.
+#[derive(Debug)]
+enum BrokeOff {
+    /// It was more than it may be.
+    TooMuch(String),
+    /// It did not come in time.
+    Late,
+    /// The caller broke off.
+    Itself,
+}
+
 /// Counts the caller's bytes, and remembers whether the caller broke off, or sent more than it may.
 fn watched(
     request: Request<Body>,
     trail: &Arc<Trail>,
-    broke_off: &Arc<OnceLock<Option<String>>>,
+    broke_off: &Arc<OnceLock<BrokeOff>>,
 ) -> Request<Body> {
     if http_body::Body::is_end_stream(request.body()) {
         return request;
@@ -320,10 +332,11 @@ fn watched(
         }
         Ok(_) => {}
         Err(error) => {
-            let said = error
-                .downcast_ref::<TooMuch>()
-                .map(|it| it.said().to_owned());
-            let _ = broke_off.set(said);
+            let _ = broke_off.set(match error.downcast_ref::<TooMuch>() {
+                Some(it) => BrokeOff::TooMuch(it.said().to_owned()),
+                None if error.is::<BodyLate>() => BrokeOff::Late,
+                None => BrokeOff::Itself,
+            });
         }
     };
     request.map(|body| Watched::boxed(body, tell))
@@ -332,11 +345,12 @@ fn watched(
 fn failed(
     error: ClientError,
     operation: &Operation,
-    caller_broke_off: Option<&Option<String>>,
+    caller_broke_off: Option<&BrokeOff>,
 ) -> Rejection {
     match caller_broke_off {
-        Some(Some(said)) => return Rejection::BodyTooLarge { said: said.clone() },
-        Some(None) => return Rejection::BodyBroken,
+        Some(BrokeOff::TooMuch(said)) => return Rejection::BodyTooLarge { said: said.clone() },
+        Some(BrokeOff::Late) => return Rejection::RequestTimeout,
+        Some(BrokeOff::Itself) => return Rejection::BodyBroken,
         None => {}
     }
     if error.is_connect() {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{DIALECT, duration, mapping, text_of};
 use crate::pipeline::authenticate::Algorithm;
+use crate::settings::{MOST, MOST_STREAMS};
 
 const ADDRESS: &str = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+(%[0-9]+)?\]):[0-9]{1,5}$";
 /// https anywhere, http to this machine; no user, path or query.
@@ -49,6 +50,7 @@ pub(super) fn schema() -> Value {
                 ],
             },
             "access_log": access_log(),
+            "limits": limits(),
             "store": text_of("The ledger's file. Left out: sqlite:tollgate.db.", "^sqlite:.+"),
             "tag_key": source("What tags on sessions are signed with; at least 32 characters. Left out: a file that is made beside the ledger."),
             "restricted_tags": {
@@ -114,6 +116,28 @@ fn upstream() -> Value {
                 "connect": duration("For a connection. Left out: 3s."),
                 "first_byte": duration("For the beginning of an answer. Left out: 60s."),
                 "total": duration("For all of an answer. Left out: 300s."),
+            })),
+        }),
+    )
+}
+
+fn limits() -> Value {
+    let most = |description: &str, most: i64| json!({ "description": description, "type": "integer", "minimum": 1, "maximum": most });
+    mapping(
+        "How much is taken on at once, and how long clients are waited for.",
+        &[],
+        json!({
+            "connections": most("Connections of callers in all. Left out: 10000.", MOST),
+            "connections_per_peer": most("Connections from one address, of IPv6 from one /64. Left out: 1024.", MOST),
+            "requests": most("Requests in flight in all; beyond them 503. Left out: 1024.", MOST),
+            "streams": most("Streams of one HTTP/2 connection. Left out: 128.", MOST_STREAMS),
+            "times": mapping("How long clients are waited for, from 10ms to 1h.", &[], json!({
+                "head": duration("For a request's head. Left out: 10s."),
+                "idle": duration("Between two requests of a connection. Left out: 75s."),
+                "body_idle": duration("For the next piece of a body. Left out: 30s."),
+                "body": duration("For all of a body that is read before it goes on. Left out: 60s."),
+                "upload": duration("For all of a body that streams by. Left out: 5m."),
+                "write": duration("For a client to take anything of its answer. Left out: 60s."),
             })),
         }),
     )

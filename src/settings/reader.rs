@@ -8,7 +8,7 @@ use http::uri::Scheme;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::{Policies, Settings, TokenSource, alerts, issuers, ledger, pressure};
+use super::{Policies, Settings, TokenSource, alerts, capacity, issuers, ledger, pressure};
 use crate::document::{Budget, Node, Report, Span, Table, USUAL, Value, duration};
 use crate::pipeline::access_log::Output;
 use crate::pipeline::credential::Pinned;
@@ -43,6 +43,10 @@ pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Se
     let alerts = table
         .take("alerts")
         .map(|node| alerts::alerts(node, folder, report));
+    let capacity = match table.take("limits") {
+        Some(node) => capacity::limits(node, report),
+        None => Some(crate::capacity::Options::default()),
+    };
     for field in ["limits_store", "mode", "trusted_proxies"] {
         table.not_yet(field, report);
     }
@@ -61,6 +65,7 @@ pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Se
         ca: upstream.ca,
         token: upstream.token,
         timeouts: upstream.timeouts,
+        capacity: capacity?,
         pressure: upstream.pressure.0,
         share_spans: upstream.pressure.1,
         issuers,

@@ -220,7 +220,7 @@ async fn r1_a_body_that_does_not_come_is_not_waited_for() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let world = World::with(Setup {
         policy: POLICY.to_owned(),
-        body_time: std::time::Duration::from_millis(50),
+        capacity: crate::overload::within(|it| it.body = std::time::Duration::from_millis(50)),
         ..Setup::default()
     })
     .await;

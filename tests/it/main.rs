@@ -36,6 +36,7 @@ mod limits;
 mod money;
 mod month;
 mod objects;
+mod overload;
 mod ownership;
 mod policies;
 mod pressure;

@@ -19,7 +19,7 @@ allow:
 async fn trial() -> World {
     World::with(Setup {
         policy: TRIAL.to_owned(),
-        body_time: std::time::Duration::from_millis(50),
+        capacity: crate::overload::within(|it| it.body = std::time::Duration::from_millis(50)),
         ..Setup::default()
     })
     .await

@@ -100,8 +100,7 @@ pub(crate) struct Setup {
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) issuer_names: Vec<&'static str>,
     pub(crate) timeouts: Timeouts,
-    /// The time for a body that has to be read.
-    pub(crate) body_time: Duration,
+
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) roots: Vec<rustls::pki_types::CertificateDer<'static>>,
     /// What is known of earlier attempts to spend, if not what the ledger knows.
@@ -116,6 +115,8 @@ pub(crate) struct Setup {
     pub(crate) pinned: Option<Pinned>,
     /// Whether the process logs nothing: of ten thousand requests, the trace is gigabytes.
     pub(crate) silent: bool,
+    /// How much the gateway takes on, and how long it waits for clients.
+    pub(crate) capacity: tollgate::capacity::Options,
 }
 
 impl Default for Setup {
@@ -131,7 +132,6 @@ impl Default for Setup {
                 first_byte: Duration::from_secs(20),
                 total: Duration::from_secs(20),
             },
-            body_time: Duration::from_secs(20),
             clock: Arc::new(SystemClock),
             roots: Vec::new(),
             records: None,
@@ -140,6 +140,7 @@ impl Default for Setup {
             pressure: Default::default(),
             pinned: None,
             silent: false,
+            capacity: Default::default(),
         }
     }
 }
@@ -262,7 +263,6 @@ impl World {
             issuers: setup.issuers.into(),
             token: ServiceToken::new(&token.clone().into()).unwrap(),
             pinned: setup.pinned.unwrap_or_else(|| at(fake_address)),
-            body_time: setup.body_time,
             upstream_total: setup.timeouts.total,
             untagged: setup.untagged,
             times: setup.times,
@@ -272,6 +272,7 @@ impl World {
             log: sink.clone(),
             clock: setup.clock,
             pressure,
+            capacity: setup.capacity,
         };
         let bound = Bound {
             callers: vec![TcpListener::bind("127.0.0.1:0").await.unwrap()],

@@ -26,6 +26,7 @@ use crate::body::{Body, BoxError, full, read_whole};
 use crate::exchange::Exchange;
 use crate::ledger::HoldId;
 use crate::pipeline::bounds::MAX_BODY;
+use crate::pipeline::edge::BodyLate;
 use crate::pipeline::ownership::Owned;
 use crate::rejection::Rejection;
 use crate::trail::{Again, Trail};
@@ -200,6 +201,7 @@ async fn read(exchange: &mut Exchange<Owned>, within: Duration) -> Result<Finger
                 said: "the body of a request that spends may have 2 MiB".to_owned(),
             });
         }
+        Ok(Err(error)) if error.is::<BodyLate>() => return Err(Rejection::RequestTimeout),
         Ok(Err(_)) => return Err(Rejection::BodyBroken),
         Err(_) => return Err(Rejection::RequestTimeout),
     };

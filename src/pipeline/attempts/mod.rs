@@ -91,7 +91,7 @@ impl AttemptsLayer {
                 Arc::clone(&parts.records),
                 Arc::clone(&parts.clock),
                 parts.tasks.clone(),
-                parts.body_time,
+                parts.capacity.times.body,
                 parts.upstream_total,
             )),
         }

@@ -22,6 +22,7 @@ use tower::{Layer, Service};
 
 use super::BoxFuture;
 use super::authorize::{Granted, refuse};
+use super::edge::BodyLate;
 use crate::body::{Body, full, is_json, read_whole};
 use crate::catalogue::OperationIx;
 use crate::exchange::Exchange;
@@ -38,8 +39,6 @@ pub use upload::TooMuch;
 pub const MAX_BODY: usize = 2 * 1024 * 1024;
 /// A larger body is judged beside the threads that serve everybody.
 const MAX_INLINE: usize = 64 * 1024;
-/// The usual time for a body that is read.
-pub const BODY_TIME: Duration = Duration::from_secs(60);
 
 /// Proof that the policy allows the request, its fields included.
 #[derive(Clone, Debug)]
@@ -296,6 +295,8 @@ async fn read(exchange: &mut Exchange<Granted>, within: Duration) -> Result<Byte
                 Rejection::BodyTooLarge {
                     said: "a body that the policy looks into may have 2 MiB".to_owned(),
                 }
+            } else if error.is::<BodyLate>() {
+                Rejection::RequestTimeout
             } else {
                 Rejection::BodyBroken
             })

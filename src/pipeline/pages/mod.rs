@@ -23,7 +23,7 @@ use crate::problem::{ANSWERED_BY, Code, PAGES};
 use crate::rejection::{Rejection, UnknownBecause};
 
 /// Everything of the gateway's own begins with this.
-const OWN: &str = "/.tollgate";
+pub(super) const OWN: &str = "/.tollgate";
 
 /// Makes [`Pages`] services.
 #[derive(Clone, Debug)]

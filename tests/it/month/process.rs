@@ -79,7 +79,6 @@ impl Month {
             issuers: Arc::new([]),
             token: ServiceToken::new(&"cog_month".to_owned().into()).unwrap(),
             pinned: at(self.fake_address),
-            body_time: TOTAL,
             upstream_total: TOTAL,
             untagged: Arc::default(),
             times: None,
@@ -89,6 +88,7 @@ impl Month {
             log: Sink::open(Output::Memory(MemoryLog::default())).unwrap(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             pressure,
+            capacity: Default::default(),
         };
         let bound = Bound {
             callers: vec![TcpListener::bind("127.0.0.1:0").await.unwrap()],

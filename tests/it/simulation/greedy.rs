@@ -198,7 +198,6 @@ fn run(
                 scheme: http::uri::Scheme::HTTP,
                 authority: FAKE.parse().unwrap(),
             },
-            body_time: timeouts.total,
             upstream_total: timeouts.total,
             untagged: Arc::default(),
             times: None,
@@ -208,6 +207,7 @@ fn run(
             log: Sink::open(Output::Memory(MemoryLog::default())).unwrap(),
             clock,
             pressure,
+            capacity: Default::default(),
         };
         let began = Instant::now();
         let upstream = Noting {

@@ -188,7 +188,6 @@ async fn live(
             scheme: http::uri::Scheme::HTTP,
             authority: FAKE.parse().unwrap(),
         },
-        body_time: TOTAL,
         upstream_total: TOTAL,
         untagged: Arc::default(),
         times: Some(TIMES),
@@ -198,6 +197,7 @@ async fn live(
         log: site.log.clone(),
         clock,
         pressure,
+        capacity: Default::default(),
     };
     let timeouts = Timeouts {
         connect: TOTAL,
@@ -211,7 +211,8 @@ async fn live(
     *told.lock().unwrap() = Some(policies);
     let gateway = gateway(&parts, upstream);
     while let Some(stream) = connections.recv().await {
-        let service = edge::for_connection(gateway.clone(), None);
+        let pulse = edge::Pulse::new(Default::default(), tokio::time::Instant::now());
+        let service = edge::for_connection(gateway.clone(), None, pulse);
         tokio::spawn(async move {
             let server = auto::Builder::new(TokioExecutor::new());
             let service = TowerToHyperService::new(service);

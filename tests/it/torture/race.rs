@@ -31,6 +31,10 @@ async fn race(creates: usize, body: impl Fn(usize) -> String) {
     let world = World::with(Setup {
         policy: POLICY.to_owned(),
         silent: true,
+        capacity: tollgate::capacity::Options {
+            requests: AT_ONCE,
+            ..Default::default()
+        },
         ..Setup::default()
     })
     .await;

@@ -7,6 +7,10 @@
 //! Deliberately absent: a second HTTP parser in front of hyper. Two parsers that
 //! disagree are the hole, not the cure.
 
+mod connection;
+mod door;
+mod socket;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -17,9 +21,6 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::Service as HyperService;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -29,30 +30,30 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::{Layer, Service};
+use tower::{Layer, Service, service_fn};
 
 use crate::admin::{Admin, AdminSocket, Claim, Health, SocketError, Tells, Uid};
 use crate::alerts::Watch;
 use crate::body::{Body, BoxError};
+use crate::capacity::Options;
 use crate::exchange::Exchange;
 use crate::ledger::Ledger;
+use crate::metrics::Metrics;
 use crate::pipeline::access_log::{Sink, connection_line};
 use crate::pipeline::credential::Outbound;
-use crate::pipeline::edge;
+use crate::pipeline::edge::{self, Pulse};
 use crate::rejection::Rejection;
 use crate::settle::Reconciler;
 use crate::{Parts, gateway};
+use connection::{Ends, Spawner};
+use door::{Door, Pause};
 
 /// How long requests in flight may take after the process was told to stop.
 const DRAIN: Duration = Duration::from_secs(30);
 /// How long the tasks of connections that were cut then may take to end.
 const CUT: Duration = Duration::from_secs(2);
-/// The time for a request's head, and between requests on a connection.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-/// hyper's buffer per connection: above our own limit on heads, so that ours answers with a reason.
-const BUFFER: usize = 128 * 1024;
-/// Streams of one HTTP/2 connection.
-const STREAMS: u32 = 128;
+/// Connections to the operator's port, and to the socket for orders.
+const OPERATORS: usize = 256;
 
 /// Listeners that are bound.
 #[derive(Debug)]
@@ -85,6 +86,9 @@ trait Listen: Send + Sync {
     /// Who is at its other end.
     type Peer: Copy + Send;
 
+    /// The address there, if it has one.
+    fn address(peer: Self::Peer) -> Option<SocketAddr>;
+
     /// The next one.
     fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Self::Peer)>> + Send;
 }
@@ -92,6 +96,10 @@ trait Listen: Send + Sync {
 impl Listen for TcpListener {
     type Stream = TcpStream;
     type Peer = SocketAddr;
+
+    fn address(peer: SocketAddr) -> Option<SocketAddr> {
+        Some(peer)
+    }
 
     async fn next(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, peer) = self.accept().await?;
@@ -105,6 +113,10 @@ impl Listen for TcpListener {
 impl Listen for AdminSocket {
     type Stream = UnixStream;
     type Peer = Uid;
+
+    fn address(_: Uid) -> Option<SocketAddr> {
+        None
+    }
 
     async fn next(&self) -> io::Result<(UnixStream, Uid)> {
         self.accept().await
@@ -245,15 +257,28 @@ where
         tokio::spawn(reconciler.follow(stop.clone()))
     });
     let gateway = gateway(parts, upstream);
+    let hall = |door: &Door, stop: &CancellationToken| Hall {
+        door: door.clone(),
+        metrics: parts.metrics.clone(),
+        options: parts.capacity,
+        stop: stop.clone(),
+    };
+    let options = parts.capacity;
+    let metrics = Some(parts.metrics.clone());
+    let door = Door::new(options.connections, options.connections_per_peer, metrics);
     for listener in bound.callers {
         callers.push(listener.local_addr()?);
         let gateway = gateway.clone();
         let log = parts.log.clone();
         let clock = Arc::clone(&parts.clock);
+        let hall = hall(&door, &stop);
         tasks.push(tokio::spawn(accept(
             listener,
-            stop.clone(),
-            move |peer| TowerToHyperService::new(edge::for_connection(gateway.clone(), Some(peer))),
+            hall,
+            move |peer, pulse| {
+                let service = edge::for_connection(gateway.clone(), Some(peer), pulse);
+                TowerToHyperService::new(service)
+            },
             move |peer, error| {
                 let (log, now) = (log.clone(), clock.now());
                 async move {
@@ -278,7 +303,8 @@ where
     let mut admin_tasks = Vec::new();
     if let Some(socket) = bound.socket {
         let service = service.clone();
-        let make = move |uid| service.telling(Tells::Orders(uid));
+        let make = move |uid, pulse| of_operators(service.telling(Tells::Orders(uid)), pulse);
+        let hall = hall(&Door::new(OPERATORS, OPERATORS, None), &stop_admin);
         let ignore = |peer, error| async move { tracing::debug!(?peer, error, "admin connection") };
         let (ledger, stop) = (parts.ledger.clone(), stop_admin.clone());
         admin_tasks.push(tokio::spawn(async move {
@@ -293,12 +319,13 @@ where
                 () = stop.cancelled() => return,
             };
             drop(ledger);
-            accept(socket, stop, make, ignore).await;
+            accept(socket, hall, make, ignore).await;
         }));
     }
-    let make = move |_| service.clone();
+    let make = move |_, pulse| of_operators(service.clone(), pulse);
+    let hall = hall(&Door::new(OPERATORS, OPERATORS, None), &stop_admin);
     let ignore = |peer, error| async move { tracing::debug!(%peer, error, "admin connection") };
-    let accepting = accept(bound.admin, stop_admin.clone(), make, ignore);
+    let accepting = accept(bound.admin, hall, make, ignore);
     admin_tasks.push(tokio::spawn(accepting));
     Ok(Running {
         callers,
@@ -315,24 +342,29 @@ where
     })
 }
 
-/// Spawns what hyper runs for a connection (its HTTP/2 streams) where the end can wait for it.
-#[derive(Clone, Debug)]
-struct Spawner(TaskTracker);
-
-impl<F> hyper::rt::Executor<F> for Spawner
-where
-    F: Future<Output: Send + 'static> + Send + 'static,
+/// The operator's service of one connection.
+fn of_operators(
+    admin: Admin,
+    pulse: Pulse,
+) -> impl HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send>
 {
-    fn execute(&self, work: F) {
-        self.0.spawn(work);
-    }
+    let service = service_fn(move |request| admin.call(request));
+    TowerToHyperService::new(edge::paced(service, pulse))
+}
+
+/// Where connections go: who may come in, and what each is held to.
+struct Hall {
+    door: Door,
+    metrics: Metrics,
+    options: Options,
+    stop: CancellationToken,
 }
 
 /// Accepts until told to stop, then waits for the connections, but not for ever.
-async fn accept<L, M, H, R, F>(listener: L, stop: CancellationToken, make: M, refused: R)
+async fn accept<L, M, H, R, F>(listener: L, hall: Hall, make: M, refused: R)
 where
     L: Listen,
-    M: Fn(L::Peer) -> H,
+    M: Fn(L::Peer, Pulse) -> H,
     H: HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible>
         + Send
         + 'static,
@@ -341,9 +373,18 @@ where
     F: Future<Output = ()> + Send,
     L::Peer: 'static,
 {
-    let connections = GracefulShutdown::new();
+    let Hall {
+        door,
+        metrics,
+        options,
+        stop,
+    } = hall;
     let tasks = TaskTracker::new();
-    let cut = CancellationToken::new();
+    let ends = Ends {
+        stop: stop.clone(),
+        cut: CancellationToken::new(),
+    };
+    let mut pause = Pause::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.next() => accepted,
@@ -351,80 +392,49 @@ where
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = connection(stream, make(peer), Spawner(tasks.clone()));
-                let connection = connections.watch(connection);
-                let (refused, cut) = (refused.clone(), cut.clone());
+                pause.over();
+                let now = Instant::now();
+                // Who does not come in is closed here.
+                let Some(entered) = door.enter(L::address(peer), now) else {
+                    continue;
+                };
+                let pulse = Pulse::new(options.times, now);
+                let service = make(peer, pulse.clone());
+                let spawner = Spawner(tasks.clone());
+                let ends = ends.clone();
+                let served = connection::serve(stream, service, spawner, pulse, options, ends);
+                let refused = refused.clone();
                 tasks.spawn(async move {
-                    let ended = tokio::select! {
-                        ended = connection => ended,
-                        () = cut.cancelled() => return,
-                    };
-                    if let Err(error) = ended
-                        && let Some(why) = parser_refusal(&*error)
-                    {
+                    if let Some(why) = served.await {
                         refused(peer, why).await;
                     }
+                    drop(entered);
                 });
             }
             Err(error) => {
+                metrics.capacity().cannot_accept();
+                let Some(pausing) = pause.after(&error) else {
+                    continue;
+                };
                 // Out of descriptors, mostly: what is open goes on, and closes in time.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                if pause.is_said(Instant::now()) {
+                    tracing::warn!(%error, "cannot accept connections, and tries again");
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(pausing) => {}
+                    () = stop.cancelled() => break,
+                }
             }
         }
     }
     drop(listener);
     tasks.close();
-    if tokio::time::timeout(DRAIN, connections.shutdown())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
         tracing::warn!("connections were still open at the end of the drain, and are cut");
     }
     // A request that is cut has its log line all the same: its task has ended when the log is closed.
-    cut.cancel();
+    ends.cut.cancel();
     let _ = tokio::time::timeout(CUT, tasks.wait()).await;
-}
-
-fn connection<S, H>(
-    stream: S,
-    service: H,
-    spawner: Spawner,
-) -> auto::UpgradeableConnection<'static, TokioIo<S>, H, Spawner>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    H: HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible>
-        + Send
-        + 'static,
-    H::Future: Send,
-{
-    builder(spawner)
-        .serve_connection_with_upgrades(TokioIo::new(stream), service)
-        .into_owned()
-}
-
-fn builder(spawner: Spawner) -> auto::Builder<Spawner> {
-    let mut builder = auto::Builder::new(spawner);
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_buf_size(BUFFER);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(u32::try_from(BUFFER).unwrap_or(u32::MAX))
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(15));
-    builder
-}
-
-/// Whether the HTTP parser refused what came: then there was no request, and nobody has logged it.
-fn parser_refusal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
-    let error = error.downcast_ref::<hyper::Error>()?;
-    // A time-out is none: an idle connection ends with one as well.
-    (error.is_parse() || error.is_parse_too_large()).then(|| error.to_string())
 }
 
 /// The signals that end the process: SIGTERM and SIGINT.

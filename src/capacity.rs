@@ -1,0 +1,139 @@
+//! How much the gateway takes on at once, and how long it waits for whoever is at the other end.
+//!
+//! [`Room`] counts the requests in flight. A request takes a [`Place`] when it arrives (`pipeline/admit`), carries it
+//! in its trail, and gives it back with the last of what still works on it: what spends without its client keeps its
+//! place to its end. Connections are counted at the door (`serve/door`), times are kept by each connection's
+//! [`Pulse`](crate::pipeline::edge::Pulse).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Requests for the gateway's own pages that are answered at once: beside the others, so that they are answered when
+/// there is no room for those.
+pub const OWN_PAGES: usize = 64;
+
+/// What bounds callers' connections and requests: `limits:` of `tollgate.yaml`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Connections of callers in all.
+    pub connections: usize,
+    /// Connections from one address (of IPv6, one /64).
+    pub connections_per_peer: usize,
+    /// Requests in flight in all.
+    pub requests: usize,
+    /// Streams of one HTTP/2 connection.
+    pub streams: u32,
+    /// How long is waited for clients.
+    pub times: Times,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            connections_per_peer: 1_024,
+            requests: 1_024,
+            streams: 128,
+            times: Times::default(),
+        }
+    }
+}
+
+/// How long is waited for clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// For a request's head, from its first byte; on a new connection from the beginning.
+    pub head: Duration,
+    /// Between two requests of a connection.
+    pub idle: Duration,
+    /// For the next piece of a request's body.
+    pub body_idle: Duration,
+    /// For all of a body that is read before it goes on.
+    pub body: Duration,
+    /// For all of a body that streams by.
+    pub upload: Duration,
+    /// For a client to take anything of what is written to it.
+    pub write: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            body_idle: Duration::from_secs(30),
+            body: Duration::from_secs(60),
+            upload: Duration::from_secs(300),
+            write: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Places for requests; clones are the same room.
+#[derive(Clone, Debug)]
+pub struct Room(Arc<Places>);
+
+#[derive(Debug)]
+struct Places {
+    taken: AtomicUsize,
+    most: usize,
+}
+
+/// A place of a room, which is free again when this is dropped.
+#[derive(Debug)]
+pub struct Place(Arc<Places>);
+
+impl Room {
+    /// Of so many places.
+    pub fn new(most: usize) -> Self {
+        let taken = AtomicUsize::new(0);
+        Self(Arc::new(Places { taken, most }))
+    }
+
+    /// A place, if one is free. Nobody waits for one.
+    pub fn enter(&self) -> Option<Place> {
+        let more = |taken| (taken < self.0.most).then_some(taken + 1);
+        let taken = &self.0.taken;
+        taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .ok()?;
+        Some(Place(Arc::clone(&self.0)))
+    }
+
+    /// How many places are taken.
+    pub fn taken(&self) -> usize {
+        self.0.taken.load(Ordering::Relaxed)
+    }
+
+    /// How many places there are.
+    pub fn most(&self) -> usize {
+        self.0.most
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_free_again_when_its_holder_is_gone() {
+        let room = Room::new(2);
+        let first = room.enter().unwrap();
+        let second = room.clone().enter();
+        assert!(second.is_some() && room.enter().is_none());
+        assert_eq!((room.taken(), room.most()), (2, 2));
+        drop(first);
+        let third = room.enter();
+        assert!(third.is_some() && room.enter().is_none());
+        drop((second, third));
+        assert_eq!(room.taken(), 0);
+        assert!(Room::new(0).enter().is_none());
+    }
+}

@@ -1,0 +1,315 @@
+//! When a connection is waited for no longer: pure, and told the time.
+//!
+//! One state for each connection. The socket tells it what is read and written, each request when it begins, when it
+//! gives a piece of its answer and when it is asked for the next; the connection's task asks it what is due. No timer
+//! is armed by any of these: the task looks again before anything new could be due.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::Version;
+use tokio::time::Instant;
+
+use crate::capacity::Times;
+
+/// Written at once, this much is more than a control frame: HTTP/2's own pings tell nothing of who reads.
+const MORE_THAN_A_FRAME: usize = 1_024;
+/// How long a connection that is idle may take to say good-bye.
+const LEAVING: Duration = Duration::from_secs(2);
+
+/// Why a connection is waited for no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// A head that does not come to its end.
+    Head {
+        /// Whether any of it has come.
+        begun: bool,
+    },
+    /// No request for a while: it is told to end.
+    Idle,
+    /// It was told so, and has not ended.
+    Gone,
+    /// Its client takes nothing of what is written.
+    Write,
+}
+
+/// What is next of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// To look again then.
+    At(Instant),
+    /// To end it.
+    Over(Over),
+}
+
+/// What is known of one connection; clones are the same.
+#[derive(Clone, Debug)]
+pub struct Pulse(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    times: Times,
+    /// Whether it speaks HTTP/2; then what is read is no sign of a head.
+    is_two: bool,
+    /// Whether anything was read since the last request ended.
+    has_read: bool,
+    requests: usize,
+    /// Since when there is no request.
+    since: Instant,
+    /// Since when a head is waited for.
+    head: Option<Instant>,
+    /// Since when requests wait for their clients to take what they gave, by the request's number.
+    given: BTreeMap<u64, Instant>,
+    numbered: u64,
+    /// When something was last taken.
+    written: Instant,
+    /// Since when the socket takes nothing.
+    blocked: Option<Instant>,
+    leaving: Option<Instant>,
+    is_late: bool,
+}
+
+impl Pulse {
+    /// Of a connection that was accepted `now`.
+    pub fn new(times: Times, now: Instant) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            times,
+            is_two: false,
+            has_read: false,
+            requests: 0,
+            since: now,
+            head: Some(now),
+            given: BTreeMap::new(),
+            numbered: 0,
+            written: now,
+            blocked: None,
+            leaving: None,
+            is_late: false,
+        })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The times.
+    pub fn times(&self) -> Times {
+        self.state().times
+    }
+
+    /// Something came.
+    pub fn read(&self, now: Instant) {
+        let mut state = self.state();
+        state.has_read = true;
+        if state.requests == 0 && !state.is_two {
+            state.head.get_or_insert(now);
+        }
+    }
+
+    /// It begins with HTTP/2's preface.
+    pub fn speaks_two(&self) {
+        self.state().is_two = true;
+    }
+
+    /// So many bytes were taken.
+    pub fn wrote(&self, bytes: usize, now: Instant) {
+        let mut state = self.state();
+        state.blocked = None;
+        if !state.is_two || bytes >= MORE_THAN_A_FRAME {
+            state.written = now;
+        }
+    }
+
+    /// Nothing was taken.
+    pub fn is_blocked(&self, now: Instant) {
+        self.state().blocked.get_or_insert(now);
+    }
+
+    /// A request begins.
+    pub fn request(&self, version: Version) -> Beat {
+        let mut state = self.state();
+        state.is_two = version >= Version::HTTP_2;
+        state.requests += 1;
+        state.head = None;
+        state.numbered += 1;
+        Beat {
+            number: state.numbered,
+            pulse: self.clone(),
+        }
+    }
+
+    /// It was told to end.
+    pub fn leaves(&self, now: Instant) {
+        self.state().leaving.get_or_insert(now);
+    }
+
+    /// Its head has not come in time: what is read is its end.
+    pub fn late(&self) {
+        self.state().is_late = true;
+    }
+
+    /// Whether it is; and if so, whether to say it in HTTP/1.
+    pub fn is_late(&self) -> Option<bool> {
+        let state = self.state();
+        state.is_late.then_some(state.has_read && !state.is_two)
+    }
+
+    /// What is next.
+    pub fn next(&self, now: Instant) -> Next {
+        let state = self.state();
+        let times = &state.times;
+        // What begins later is not due before that.
+        let mut next = now + times.head.min(times.write).min(times.idle);
+        let mut due = |since: Instant, time: Duration, over: Over| {
+            let at = since + time;
+            next = next.min(at);
+            (at <= now).then_some(Next::Over(over))
+        };
+        let mut over = state
+            .blocked
+            .and_then(|since| due(since, times.write, Over::Write));
+        if state.requests > 0 {
+            // One that takes what is written of HTTP/1 takes it of its only answer.
+            let taken = |since: Instant| match state.is_two {
+                true => since,
+                false => since.max(state.written),
+            };
+            let oldest = state.given.values().min().copied();
+            over = over.or(oldest.and_then(|it| due(taken(it), times.write, Over::Write)));
+        } else if let Some(since) = state.leaving {
+            over = over.or(due(since.max(state.since), LEAVING, Over::Gone));
+        } else if let Some(since) = state.head {
+            let begun = state.has_read;
+            over = over.or(due(since, times.head, Over::Head { begun }));
+        } else {
+            let since = state.since.max(state.written);
+            over = over.or(due(since, times.idle, Over::Idle));
+        }
+        over.unwrap_or(Next::At(next))
+    }
+}
+
+/// One request of a connection, from its head until its answer was given.
+#[derive(Debug)]
+pub struct Beat {
+    number: u64,
+    pulse: Pulse,
+}
+
+impl Beat {
+    /// It gave a piece of its answer.
+    pub fn gave(&self, now: Instant) {
+        self.pulse.state().given.insert(self.number, now);
+    }
+
+    /// That was taken: it is asked for the next.
+    pub fn asked(&self) {
+        self.pulse.state().given.remove(&self.number);
+    }
+
+    /// The times of its connection.
+    pub fn times(&self) -> Times {
+        self.pulse.times()
+    }
+}
+
+impl Drop for Beat {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let mut state = self.pulse.state();
+        state.given.remove(&self.number);
+        state.requests = state.requests.saturating_sub(1);
+        if state.requests == 0 {
+            state.since = now;
+            state.has_read = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// What it ends of, and when, if nothing happens any more.
+    fn end(pulse: &Pulse, from: Instant) -> (Over, u64) {
+        let mut now = from;
+        for _ in 0..1_000 {
+            match pulse.next(now) {
+                Next::At(at) => {
+                    assert!(at > now, "it is looked at again at once");
+                    now = at;
+                }
+                Next::Over(over) => return (over, (now - from).as_secs()),
+            }
+        }
+        panic!("it never ends");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r1_a_head_has_its_time_from_its_first_byte() {
+        let start = Instant::now();
+        let pulse = Pulse::new(Times::default(), start);
+        assert_eq!(end(&pulse, start), (Over::Head { begun: false }, 10));
+        pulse.read(start + 9 * SECOND);
+        assert_eq!(end(&pulse, start), (Over::Head { begun: true }, 10));
+        drop(pulse.request(Version::HTTP_11));
+        assert_eq!(end(&pulse, start), (Over::Idle, 75));
+        pulse.read(start + 70 * SECOND);
+        pulse.read(start + 75 * SECOND);
+        assert_eq!(end(&pulse, start), (Over::Head { begun: true }, 80));
+        assert_eq!(pulse.is_late(), None);
+        pulse.late();
+        assert_eq!(pulse.is_late(), Some(true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_http_2_neither_pings_nor_their_answers_are_a_sign_of_life() {
+        let start = Instant::now();
+        let pulse = Pulse::new(Times::default(), start);
+        drop(pulse.request(Version::HTTP_2));
+        pulse.read(start + 30 * SECOND);
+        pulse.wrote(17, start + 60 * SECOND);
+        assert_eq!(end(&pulse, start), (Over::Idle, 75));
+        pulse.leaves(start + 75 * SECOND);
+        assert_eq!(end(&pulse, start), (Over::Gone, 77));
+        let request = pulse.request(Version::HTTP_2);
+        let Next::At(_) = pulse.next(start + 80 * SECOND) else {
+            panic!("a request that came meanwhile is served");
+        };
+        drop(request);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r2_who_takes_something_is_waited_for_and_who_takes_nothing_is_not() {
+        let start = Instant::now();
+        let pulse = Pulse::new(Times::default(), start);
+        let request = pulse.request(Version::HTTP_11);
+        request.gave(start);
+        assert_eq!(end(&pulse, start), (Over::Write, 60));
+        pulse.wrote(1, start + 59 * SECOND);
+        assert_eq!(end(&pulse, start), (Over::Write, 119));
+        request.asked();
+        pulse.is_blocked(start + 60 * SECOND);
+        drop(request);
+        assert_eq!(end(&pulse, start), (Over::Write, 120));
+        pulse.wrote(1, start + 70 * SECOND);
+        pulse.is_blocked(start + 71 * SECOND);
+        assert_eq!(end(&pulse, start), (Over::Write, 131));
+        // A window of HTTP/2 that stays shut, whatever its other streams take.
+        let pulse = Pulse::new(Times::default(), start);
+        let stuck = pulse.request(Version::HTTP_2);
+        let other = pulse.request(Version::HTTP_2);
+        stuck.gave(start);
+        pulse.wrote(100_000, start + 59 * SECOND);
+        other.gave(start + 59 * SECOND);
+        assert_eq!(end(&pulse, start), (Over::Write, 60));
+        drop(stuck);
+        other.asked();
+        let Next::At(_) = pulse.next(start + 500 * SECOND) else {
+            panic!("a request that waits for Devin is waited for");
+        };
+    }
+}

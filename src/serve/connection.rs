@@ -1,0 +1,123 @@
+//! One connection: hyper's bounds on it, and its end when it is waited for no longer.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::Service as HyperService;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::CUT;
+use super::socket::Socket;
+use crate::body::{Body, BoxError};
+use crate::capacity::Options;
+use crate::pipeline::edge::{Next, Over, Pulse};
+
+/// hyper's buffer per connection: above our own limit on heads, so that ours answers with a reason.
+const BUFFER: usize = 128 * 1024;
+
+/// Spawns what hyper runs for a connection (its HTTP/2 streams) where the end can wait for it.
+#[derive(Clone, Debug)]
+pub(super) struct Spawner(pub(super) TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for Spawner
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    fn execute(&self, work: F) {
+        self.0.spawn(work);
+    }
+}
+
+/// What ends connections from outside: first those that are idle, then all.
+#[derive(Clone, Debug)]
+pub(super) struct Ends {
+    pub(super) stop: CancellationToken,
+    pub(super) cut: CancellationToken,
+}
+
+/// Serves a connection to its end. Some if hyper's parser refused what came, or a head did not come to its end: then
+/// there was no request, and nobody has logged it.
+pub(super) async fn serve<S, H>(
+    stream: S,
+    service: H,
+    spawner: Spawner,
+    pulse: Pulse,
+    options: Options,
+    Ends { stop, cut }: Ends,
+) -> Option<String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+        + Send
+        + 'static,
+    H::Future: Send,
+{
+    let builder = builder(spawner, &options);
+    let stream = TokioIo::new(Socket::new(stream, pulse.clone()));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(stream, service));
+    let mut timer = pin!(sleep_until(Instant::now()));
+    let mut is_stopping = false;
+    loop {
+        match pulse.next(Instant::now()) {
+            Next::At(at) => timer.as_mut().reset(at),
+            Next::Over(Over::Idle) => {
+                pulse.leaves(Instant::now());
+                connection.as_mut().graceful_shutdown();
+                continue;
+            }
+            Next::Over(Over::Head { begun }) => {
+                pulse.late();
+                let _ = tokio::time::timeout(CUT, connection).await;
+                return begun.then(|| "the head did not come in time".to_owned());
+            }
+            // Whoever is dropped here, and with it what it has asked for, has its log line all the same.
+            Next::Over(Over::Gone) => return None,
+            Next::Over(Over::Write) => {
+                tracing::debug!("a connection is cut: its client takes nothing");
+                return None;
+            }
+        }
+        tokio::select! {
+            ended = &mut connection => return ended.err().and_then(|error| parser_refusal(&error)),
+            () = stop.cancelled(), if !is_stopping => {
+                is_stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = cut.cancelled() => return None,
+            () = &mut timer => {}
+        }
+    }
+}
+
+fn builder(spawner: Spawner, options: &Options) -> auto::Builder<Spawner> {
+    let mut builder = auto::Builder::new(spawner);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // The pulse has the time for heads; hyper's would also be the one between two requests.
+        .header_read_timeout(None)
+        .max_buf_size(BUFFER);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(options.streams)
+        .max_header_list_size(u32::try_from(BUFFER).unwrap_or(u32::MAX))
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(15));
+    builder
+}
+
+/// Whether the HTTP parser refused what came: then there was no request, and nobody has logged it.
+fn parser_refusal(error: &BoxError) -> Option<String> {
+    let error = error.downcast_ref::<hyper::Error>()?;
+    (error.is_parse() || error.is_parse_too_large()).then(|| error.to_string())
+}

@@ -1,0 +1,111 @@
+//! A connection's socket, which tells the connection's [`Pulse`] what is read and written.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use crate::pipeline::edge::Pulse;
+
+/// What a client is told whose head did not come in time (RFC 9110 section 15.5.9). It has sent no request yet that a
+/// problem could be about.
+const LATE: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+/// The beginning of HTTP/2 (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2";
+
+/// A socket.
+#[derive(Debug)]
+pub(super) struct Socket<S> {
+    inner: S,
+    pulse: Pulse,
+    has_read: bool,
+    is_over: bool,
+}
+
+impl<S> Socket<S> {
+    /// Of this connection.
+    pub(super) fn new(inner: S, pulse: Pulse) -> Self {
+        Self {
+            inner,
+            pulse,
+            has_read: false,
+            is_over: false,
+        }
+    }
+
+    fn note(&self, wrote: &Poll<io::Result<usize>>) {
+        match wrote {
+            Poll::Ready(Ok(bytes)) => self.pulse.wrote(*bytes, Instant::now()),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.pulse.is_blocked(Instant::now()),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.is_over {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(says_so) = self.pulse.is_late() {
+            self.is_over = true;
+            if says_so {
+                // As much as the socket takes: nothing was written before.
+                let _ = Pin::new(&mut self.inner).poll_write(cx, LATE);
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
+        let read = buffer.filled().get(before..).unwrap_or_default();
+        if !read.is_empty() {
+            if !self.has_read && read.starts_with(PREFACE) {
+                self.pulse.speaks_two();
+            }
+            self.has_read = true;
+            self.pulse.read(Instant::now());
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.note(&wrote);
+        wrote
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.inner).poll_write_vectored(cx, pieces);
+        self.note(&wrote);
+        wrote
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}

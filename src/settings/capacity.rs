@@ -1,0 +1,129 @@
+//! `limits:`: how much the gateway takes on at once, and how long it waits for clients.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::capacity::{Options, Times};
+use crate::document::{Node, Report, Table, duration};
+
+/// The most connections, and the most requests in flight.
+pub(crate) const MOST: i64 = 1_000_000;
+/// The most streams of a connection.
+pub(crate) const MOST_STREAMS: i64 = 10_000;
+/// How long a client may be waited for.
+const USUAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3_600);
+
+/// `{ connections: 10000, connections_per_peer: 1024, requests: 1024, streams: 128, times: { head: 10s } }`
+pub(super) fn limits(node: &Node, report: &mut Report) -> Option<Options> {
+    let mut table = Table::new("`limits:`", node, report)?;
+    let default = Options::default();
+    let mut read = |name, default: usize, most| match table.take(name) {
+        Some(node) => usize::try_from(node.as_whole(name, 1, most, report)?).ok(),
+        None => Some(default),
+    };
+    let connections = read("connections", default.connections, MOST);
+    let per_peer = read("connections_per_peer", default.connections_per_peer, MOST);
+    let requests = read("requests", default.requests, MOST);
+    let streams = usize::try_from(default.streams).ok();
+    let streams = streams.and_then(|it| read("streams", it, MOST_STREAMS));
+    let times = match table.take("times") {
+        Some(node) => times(node, report),
+        None => Some(default.times),
+    };
+    table.finish(report);
+    Some(Options {
+        connections: connections?,
+        connections_per_peer: per_peer?,
+        requests: requests?,
+        streams: u32::try_from(streams?).ok()?,
+        times: times?,
+    })
+}
+
+/// `{ head: 10s, idle: 75s, body_idle: 30s, body: 60s, upload: 5m, write: 60s }`
+fn times(node: &Node, report: &mut Report) -> Option<Times> {
+    let mut table = Table::new("`times:`", node, report)?;
+    let default = Times::default();
+    let mut read = |name, default| match table.take(name) {
+        Some(node) => duration(name, node, &USUAL, report),
+        None => Some(default),
+    };
+    let (head, idle) = (read("head", default.head), read("idle", default.idle));
+    let body_idle = read("body_idle", default.body_idle);
+    let body = read("body", default.body);
+    let upload = read("upload", default.upload);
+    let write = read("write", default.write);
+    table.finish(report);
+    Some(Times {
+        head: head?,
+        idle: idle?,
+        body_idle: body_idle?,
+        body: body?,
+        upload: upload?,
+        write: write?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::settings::{Override, parse_settings};
+
+    const FILE: &str = "
+upstream: { base_url: \"https://api.devin.ai\", token: { env: TOKEN } }
+policies: policies/
+";
+
+    fn read(overrides: &[&str]) -> Result<Options, String> {
+        let mut report = Report::default();
+        let overrides = overrides.iter().filter_map(|it| Override::from_flag(it));
+        let overrides: Vec<Override> = overrides.collect();
+        parse_settings("t.yaml", FILE, Path::new(""), &overrides, &mut report)
+            .map(|it| it.capacity)
+            .ok_or_else(|| report.plain())
+    }
+
+    #[test]
+    fn what_is_taken_on_is_a_setting() {
+        assert_eq!(read(&[]).unwrap(), Options::default());
+        let options = read(&[
+            "limits.connections=20",
+            "limits.connections_per_peer=3",
+            "limits.requests=7",
+            "limits.streams=9",
+            "limits.times={ head: 1s, idle: 2s, body_idle: 3s, body: 4s, upload: 5s, write: 6s }",
+        ])
+        .unwrap();
+        let seconds = Duration::from_secs;
+        let times = Times {
+            head: seconds(1),
+            idle: seconds(2),
+            body_idle: seconds(3),
+            body: seconds(4),
+            upload: seconds(5),
+            write: seconds(6),
+        };
+        let wanted = Options {
+            connections: 20,
+            connections_per_peer: 3,
+            requests: 7,
+            streams: 9,
+            times,
+        };
+        assert_eq!(options, wanted);
+        for (bad, wanted) in [
+            ("limits.requests=0", "from 1 to 1000000"),
+            ("limits.streams=10001", "from 1 to 10000"),
+            ("limits.conections=5", "did you mean `connections`"),
+            ("limits.times.head=0s", "from 10ms to 1h"),
+            ("limits.times.head=10", "a time from 10ms"),
+            ("limits.times.heads=10s", "did you mean `head`"),
+            ("limits=5", "must be a mapping"),
+        ] {
+            let error = read(&[bad]).unwrap_err();
+            assert!(error.contains(wanted), "{bad}: {error}");
+        }
+    }
+}
