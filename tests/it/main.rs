@@ -20,6 +20,7 @@ mod invariants;
 mod process;
 mod world;
 
+mod attack;
 mod attempts;
 mod bounds;
 mod budgets;
@@ -29,6 +30,7 @@ mod consumption;
 mod corpora;
 mod filter;
 mod forward;
+mod framing;
 mod jwt;
 mod keys;
 mod large;
