@@ -125,12 +125,9 @@ impl World {
 }
 
 /// The kinds of frames that tests ask for (RFC 9113 section 6).
-#[expect(dead_code)]
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
-#[expect(dead_code)]
 pub(crate) const RST_STREAM: u8 = 3;
-#[expect(dead_code)]
 pub(crate) const GOAWAY: u8 = 7;
 
 /// A frame.

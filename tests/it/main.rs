@@ -31,6 +31,7 @@ mod corpora;
 mod filter;
 mod forward;
 mod framing;
+mod heads;
 mod jwt;
 mod keys;
 mod large;
