@@ -223,6 +223,8 @@ fn strip(headers: &mut HeaderMap) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn taken(version: Version, headers: &[(&str, &str)]) -> (Result<(), Rejection>, HeaderMap) {
@@ -292,6 +294,31 @@ mod tests {
         let names: Vec<&str> = left.keys().map(HeaderName::as_str).collect();
         assert_eq!(names.len(), 2, "{names:?}");
         assert!(left.contains_key("host") && left.contains_key("user-agent"));
+    }
+
+    proptest! {
+        #[test]
+        fn h1_h6_nothing_is_left_of_what_is_named_nor_a_host_that_is_more(
+            named in "[a-z, -]{0,40}",
+            host in "[a-z0-9.:@/ \\[\\]%?#_-]{0,12}",
+        ) {
+            let others: Vec<String> = named.split(',').map(|it| it.trim().to_owned()).collect();
+            let mut headers = vec![("host", host.as_str()), ("connection", named.as_str())];
+            let is_name = |it: &&String| HeaderName::from_bytes(it.as_bytes()).is_ok();
+            let names = others.iter().filter(is_name);
+            headers.extend(names.map(|it| (it.as_str(), "100-continue")));
+            let (judged, left) = taken(Version::HTTP_11, &headers);
+            for name in others.iter().filter(is_name).filter(|it| *it != "expect") {
+                prop_assert!(!left.contains_key(name.as_str()), "{name}");
+            }
+            prop_assert!(!left.contains_key("connection"));
+            if judged.is_ok() {
+                let uri: http::Uri = format!("http://{host}/").parse().unwrap();
+                let read = uri.authority().unwrap();
+                prop_assert_eq!(read.as_str(), host.as_str());
+                prop_assert!(!host.contains(['@', '/', ' ', '?', '#', '%']));
+            }
+        }
     }
 
     #[test]
