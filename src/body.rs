@@ -77,8 +77,16 @@ pub fn is_json(headers: &HeaderMap) -> bool {
         })
 }
 
+/// The most bytes of a message's trailers, names and values together: nobody has a use for any.
+const MAX_TRAILERS: usize = 8 * 1024;
+
+/// More trailers than are dropped in silence.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("trailers of more than {MAX_TRAILERS} bytes")]
+pub struct TrailersTooLarge;
+
 /// Data frames only: trailers are dropped in both directions, since names in them (`authorization`,
-/// `content-length`) would reach the other side unchecked (F9).
+/// `content-length`) would reach the other side unchecked (F9). Beyond 8 KiB of them the message is broken.
 #[derive(Debug)]
 pub struct WithoutTrailers<B>(B);
 
@@ -109,8 +117,14 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         Poll::Ready(match ready!(Pin::new(&mut self.0).poll_frame(cx)) {
-            Some(Ok(frame)) if frame.is_data() => Some(Ok(frame)),
-            Some(Ok(_)) | None => None,
+            Some(Ok(frame)) => match frame.trailers_ref() {
+                None => Some(Ok(frame)),
+                Some(trailers) if size(trailers) > MAX_TRAILERS => {
+                    Some(Err(TrailersTooLarge.into()))
+                }
+                Some(_) => None,
+            },
+            None => None,
             Some(Err(error)) => Some(Err(error.into())),
         })
     }
@@ -122,6 +136,12 @@ where
     fn size_hint(&self) -> SizeHint {
         self.0.size_hint()
     }
+}
+
+fn size(headers: &HeaderMap) -> usize {
+    let each = headers.iter();
+    each.map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
 }
 
 /// Tells somebody of each frame and of a failure, and changes nothing: the size that is known stays known.

@@ -195,6 +195,13 @@ impl Rejection {
             Self::TargetAmbiguous => Facts::of(Code::TargetInvalid),
             Self::HeadersTooLarge => Facts::of(Code::HeadersTooLarge),
             Self::Header(what) => Facts::of(Code::HeaderInvalid).says((*what).to_owned()),
+            Self::TransferCoding => Facts {
+                status: StatusCode::NOT_IMPLEMENTED,
+                ..Facts::of(Code::HeaderInvalid).says("`Transfer-Encoding` may only be `chunked`".to_owned())
+            },
+            Self::ExpectationFailed => Facts::of(Code::ExpectationFailed),
+            Self::LengthRequired => Facts::of(Code::LengthRequired),
+            Self::BodyUnwanted => Facts::of(Code::BodyInvalid).says("The operation takes no body".to_owned()),
             // A request without a credential gets no error code.
             Self::CredentialMissing => Facts::of(Code::CredentialMissing).challenges("Bearer realm=\"tollgate\""),
             Self::CredentialInvalid { cause } => Facts {

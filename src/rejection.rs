@@ -26,6 +26,14 @@ pub enum Rejection {
     HeadersTooLarge,
     /// A header that must stand once stands twice, or has a form that is not served.
     Header(&'static str),
+    /// A transfer coding that HTTP knows and that is not served.
+    TransferCoding,
+    /// An `Expect` other than `100-continue`.
+    ExpectationFailed,
+    /// A body of before HTTP/1.1 that says no length.
+    LengthRequired,
+    /// A body with an operation that takes none.
+    BodyUnwanted,
     /// No `Authorization` header.
     CredentialMissing,
     /// A credential that is nobody's. Which check failed is not said.
@@ -194,6 +202,10 @@ impl Rejection {
             | Self::TargetAmbiguous
             | Self::HeadersTooLarge
             | Self::Header(_)
+            | Self::TransferCoding
+            | Self::ExpectationFailed
+            | Self::LengthRequired
+            | Self::BodyUnwanted
             | Self::CredentialMissing
             | Self::CredentialInvalid { .. }
             | Self::CredentialExpired

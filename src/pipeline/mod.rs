@@ -1,6 +1,6 @@
 //! The layers, in the order of the request path.
 //!
-//! `edge` (tower-http's ring) → `trace` → `access_log` → `problem` → `admit` → `pages` →
+//! `edge` (tower-http's ring) → `trace` (with `head`) → `access_log` → `problem` → `admit` → `pages` →
 //! `target` → `authenticate` → `authorize` → `limit` → `bounds` → `ownership` → `attempts` → `fund` → `share` →
 //! `filter` → `credential` → `pressure` → `upstream`. [`crate::gateway`] puts them together; no layer names another,
 //! each names only the proof that it takes and the one that it makes.
@@ -15,6 +15,7 @@ pub mod credential;
 pub mod edge;
 pub mod filter;
 pub mod fund;
+pub mod head;
 pub mod limit;
 pub mod ownership;
 pub mod pages;

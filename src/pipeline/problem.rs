@@ -93,7 +93,14 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, Traced { request, trail }: Traced) -> Self::Future {
+    fn call(&mut self, traced: Traced) -> Self::Future {
+        let Traced {
+            request,
+            trail,
+            head,
+        } = traced;
+        // Whoever frames or routes such a head otherwise may see another request behind it.
+        let closes = head.is_err() && request.version() < Version::HTTP_2;
         let rules = self.policies.load();
         let _ = trail.policy.set(Arc::clone(rules.policy()));
         let (request, unread) = lend(request);
@@ -103,11 +110,13 @@ where
             proof: Arrived { rules },
         };
         // The call itself is guarded as well: a stage decides in it, and may panic there.
-        let called = std::panic::catch_unwind(AssertUnwindSafe(|| self.inner.call(exchange)));
+        let called =
+            head.map(|()| std::panic::catch_unwind(AssertUnwindSafe(|| self.inner.call(exchange))));
         Box::pin(async move {
             let outcome = match called {
-                Ok(answering) => AssertUnwindSafe(answering).catch_unwind().await,
-                Err(panic) => Err(panic),
+                Ok(Ok(answering)) => AssertUnwindSafe(answering).catch_unwind().await,
+                Ok(Err(panic)) => Err(panic),
+                Err(rejection) => Ok(Err(rejection)),
             };
             let rejection = match outcome {
                 Ok(Ok(mut response)) => {
@@ -133,9 +142,11 @@ where
             // Also where Devin had answered, and that answer could not be used.
             trail.upstream_answered.store(false, Ordering::Relaxed);
             // What did not come in time is not waited for again, nor read to its end if it comes.
-            if let Some(unread) = unread
-                && (code == Code::RequestTimeout || !unread.settle(within).await)
-            {
+            let is_settled = match unread {
+                Some(unread) => code != Code::RequestTimeout && unread.settle(within).await,
+                None => true,
+            };
+            if closes || !is_settled {
                 response
                     .headers_mut()
                     .insert(CONNECTION, HeaderValue::from_static("close"));

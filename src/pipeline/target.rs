@@ -1,39 +1,22 @@
 //! Stage 5: which operation this is, or a refusal. Makes [`Classified`].
 //!
-//! Heads that are too large or ambiguous go first; then the target is read once
-//! ([`crate::target`]) and looked up ([`crate::catalogue`]). From here on the
+//! The target is read once ([`crate::target`]) and looked up ([`crate::catalogue`]). From here on the
 //! request's own path is never looked at again: what is forwarded is rebuilt
 //! from the segments that were judged.
 
 use std::sync::Arc;
 
-use http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, PROXY_AUTHORIZATION,
-};
-use http::{HeaderMap, Method, Request, Version};
+use http::{Method, Request, Version};
 
 use super::Arrived;
 use super::stage::Stage;
-use crate::catalogue::{Catalogue, Found, Missed, OperationIx};
+use crate::body::Body;
+use crate::catalogue::{Catalogue, Found, Missed, OperationIx, Verb};
 use crate::exchange::Exchange;
 use crate::policy::Policy;
 use crate::rejection::{Rejection, UnknownBecause};
 use crate::ruleset::Limiters;
 use crate::target::{Target, TargetError};
-
-/// The most headers of a request.
-pub const MAX_HEADERS: usize = 64;
-/// The most bytes of all header names and values together.
-pub const MAX_HEADER_BYTES: usize = 32 * 1024;
-
-const ONCE: [HeaderName; 6] = [
-    AUTHORIZATION,
-    PROXY_AUTHORIZATION,
-    HOST,
-    CONTENT_LENGTH,
-    CONTENT_TYPE,
-    HeaderName::from_static("idempotency-key"),
-];
 
 /// Proof that the request is one operation of the catalogue.
 #[derive(Clone, Debug)]
@@ -87,9 +70,9 @@ impl Stage<Arrived> for Classify {
     type Out = Classified;
 
     fn judge(&self, exchange: Exchange<Arrived>) -> Result<Exchange<Classified>, Rejection> {
-        check_head(exchange.request.headers())?;
         let target = read_target(&exchange.request)?;
         let found = find(&self.catalogue, exchange.request.method(), &target)?;
+        refuse_unwanted_body(found.operation, exchange.request.body())?;
         let trail = &exchange.trail;
         let _ = trail.operation.set(found.operation);
         if let Some(organization) = found.organization() {
@@ -141,38 +124,25 @@ pub fn is_standard(method: &Method) -> bool {
     )
 }
 
-/// Our limits are below the parser's, so that a head that is too large gets an answer with a reason.
-pub(super) fn check_head(headers: &HeaderMap) -> Result<(), Rejection> {
-    let bytes: usize = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
-        .sum();
-    if headers.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
-        return Err(Rejection::HeadersTooLarge);
+/// A body where none belongs is passed over by some servers, and by others read as the next request.
+fn refuse_unwanted_body(operation: OperationIx, body: &Body) -> Result<(), Rejection> {
+    let row = operation.row();
+    let takes_none = row.takes.is_none() && matches!(row.verb, Verb::Get | Verb::Delete);
+    match takes_none && !http_body::Body::is_end_stream(body) {
+        true => Err(Rejection::BodyUnwanted),
+        false => Ok(()),
     }
-    // Where no name stands twice at all, none of these does.
-    let once = if headers.len() == headers.keys_len() {
-        &[][..]
-    } else {
-        &ONCE[..]
-    };
-    for name in once {
-        if headers.get_all(name).iter().nth(1).is_some() {
-            return Err(Rejection::Header(match *name {
-                AUTHORIZATION => "`Authorization` stands more than once",
-                HOST => "`Host` stands more than once",
-                CONTENT_LENGTH => "`Content-Length` stands more than once",
-                CONTENT_TYPE => "`Content-Type` stands more than once",
-                PROXY_AUTHORIZATION => "`Proxy-Authorization` stands more than once",
-                _ => "`Idempotency-Key` stands more than once",
-            }));
-        }
-    }
-    Ok(())
 }
 
 fn read_target<B>(request: &Request<B>) -> Result<Target, Rejection> {
     let uri = request.uri();
+    // Its target is a host and never a path (RFC 9110 section 9.3.6), so that no path could say which methods it has.
+    if request.method() == Method::CONNECT {
+        return Err(Rejection::MethodUnknown {
+            allowed: Vec::new(),
+            is_standard: true,
+        });
+    }
     // HTTP/2 always has scheme and authority; on HTTP/1 they mean absolute-form or authority-form.
     let is_origin_form = request.version() >= Version::HTTP_2
         || (uri.scheme().is_none() && uri.authority().is_none());

@@ -1,4 +1,4 @@
-//! Stage 2: the request gets its id, its trace and its clock.
+//! Stage 2: the head is read ([`super::head`]), and the request gets its id, its trace and its clock.
 //!
 //! The id is always ours; a caller's own is logged beside it, so that no caller
 //! can make two requests look like one.
@@ -10,8 +10,10 @@ use http::Request;
 use tower::{Layer, Service};
 
 use super::edge::Arrival;
+use super::head;
 use crate::body::Body;
 use crate::clock::Clock;
+use crate::rejection::Rejection;
 use crate::trail::Trail;
 
 /// A request with its trail.
@@ -21,6 +23,8 @@ pub struct Traced {
     pub request: Request<Body>,
     /// What its log line will say.
     pub trail: Arc<Trail>,
+    /// Whether a request with such a head is served at all.
+    pub head: Result<(), Rejection>,
 }
 
 /// Makes [`Trace`] services.
@@ -63,8 +67,14 @@ impl<S: Service<Traced>> Service<Arrival> for Trace<S> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, Arrival { request, peer }: Arrival) -> S::Future {
+    fn call(&mut self, Arrival { mut request, peer }: Arrival) -> S::Future {
+        // Before anything reads a header, the trail included.
+        let head = head::take(&mut request);
         let trail = Arc::new(Trail::begin(&request, peer, &*self.clock));
-        self.inner.call(Traced { request, trail })
+        self.inner.call(Traced {
+            request,
+            trail,
+            head,
+        })
     }
 }

@@ -13,6 +13,10 @@ pub enum Code {
     HeadersTooLarge,
     /// `header-invalid`
     HeaderInvalid,
+    /// `length-required`
+    LengthRequired,
+    /// `expectation-failed`
+    ExpectationFailed,
     /// `body-invalid`
     BodyInvalid,
     /// `credential-missing`
@@ -90,11 +94,13 @@ pub struct CodeRow {
 
 impl Code {
     /// All codes, in the order of the index page.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::TargetInvalid,
         Self::TargetTooLong,
         Self::HeadersTooLarge,
         Self::HeaderInvalid,
+        Self::LengthRequired,
+        Self::ExpectationFailed,
         Self::BodyInvalid,
         Self::CredentialMissing,
         Self::CredentialInvalid,
@@ -169,8 +175,23 @@ impl Code {
                 "header-invalid",
                 StatusCode::BAD_REQUEST,
                 "A header is not acceptable",
-                "A header that must stand once stands more than once, or in a form that is not served.",
-                "Send the named header once.",
+                "A header that must stand once is missing, stands more than once, or has a form that is not served. \
+                 Tollgate reads no head that somebody else could read in another way, and ends the connection.",
+                "Send the named header once and plainly, or leave it out if it is not served.",
+            ),
+            Self::LengthRequired => row(
+                "length-required",
+                StatusCode::LENGTH_REQUIRED,
+                "The body's length is not said",
+                "A request of HTTP/1.0 has no other way to say where its body ends.",
+                "Send Content-Length, or use HTTP/1.1.",
+            ),
+            Self::ExpectationFailed => row(
+                "expectation-failed",
+                StatusCode::EXPECTATION_FAILED,
+                "The expectation is not known",
+                "Of the Expect header only `100-continue` is served.",
+                "Leave the Expect header out, or send `100-continue`.",
             ),
             Self::BodyInvalid => row(
                 "body-invalid",

@@ -108,6 +108,53 @@ async fn f10_a_refused_request_leaves_its_connection_in_order() {
 }
 
 #[tokio::test]
+async fn f10_what_is_answered_early_leaves_nothing_to_be_read_as_a_request() {
+    use futures_util::future::join_all;
+    use tollgate::fake_devin::{Fault, FaultKind};
+    let world = World::start().await;
+    let hidden = world.hidden();
+    let length = format!("Content-Length: {}\r\n", hidden.len());
+    // By Devin, before it has the body.
+    world.fake.inject(Fault::always(FaultKind::Status {
+        code: 422,
+        retry_after: None,
+        x_should_retry: None,
+    }));
+    let json = format!("Content-Type: application/json\r\n{length}");
+    let mut attacks: Vec<String> = [
+        "organizations/org-ds/sessions",
+        "enterprise/organizations/org-ds/tags",
+    ]
+    .into_iter()
+    .map(|path| {
+        let head = world.head("POST", &format!("/v3/{path}"));
+        format!("{head}{json}\r\n{hidden}")
+    })
+    .collect();
+    // By the gateway: its own pages, and a refusal of each stage that reads no body.
+    let key = world.key("slow");
+    for (line, credential) in [
+        ("GET /.tollgate/problems/", "x"),
+        ("GET /.tollgate/whoami", &key),
+        ("GET /.tollgate/whoami", "x"),
+        ("POST /.tollgate/whoami", &key),
+        ("POST /v1/sessions", &key),
+        ("POST /v3/organizations/org-ds/sessions", "x"),
+        ("POST /v3/organizations/org-ds/notes", &key),
+        ("POST /v3/../v3", &key),
+    ] {
+        let lines = format!("Host: x\r\nAuthorization: Bearer {credential}\r\n");
+        attacks.push(format!("{line} HTTP/1.1\r\n{lines}{length}\r\n{hidden}"));
+    }
+    for back in join_all(attacks.iter().map(|it| world.attack(it))).await {
+        assert_eq!(back.statuses().len(), 1, "{}", back.text);
+    }
+    world.nothing_hidden_was_served();
+    assert!(world.upstream().len() <= 2);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a10_probes_ask_nobody_and_say_little() {
     let world = World::start().await;
     for (path, status) in [

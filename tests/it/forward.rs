@@ -98,10 +98,10 @@ async fn g1_nothing_of_the_callers_goes_along() {
         .header("tollgate-caller", "admin")
         .header("x-request-id", "mine-1")
         .header("x-original-url", "/v3/other")
-        .header("x-http-method-override", "DELETE")
         .header("x-api-key", world.key("other"))
         .header("host", "evil.example")
-        .header("connection", "x-request-id, host")
+        .header("connection", "accept-language, host")
+        .header("accept-language", "de")
         .header(
             "traceparent",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",

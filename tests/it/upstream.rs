@@ -154,6 +154,49 @@ async fn f18_nonsense_from_devin() {
 }
 
 #[tokio::test]
+async fn f18_what_is_wrong_with_an_answer_ends_with_it() {
+    let mut world = World::start().await;
+    world.upstream_faulty();
+    let raw = |bytes: String| Fault::next(FaultKind::Raw(bytes.into()));
+    let evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    let long = "a".repeat(300 * 1024);
+    let many: String = (0..1_000).map(|at| format!("x-{at}: 1\r\n")).collect();
+    for nonsense in [
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n".to_owned(),
+        "HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\nab".to_owned(),
+        "HTTP/1.1 999999 OK\r\n\r\n".to_owned(),
+        "HTTP/3.0 200 OK\r\n\r\n".to_owned(),
+        format!("HTTP/1.1 200 OK\r\nX: {long}\r\nContent-Length: 0\r\n\r\n"),
+        format!("HTTP/1.1 200 OK\r\n{many}Content-Length: 0\r\n\r\n"),
+        "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n".repeat(10),
+    ] {
+        let beginning: String = nonsense.chars().take(60).collect();
+        // Twice, since a read that fails is tried again.
+        for _ in 0..3 {
+            world.fake.inject(raw(nonsense.clone()));
+        }
+        let answer = world.get("one", SESSIONS).await;
+        assert_eq!(answer.status, 502, "{beginning}: {answer:?}");
+        world.fake.clear_faults();
+    }
+    // Of what comes before or behind an answer, nobody gets anything.
+    let early = "HTTP/1.1 103 Early Hints\r\nLink: </evil>\r\n\r\n".repeat(50);
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]";
+    world
+        .fake
+        .inject(raw(format!("{early}{answer}{evil}{evil}")));
+    let first = world.get("one", SESSIONS).await;
+    assert_eq!((&first.body[..], first.header("link")), (&b"[]"[..], None));
+    let next = world.get("one", "/v3/self").await;
+    assert!(
+        !String::from_utf8_lossy(&next.body).contains("evil"),
+        "{next:?}"
+    );
+    next.is_upstream(200);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn u4_devins_401_is_about_our_token() {
     let mut world = World::start().await;
     world.upstream_faulty();

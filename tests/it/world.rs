@@ -401,7 +401,8 @@ impl World {
     /// Writes these bytes to the caller port and reads until the gateway closes or is silent.
     pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.gateway).await.unwrap();
-        stream.write_all(bytes).await.unwrap();
+        // Of what is too much, the gateway may not wait for the end.
+        let _ = stream.write_all(bytes).await;
         let mut answer = Vec::new();
         let mut buffer = [0; 4096];
         while let Ok(Ok(length)) =

@@ -1,10 +1,11 @@
 //! Stage 1, inner half: the ring of tower-http layers around each connection.
 //!
 //! Only layers that make no answer of their own: they mark what is sensitive
-//! before anything can print it, and say on the answer that a gateway spoke.
-//! Each request tells the [`Pulse`] of its connection how it gets on.
+//! before anything can print it, say on the answer that a gateway spoke, and end
+//! the connections on which two readers could disagree where a request ends. Each request tells the [`Pulse`] of its connection how it gets on.
 
 mod bodies;
+mod chunked;
 mod pulse;
 
 use std::convert::Infallible;
@@ -20,6 +21,7 @@ use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use self::bodies::{Arriving, Leaving};
+use self::chunked::OneChunked;
 use super::BoxFuture;
 use crate::body::{Body, WithoutTrailers};
 
@@ -48,6 +50,7 @@ where
         + 'static,
 {
     ServiceBuilder::new()
+        .layer_fn(OneChunked)
         .layer(SetSensitiveRequestHeadersLayer::new([
             AUTHORIZATION,
             PROXY_AUTHORIZATION,

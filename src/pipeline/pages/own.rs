@@ -10,7 +10,7 @@ use http::{HeaderValue, Response};
 use serde_json::{Value, json};
 
 use super::super::authenticate::Authenticate;
-use super::super::{Arrived, limit, target};
+use super::super::{Arrived, limit};
 use crate::Parts;
 use crate::accounts;
 use crate::body::{Body, full};
@@ -62,7 +62,6 @@ impl OwnPages {
         exchange: Exchange<Arrived>,
     ) -> Result<Response<Body>, Rejection> {
         let (policy, headers) = (exchange.proof.policy(), exchange.request.headers());
-        target::check_head(headers)?;
         let caller = self.authenticate.caller(policy, headers, &exchange.trail)?;
         let limiters = exchange.proof.limiters();
         limit::own(policy, limiters, caller, &exchange.trail).await?;

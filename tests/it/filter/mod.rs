@@ -220,7 +220,7 @@ async fn h8_h9_pages_are_asked_for_whole_and_plain() {
         for (name, value) in special {
             request = request.header(name, value);
         }
-        world.send(LIST, request, "a body").await.is_upstream(200);
+        world.send(LIST, request, "").await.is_upstream(200);
     }
     let requests = world.upstream();
     for (name, value) in special {
