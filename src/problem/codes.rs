@@ -283,15 +283,15 @@ impl Code {
                 "body-too-large",
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "The request body is too large",
-                "A body that the policy looks into may have 2 MiB; an upload may be as large, and have as many parts, as \
-                 the policy says.",
+                "A body of an operation may be as large as the gateway's configuration says (forms usually 100 MiB, others \
+                 2 MiB); an upload may be as large, and have as many parts, as the policy says.",
                 "Send less at once.",
             ),
             Self::RequestTimeout => row(
                 "request-timeout",
                 StatusCode::REQUEST_TIMEOUT,
                 "The request took too long to arrive",
-                "The body did not come within a minute. Nothing was sent on.",
+                "The body did not come in its time: from one piece to the next, or in all. No whole request was sent on.",
                 "Send the request again; look at the connection if it happens often.",
             ),
             Self::RateLimited => row(

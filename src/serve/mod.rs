@@ -260,10 +260,10 @@ where
     let hall = |door: &Door, stop: &CancellationToken| Hall {
         door: door.clone(),
         metrics: parts.metrics.clone(),
-        options: parts.capacity,
+        options: parts.capacity.clone(),
         stop: stop.clone(),
     };
-    let options = parts.capacity;
+    let options = &parts.capacity;
     let metrics = Some(parts.metrics.clone());
     let door = Door::new(options.connections, options.connections_per_peer, metrics);
     for listener in bound.callers {
@@ -402,7 +402,8 @@ where
                 let service = make(peer, pulse.clone());
                 let spawner = Spawner(tasks.clone());
                 let ends = ends.clone();
-                let served = connection::serve(stream, service, spawner, pulse, options, ends);
+                let served =
+                    connection::serve(stream, service, spawner, pulse, options.streams, ends);
                 let refused = refused.clone();
                 tasks.spawn(async move {
                     if let Some(why) = served.await {
