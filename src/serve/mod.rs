@@ -8,6 +8,7 @@
 //! disagree are the hole, not the cure.
 
 mod connection;
+pub mod descriptors;
 mod door;
 mod signals;
 mod socket;
