@@ -332,7 +332,7 @@ impl Code {
                 "overloaded",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The gateway has no room for this request now",
-                "What the gateway keeps in mind at once is bounded, for each caller and in all, and the bound is \
+                "What the gateway works on and keeps in mind at once is bounded, for each caller and in all, and the bound is \
                  reached. Devin saw nothing of this request.",
                 "Wait for the seconds in Retry-After, then send it again, and let fewer run at once.",
             ),
