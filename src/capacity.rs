@@ -101,7 +101,7 @@ pub struct OfOperation {
 impl Default for Sizes {
     fn default() -> Self {
         Self {
-            body: 2 << 20,
+            body: 4 << 20,
             upload: 100 << 20,
             answer: 256 << 20,
             operations: BTreeMap::new(),

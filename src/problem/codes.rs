@@ -284,7 +284,7 @@ impl Code {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "The request body is too large",
                 "A body of an operation may be as large as the gateway's configuration says (forms usually 100 MiB, others \
-                 2 MiB); an upload may be as large, and have as many parts, as the policy says.",
+                 4 MiB, and 2 MiB where the gateway reads them first); an upload may be as large, and have as many parts, as the policy says.",
                 "Send less at once.",
             ),
             Self::RequestTimeout => row(

@@ -159,7 +159,7 @@ fn sizes() -> Value {
         "How large bodies may be: 512KiB, 20MiB, 1GiB.",
         &[],
         json!({
-            "body": size("The body of a request, but forms. Left out: 2MiB."),
+            "body": size("The body of a request, but forms. Left out: 4MiB."),
             "upload": size("A form. Left out: 100MiB."),
             "answer": size("An answer of Devin's. Left out: 256MiB."),
             "operations": {
