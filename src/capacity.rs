@@ -5,16 +5,19 @@
 //! place to its end. Connections are counted at the door (`serve/door`), times are kept by each connection's
 //! [`Pulse`](crate::pipeline::edge::Pulse).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use crate::catalogue::{Operation, Takes};
 
 /// Requests for the gateway's own pages that are answered at once: beside the others, so that they are answered when
 /// there is no room for those.
 pub const OWN_PAGES: usize = 64;
 
 /// What bounds callers' connections and requests: `limits:` of `tollgate.yaml`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Connections of callers in all.
     pub connections: usize,
@@ -26,6 +29,8 @@ pub struct Options {
     pub streams: u32,
     /// How long is waited for clients.
     pub times: Times,
+    /// How large bodies may be.
+    pub sizes: Arc<Sizes>,
 }
 
 impl Default for Options {
@@ -36,6 +41,7 @@ impl Default for Options {
             requests: 1_024,
             streams: 128,
             times: Times::default(),
+            sizes: Arc::default(),
         }
     }
 }
@@ -67,6 +73,57 @@ impl Default for Times {
             upload: Duration::from_secs(300),
             write: Duration::from_secs(60),
         }
+    }
+}
+
+/// How large bodies may be, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// The body of a request, but forms. What is read before it goes on has a bound of its own beside.
+    pub body: u64,
+    /// A form.
+    pub upload: u64,
+    /// An answer of Devin's.
+    pub answer: u64,
+    /// What is otherwise of single operations, by their ids.
+    pub operations: BTreeMap<&'static str, OfOperation>,
+}
+
+/// Sizes of one operation; none for the usual ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OfOperation {
+    /// The body of its request.
+    pub request: Option<u64>,
+    /// Its answer.
+    pub answer: Option<u64>,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self {
+            body: 4 << 20,
+            upload: 100 << 20,
+            answer: 256 << 20,
+            operations: BTreeMap::new(),
+        }
+    }
+}
+
+impl Sizes {
+    /// The most bytes of a request's body.
+    pub fn request(&self, operation: &Operation) -> u64 {
+        let usual = match operation.takes {
+            Some(Takes::Multipart) => self.upload,
+            Some(Takes::Json) | None => self.body,
+        };
+        let of_operation = self.operations.get(operation.id);
+        of_operation.and_then(|it| it.request).unwrap_or(usual)
+    }
+
+    /// The most bytes of its answer.
+    pub fn answer(&self, operation: &Operation) -> u64 {
+        let of_operation = self.operations.get(operation.id);
+        of_operation.and_then(|it| it.answer).unwrap_or(self.answer)
     }
 }
 

@@ -125,6 +125,7 @@ use ledger::Ledger;
 use metrics::Metrics;
 use pipeline::access_log::{AccessLogLayer, Sink};
 use pipeline::admit::Admit;
+use pipeline::answer_size::AnswerSizeLayer;
 use pipeline::attempts::{AttemptsLayer, Records};
 use pipeline::authenticate::{Authenticate, Issuer};
 use pipeline::authorize::Authorize;
@@ -226,7 +227,10 @@ where
         // limit says so, a request waits here for its turn.
         .layer(LimitLayer)
         // Whether their body is within the grant's bounds; from here on it is the one that was judged.
-        .layer(BoundsLayer::new(parts.capacity.times.body))
+        .layer(BoundsLayer::new(
+            parts.capacity.times.body,
+            Arc::clone(&parts.capacity.sizes),
+        ))
         // Whether the session is theirs.
         .layer(OwnershipLayer::new(parts.ledger.clone()))
         // One intent, one session: a repeat becomes the client of the attempt that is under way.
@@ -242,5 +246,7 @@ where
             parts.token.clone(),
             parts.pinned.clone(),
         )))
+        // No answer is larger than one of its operation may be.
+        .layer(AnswerSizeLayer::new(Arc::clone(&parts.capacity.sizes)))
         .service(upstream)
 }

@@ -19,7 +19,7 @@ use crate::pipeline::upstream::Upstream;
 use crate::policy::{Policy, PolicyFiles, compile};
 use crate::reload::Reload;
 use crate::ruleset::Current;
-use crate::serve::{StopSignals, bind, hangups, reopen_log_on_signal, start};
+use crate::serve::{StopSignals, bind, descriptors, hangups, reopen_log_on_signal, start};
 use crate::settings::{Settings, TokenSource, load};
 
 pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
@@ -109,7 +109,7 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         log,
         clock: Arc::clone(&clock),
         pressure,
-        capacity: settings.capacity,
+        capacity: descriptors::fitting(settings.capacity, descriptors::most()),
     };
     let mut signals = StopSignals::listen()?;
     let running = start(bound, &parts, upstream)?;

@@ -15,6 +15,7 @@
 mod budget;
 mod rate;
 mod report;
+mod size;
 mod table;
 mod time;
 mod tree;
@@ -22,6 +23,7 @@ mod tree;
 pub use budget::Budget;
 pub(crate) use rate::rate;
 pub use report::{Diagnostic, Report, SourceId, nearest};
+pub(crate) use size::size;
 pub use table::Table;
 pub(crate) use time::{USUAL, duration, spelled};
 pub use tree::{Node, Span, Value, parse};

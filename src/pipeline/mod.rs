@@ -2,11 +2,12 @@
 //!
 //! `edge` (tower-http's ring) → `trace` (with `head`) → `access_log` → `problem` → `admit` → `pages` →
 //! `target` → `authenticate` → `authorize` → `limit` → `bounds` → `ownership` → `attempts` → `fund` → `share` →
-//! `filter` → `credential` → `pressure` → `upstream`. [`crate::gateway`] puts them together; no layer names another,
+//! `filter` → `credential` → `answer_size` → `pressure` → `upstream`. [`crate::gateway`] puts them together; no layer names another,
 //! each names only the proof that it takes and the one that it makes.
 
 pub mod access_log;
 pub mod admit;
+pub mod answer_size;
 pub mod attempts;
 pub mod authenticate;
 pub mod authorize;

@@ -304,15 +304,15 @@ impl Code {
                 "body-too-large",
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "The request body is too large",
-                "A body that the policy looks into may have 2 MiB; an upload may be as large, and have as many parts, as \
-                 the policy says.",
+                "A body of an operation may be as large as the gateway's configuration says (forms usually 100 MiB, others \
+                 4 MiB, and 2 MiB where the gateway reads them first); an upload may be as large, and have as many parts, as the policy says.",
                 "Send less at once.",
             ),
             Self::RequestTimeout => row(
                 "request-timeout",
                 StatusCode::REQUEST_TIMEOUT,
                 "The request took too long to arrive",
-                "The body did not come within a minute. Nothing was sent on.",
+                "The body did not come in its time: from one piece to the next, or in all. No whole request was sent on.",
                 "Send the request again; look at the connection if it happens often.",
             ),
             Self::RateLimited => row(
@@ -353,7 +353,7 @@ impl Code {
                 "overloaded",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The gateway has no room for this request now",
-                "What the gateway keeps in mind at once is bounded, for each caller and in all, and the bound is \
+                "What the gateway works on and keeps in mind at once is bounded, for each caller and in all, and the bound is \
                  reached. Devin saw nothing of this request.",
                 "Wait for the seconds in Retry-After, then send it again, and let fewer run at once.",
             ),

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{DIALECT, duration, mapping, text_of};
+use crate::catalogue::OperationIx;
 use crate::pipeline::authenticate::Algorithm;
 use crate::settings::{MOST, MOST_STREAMS};
 
@@ -131,6 +132,7 @@ fn limits() -> Value {
             "connections_per_peer": most("Connections from one address, of IPv6 from one /64. Left out: 1024.", MOST),
             "requests": most("Requests in flight in all; beyond them 503. Left out: 1024.", MOST),
             "streams": most("Streams of one HTTP/2 connection. Left out: 128.", MOST_STREAMS),
+            "sizes": sizes(),
             "times": mapping("How long clients are waited for, from 10ms to 1h.", &[], json!({
                 "head": duration("For a request's head. Left out: 10s."),
                 "idle": duration("Between two requests of a connection. Left out: 75s."),
@@ -139,6 +141,33 @@ fn limits() -> Value {
                 "upload": duration("For all of a body that streams by. Left out: 5m."),
                 "write": duration("For a client to take anything of its answer. Left out: 60s."),
             })),
+        }),
+    )
+}
+
+fn sizes() -> Value {
+    let size = |description: &str| text_of(description, super::policy::SIZE);
+    let of_operation = mapping(
+        "Sizes of one operation.",
+        &[],
+        json!({
+            "request": size("The body of its request."),
+            "answer": size("Its answer."),
+        }),
+    );
+    mapping(
+        "How large bodies may be: 512KiB, 20MiB, 1GiB.",
+        &[],
+        json!({
+            "body": size("The body of a request, but forms. Left out: 4MiB."),
+            "upload": size("A form. Left out: 100MiB."),
+            "answer": size("An answer of Devin's. Left out: 256MiB."),
+            "operations": {
+                "description": "What is otherwise of single operations, by their ids.",
+                "type": "object",
+                "propertyNames": { "enum": OperationIx::served().map(|it| it.row().id).collect::<Vec<_>>() },
+                "additionalProperties": of_operation,
+            },
         }),
     )
 }

@@ -21,7 +21,7 @@ const VISIBLE: &str =
 const PATH: &str = r"^[A-Za-z0-9_-]+(\[\])*(\.[A-Za-z0-9_-]+(\[\])*)*$";
 const DATE: &str = "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].+)?$";
 const RATE: &str = r"^\s*0*([1-9][0-9]{0,5}|1000000)\s*/\s*(s|sec|second|min|minute|h|hour)\s*$";
-const SIZE: &str = "^0*([1-9][0-9]{0,2}|10[01][0-9]|102[0-4])(KiB|MiB|GiB)$";
+pub(super) const SIZE: &str = "^0*([1-9][0-9]{0,2}|10[01][0-9]|102[0-4])(KiB|MiB|GiB)$";
 
 pub(super) fn schema() -> Value {
     json!({

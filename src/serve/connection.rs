@@ -18,7 +18,6 @@ use tokio_util::task::TaskTracker;
 use super::CUT;
 use super::socket::Socket;
 use crate::body::{Body, BoxError};
-use crate::capacity::Options;
 use crate::pipeline::edge::{Next, Over, Pulse};
 
 /// hyper's buffer per connection: above our own limit on heads, so that ours answers with a reason.
@@ -51,7 +50,7 @@ pub(super) async fn serve<S, H>(
     service: H,
     spawner: Spawner,
     pulse: Pulse,
-    options: Options,
+    streams: u32,
     Ends { stop, cut }: Ends,
 ) -> Option<String>
 where
@@ -61,7 +60,7 @@ where
         + 'static,
     H::Future: Send,
 {
-    let builder = builder(spawner, &options);
+    let builder = builder(spawner, streams);
     let stream = TokioIo::new(Socket::new(stream, pulse.clone()));
     let mut connection = pin!(builder.serve_connection_with_upgrades(stream, service));
     let mut timer = pin!(sleep_until(Instant::now()));
@@ -98,7 +97,7 @@ where
     }
 }
 
-fn builder(spawner: Spawner, options: &Options) -> auto::Builder<Spawner> {
+fn builder(spawner: Spawner, streams: u32) -> auto::Builder<Spawner> {
     let mut builder = auto::Builder::new(spawner);
     builder
         .http1()
@@ -109,7 +108,7 @@ fn builder(spawner: Spawner, options: &Options) -> auto::Builder<Spawner> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(options.streams)
+        .max_concurrent_streams(streams)
         .max_header_list_size(u32::try_from(BUFFER).unwrap_or(u32::MAX))
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(15));

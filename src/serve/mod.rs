@@ -8,7 +8,9 @@
 //! disagree are the hole, not the cure.
 
 mod connection;
+pub mod descriptors;
 mod door;
+mod signals;
 mod socket;
 
 use std::convert::Infallible;
@@ -24,8 +26,6 @@ use hyper::service::Service as HyperService;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -47,6 +47,8 @@ use crate::settle::Reconciler;
 use crate::{Parts, gateway};
 use connection::{Ends, Spawner};
 use door::{Door, Pause};
+
+pub use signals::{StopSignals, hangups, reopen_log_on_signal};
 
 /// How long requests in flight may take after the process was told to stop.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -260,10 +262,10 @@ where
     let hall = |door: &Door, stop: &CancellationToken| Hall {
         door: door.clone(),
         metrics: parts.metrics.clone(),
-        options: parts.capacity,
+        options: parts.capacity.clone(),
         stop: stop.clone(),
     };
-    let options = parts.capacity;
+    let options = &parts.capacity;
     let metrics = Some(parts.metrics.clone());
     let door = Door::new(options.connections, options.connections_per_peer, metrics);
     for listener in bound.callers {
@@ -402,7 +404,8 @@ where
                 let service = make(peer, pulse.clone());
                 let spawner = Spawner(tasks.clone());
                 let ends = ends.clone();
-                let served = connection::serve(stream, service, spawner, pulse, options, ends);
+                let served =
+                    connection::serve(stream, service, spawner, pulse, options.streams, ends);
                 let refused = refused.clone();
                 tasks.spawn(async move {
                     if let Some(why) = served.await {
@@ -435,78 +438,4 @@ where
     // A request that is cut has its log line all the same: its task has ended when the log is closed.
     ends.cut.cancel();
     let _ = tokio::time::timeout(CUT, tasks.wait()).await;
-}
-
-/// The signals that end the process: SIGTERM and SIGINT.
-///
-/// Listened for from before the first request is answered, so that none of them ends the process unheard.
-#[derive(Debug)]
-pub struct StopSignals {
-    term: Signal,
-    int: Signal,
-}
-
-impl StopSignals {
-    /// Begins to listen.
-    ///
-    /// # Errors
-    /// The process cannot listen for signals.
-    pub fn listen() -> io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Waits for the next one.
-    pub async fn told(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
-        }
-    }
-
-    /// Stops, unless another signal says to leave at once.
-    ///
-    /// # Errors
-    /// That signal came, or stopping failed.
-    pub async fn stop_or_leave(
-        mut self,
-        stopping: impl Future<Output = Result<(), BoxError>>,
-    ) -> Result<(), BoxError> {
-        tokio::select! {
-            stopped = stopping => stopped,
-            () = self.told() => Err("told twice to stop: requests in flight were given up".into()),
-        }
-    }
-}
-
-/// Opens the log anew at each SIGUSR1, for the whole life of the process.
-///
-/// # Errors
-/// The process cannot listen for signals.
-pub fn reopen_log_on_signal(log: Sink) -> io::Result<()> {
-    let mut usr1 = signal(SignalKind::user_defined1())?;
-    tokio::spawn(async move {
-        while usr1.recv().await.is_some() {
-            log.reopen();
-        }
-    });
-    Ok(())
-}
-
-/// Notifies at each SIGHUP, for the whole life of the process. Several that come before anybody looks are one.
-///
-/// # Errors
-/// The process cannot listen for signals.
-pub fn hangups() -> io::Result<Arc<Notify>> {
-    let mut hup = signal(SignalKind::hangup())?;
-    let heard = Arc::new(Notify::new());
-    let notify = Arc::clone(&heard);
-    tokio::spawn(async move {
-        while hup.recv().await.is_some() {
-            notify.notify_one();
-        }
-    });
-    Ok(heard)
 }

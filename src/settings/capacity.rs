@@ -1,10 +1,13 @@
 //! `limits:`: how much the gateway takes on at once, and how long it waits for clients.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::capacity::{Options, Times};
-use crate::document::{Node, Report, Table, duration};
+use crate::capacity::{OfOperation, Options, Sizes, Times};
+use crate::catalogue::OperationIx;
+use crate::document::{Node, Report, Table, duration, size};
 
 /// The most connections, and the most requests in flight.
 pub(crate) const MOST: i64 = 1_000_000;
@@ -30,6 +33,10 @@ pub(super) fn limits(node: &Node, report: &mut Report) -> Option<Options> {
         Some(node) => times(node, report),
         None => Some(default.times),
     };
+    let sizes = match table.take("sizes") {
+        Some(node) => sizes(node, report).map(Arc::new),
+        None => Some(default.sizes),
+    };
     table.finish(report);
     Some(Options {
         connections: connections?,
@@ -37,6 +44,7 @@ pub(super) fn limits(node: &Node, report: &mut Report) -> Option<Options> {
         requests: requests?,
         streams: u32::try_from(streams?).ok()?,
         times: times?,
+        sizes: sizes?,
     })
 }
 
@@ -62,6 +70,69 @@ fn times(node: &Node, report: &mut Report) -> Option<Times> {
         upload: upload?,
         write: write?,
     })
+}
+
+/// `{ body: 2MiB, upload: 100MiB, answer: 256MiB, operations: { attachments.download: { answer: 1GiB } } }`
+fn sizes(node: &Node, report: &mut Report) -> Option<Sizes> {
+    let mut table = Table::new("`sizes:`", node, report)?;
+    let default = Sizes::default();
+    let mut read = |name, default| match table.take(name) {
+        Some(node) => size(name, node, report),
+        None => Some(default),
+    };
+    let (body, upload) = (read("body", default.body), read("upload", default.upload));
+    let answer = read("answer", default.answer);
+    let operations = match table.take("operations") {
+        Some(node) => of_operations(node, report),
+        None => Some(default.operations),
+    };
+    table.finish(report);
+    Some(Sizes {
+        body: body?,
+        upload: upload?,
+        answer: answer?,
+        operations: operations?,
+    })
+}
+
+/// `{ attachments.download: { answer: 1GiB }, sessions.create: { request: 64KiB } }`
+fn of_operations(node: &Node, report: &mut Report) -> Option<BTreeMap<&'static str, OfOperation>> {
+    let table = Table::new("`operations:`", node, report)?;
+    let mut read = BTreeMap::new();
+    let mut is_fine = true;
+    for (name, key, value) in table.into_entries() {
+        let found = OperationIx::served().find(|it| it.row().id == name);
+        let of_operation = of_operation(value, report);
+        if let (Some(found), Some(of_operation)) = (found, of_operation) {
+            read.insert(found.row().id, of_operation);
+            continue;
+        }
+        is_fine = false;
+        if found.is_none() {
+            let known = OperationIx::served().map(|it| it.row().id);
+            report
+                .error(
+                    key.span,
+                    format!("no operation is named `{}`", name.escape_debug()),
+                )
+                .suggest(name, known);
+        }
+    }
+    is_fine.then_some(read)
+}
+
+/// `{ request: 64KiB, answer: 1MiB }`
+fn of_operation(node: &Node, report: &mut Report) -> Option<OfOperation> {
+    let mut table = Table::new("an operation's sizes", node, report)?;
+    let mut is_fine = true;
+    let mut read = |name| {
+        let size = table.take(name).map(|node| size(name, node, report));
+        is_fine &= size != Some(None);
+        size.flatten()
+    };
+    let (request, answer) = (read("request"), read("answer"));
+    table.finish(report);
+    is_fine.then_some(OfOperation { request, answer })
 }
 
 #[cfg(test)]
@@ -93,6 +164,7 @@ policies: policies/
             "limits.connections_per_peer=3",
             "limits.requests=7",
             "limits.streams=9",
+            "limits.sizes={ body: 1KiB, upload: 2MiB, operations: { self.get: { answer: 3KiB } } }",
             "limits.times={ head: 1s, idle: 2s, body_idle: 3s, body: 4s, upload: 5s, write: 6s }",
         ])
         .unwrap();
@@ -105,12 +177,22 @@ policies: policies/
             upload: seconds(5),
             write: seconds(6),
         };
+        let of_self = OfOperation {
+            answer: Some(3 << 10),
+            request: None,
+        };
         let wanted = Options {
             connections: 20,
             connections_per_peer: 3,
             requests: 7,
             streams: 9,
             times,
+            sizes: Arc::new(Sizes {
+                body: 1 << 10,
+                upload: 2 << 20,
+                operations: [("self.get", of_self)].into(),
+                ..Sizes::default()
+            }),
         };
         assert_eq!(options, wanted);
         for (bad, wanted) in [
@@ -120,6 +202,16 @@ policies: policies/
             ("limits.times.head=0s", "from 10ms to 1h"),
             ("limits.times.head=10", "a time from 10ms"),
             ("limits.times.heads=10s", "did you mean `head`"),
+            ("limits.sizes.body=0KiB", "from 1 to 1024 and a unit"),
+            ("limits.sizes.bdy=1KiB", "did you mean `body`"),
+            (
+                "limits.sizes.operations={ self.gte: { answer: 1KiB } }",
+                "did you mean `self.get`",
+            ),
+            (
+                "limits.sizes.operations={ self.get: { answers: 1KiB } }",
+                "did you mean `answer`",
+            ),
             ("limits=5", "must be a mapping"),
         ] {
             let error = read(&[bad]).unwrap_err();

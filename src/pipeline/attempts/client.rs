@@ -25,7 +25,7 @@ use super::registry::{Ask, Seat, Turn};
 use crate::body::{Body, BoxError, full, read_whole};
 use crate::exchange::Exchange;
 use crate::ledger::HoldId;
-use crate::pipeline::bounds::MAX_BODY;
+use crate::pipeline::bounds::{MAX_BODY, TooMuch};
 use crate::pipeline::edge::BodyLate;
 use crate::pipeline::ownership::Owned;
 use crate::rejection::Rejection;
@@ -199,6 +199,11 @@ async fn read(exchange: &mut Exchange<Owned>, within: Duration) -> Result<Finger
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             return Err(Rejection::BodyTooLarge {
                 said: "the body of a request that spends may have 2 MiB".to_owned(),
+            });
+        }
+        Ok(Err(error)) if error.is::<TooMuch>() => {
+            return Err(Rejection::BodyTooLarge {
+                said: error.to_string(),
             });
         }
         Ok(Err(error)) if error.is::<BodyLate>() => return Err(Rejection::RequestTimeout),

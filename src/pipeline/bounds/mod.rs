@@ -24,6 +24,7 @@ use super::BoxFuture;
 use super::authorize::{Granted, refuse};
 use super::edge::BodyLate;
 use crate::body::{Body, full, is_json, read_whole};
+use crate::capacity::Sizes;
 use crate::catalogue::OperationIx;
 use crate::exchange::Exchange;
 use crate::policy::bounds::{Facts, Judged};
@@ -100,15 +101,16 @@ impl Permitted {
 }
 
 /// Makes [`Bounded`] services.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct BoundsLayer {
     within: Duration,
+    sizes: Arc<Sizes>,
 }
 
 impl BoundsLayer {
-    /// A body that has to be read must have come `within` this time.
-    pub fn new(within: Duration) -> Self {
-        Self { within }
+    /// A body that has to be read must have come `within` this time, and none is larger than `sizes` say.
+    pub fn new(within: Duration, sizes: Arc<Sizes>) -> Self {
+        Self { within, sizes }
     }
 }
 
@@ -118,6 +120,7 @@ impl<S> Layer<S> for BoundsLayer {
     fn layer(&self, inner: S) -> Bounded<S> {
         Bounded {
             within: self.within,
+            sizes: Arc::clone(&self.sizes),
             inner,
         }
     }
@@ -127,6 +130,7 @@ impl<S> Layer<S> for BoundsLayer {
 #[derive(Clone, Debug)]
 pub struct Bounded<S> {
     within: Duration,
+    sizes: Arc<Sizes>,
     inner: S,
 }
 
@@ -147,6 +151,15 @@ where
     }
 
     fn call(&mut self, exchange: Exchange<Granted>) -> Self::Future {
+        let most = self.sizes.request(exchange.proof.operation().row());
+        let (trail, proof) = (Arc::clone(&exchange.trail), exchange.proof.clone());
+        let exchange = match upload::cap(exchange, most) {
+            Ok(exchange) => exchange,
+            Err(rejection) => {
+                note_refusal(&trail, &proof);
+                return Either::Right(Box::pin(async { Err(rejection) }));
+            }
+        };
         let proof = &exchange.proof;
         let applied = proof.policy().applied(proof.grant());
         let (reads, upload) = (applied.reads_body(), applied.upload());
@@ -294,6 +307,10 @@ async fn read(exchange: &mut Exchange<Granted>, within: Duration) -> Result<Byte
             Err(if error.is::<LengthLimitError>() {
                 Rejection::BodyTooLarge {
                     said: "a body that the policy looks into may have 2 MiB".to_owned(),
+                }
+            } else if let Some(too_much) = error.downcast_ref::<TooMuch>() {
+                Rejection::BodyTooLarge {
+                    said: too_much.said().to_owned(),
                 }
             } else if error.is::<BodyLate>() {
                 Rejection::RequestTimeout

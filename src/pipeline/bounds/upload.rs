@@ -28,6 +28,9 @@ impl TooMuch {
     fn bytes(max: u64) -> Self {
         Self(format!("an upload may have {max} bytes here"))
     }
+    fn of_operation(max: u64) -> Self {
+        Self(format!("a body of this operation may have {max} bytes"))
+    }
     fn parts(max: u64) -> Self {
         Self(format!("an upload may have {max} parts here"))
     }
@@ -36,6 +39,35 @@ impl TooMuch {
     pub fn said(&self) -> &str {
         &self.0
     }
+}
+
+/// Holds a body to the size that one of its operation may have. What says at once that it is too large is refused at once.
+pub(super) fn cap(
+    exchange: Exchange<Granted>,
+    max_bytes: u64,
+) -> Result<Exchange<Granted>, Rejection> {
+    if length(exchange.request.headers()).is_some_and(|length| length > max_bytes) {
+        return Err(Rejection::BodyTooLarge {
+            said: TooMuch::of_operation(max_bytes).0,
+        });
+    }
+    if http_body::Body::is_end_stream(exchange.request.body()) {
+        return Ok(exchange);
+    }
+    Ok(Exchange {
+        request: exchange.request.map(|inner| {
+            Counted {
+                inner,
+                left: max_bytes,
+                max_bytes,
+                parts: None,
+                too_much: TooMuch::of_operation,
+            }
+            .boxed_unsync()
+        }),
+        trail: exchange.trail,
+        proof: exchange.proof,
+    })
 }
 
 /// Counts the upload while it streams by. What says at once that it is too large is refused at once.
@@ -81,6 +113,7 @@ pub(super) fn count(
             left: max_bytes,
             max_bytes,
             parts,
+            too_much: TooMuch::bytes,
         }
         .boxed_unsync()
     });
@@ -186,6 +219,7 @@ struct Counted {
     left: u64,
     max_bytes: u64,
     parts: Option<Parts>,
+    too_much: fn(u64) -> TooMuch,
 }
 
 impl http_body::Body for Counted {
@@ -203,7 +237,7 @@ impl http_body::Body for Counted {
             match self.left.checked_sub(data.len() as u64) {
                 Some(left) => self.left = left,
                 None => {
-                    let error = TooMuch::bytes(self.max_bytes);
+                    let error = (self.too_much)(self.max_bytes);
                     return Poll::Ready(Some(Err(error.into())));
                 }
             }

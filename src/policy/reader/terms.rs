@@ -11,7 +11,7 @@ use super::super::bounds::{
 };
 use super::rule::{flag, texts};
 use super::spending::no_room;
-use crate::document::{Node, Report, Span, Table, Value, duration};
+use crate::document::{Node, Report, Span, Table, Value, duration, size};
 
 /// How long an answer can be kept: nobody waits for more than a poll or two to see what has changed.
 const CACHE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
@@ -432,7 +432,9 @@ fn json(name: &str, node: &Node, report: &mut Report) -> Option<Json> {
 /// `{ max_size: 20MiB, max_parts: 1 }`
 fn upload(node: &Node, report: &mut Report) -> Option<Upload> {
     let mut table = Table::new("`upload:`", node, report)?;
-    let max_bytes = table.take("max_size").map(|node| size(node, report));
+    let max_bytes = table
+        .take("max_size")
+        .map(|node| size("max_size", node, report));
     let max_parts = table
         .take("max_parts")
         .map(|node| node.as_whole("max_parts", 1, 10_000, report));
@@ -449,33 +451,4 @@ fn upload(node: &Node, report: &mut Report) -> Option<Upload> {
         max_bytes: max_bytes.flatten(),
         max_parts,
     })
-}
-
-/// `512KiB`, `20MiB`, `1GiB`, in bytes.
-fn size(node: &Node, report: &mut Report) -> Option<u64> {
-    let text = match &node.value {
-        Value::Text(text) => text.as_str(),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::List(_)
-        | Value::Map(_) => "",
-    };
-    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
-    let found = units.iter().find_map(|(unit, shift)| {
-        let count = text.strip_suffix(unit)?;
-        let is_plain = count.bytes().all(|it| it.is_ascii_digit());
-        let count: u64 = count.parse().ok().filter(|_| is_plain)?;
-        (1..=1_024).contains(&count).then_some(count << shift)
-    });
-    if found.is_none() {
-        report
-            .error(
-                node.span,
-                "`max_size:` is a whole number from 1 to 1024 and a unit",
-            )
-            .help("write 512KiB, 20MiB or 1GiB");
-    }
-    found
 }
