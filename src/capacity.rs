@@ -5,9 +5,9 @@
 //! place to its end. Connections are counted at the door (`serve/door`), times are kept by each connection's
 //! [`Pulse`](crate::pipeline::edge::Pulse).
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::catalogue::{Operation, Takes};
@@ -25,6 +25,8 @@ pub struct Options {
     pub connections_per_peer: usize,
     /// Requests in flight in all.
     pub requests: usize,
+    /// Of these, those of one caller: who waits with many takes nobody else's place.
+    pub requests_per_caller: usize,
     /// Streams of one HTTP/2 connection.
     pub streams: u32,
     /// How long is waited for clients.
@@ -39,6 +41,7 @@ impl Default for Options {
             connections: 10_000,
             connections_per_peer: 1_024,
             requests: 1_024,
+            requests_per_caller: 256,
             streams: 128,
             times: Times::default(),
             sizes: Arc::default(),
@@ -175,6 +178,62 @@ impl Drop for Place {
     }
 }
 
+/// Places for the requests of each caller; clones are the same room. It knows those that have some now.
+#[derive(Clone, Debug)]
+pub struct Callers(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    taken: Mutex<HashMap<Arc<str>, usize>>,
+    most: usize,
+}
+
+/// A caller's place, which is free again when this is dropped.
+#[derive(Debug)]
+pub struct CallersPlace {
+    room: Callers,
+    caller: Arc<str>,
+}
+
+impl Callers {
+    /// Of so many places for each.
+    pub fn new(most: usize) -> Self {
+        let taken = Mutex::default();
+        Self(Arc::new(Shared { taken, most }))
+    }
+
+    /// A place for this caller, if it has one left. Nobody waits for one.
+    pub fn enter(&self, caller: &Arc<str>) -> Option<CallersPlace> {
+        let mut taken = self.taken();
+        let of_caller = taken.entry(Arc::clone(caller)).or_default();
+        if *of_caller >= self.0.most {
+            return None;
+        }
+        *of_caller += 1;
+        Some(CallersPlace {
+            room: self.clone(),
+            caller: Arc::clone(caller),
+        })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashMap<Arc<str>, usize>> {
+        // Nothing panics while it is held.
+        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for CallersPlace {
+    fn drop(&mut self) {
+        let mut taken = self.room.taken();
+        if let Some(of_caller) = taken.get_mut(&self.caller) {
+            *of_caller -= 1;
+            if *of_caller == 0 {
+                taken.remove(&self.caller);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,5 +251,20 @@ mod tests {
         drop((second, third));
         assert_eq!(room.taken(), 0);
         assert!(Room::new(0).enter().is_none());
+    }
+
+    #[test]
+    fn r13_a_caller_takes_its_own_places_and_nobody_elses() {
+        let callers = Callers::new(2);
+        let (one, two) = (Arc::from("one"), Arc::from("two"));
+        let first = callers.enter(&one);
+        let second = callers.enter(&one);
+        assert!(first.is_some() && second.is_some());
+        assert!(callers.enter(&one).is_none());
+        assert!(callers.enter(&two).is_some());
+        drop(first);
+        assert!(callers.enter(&one).is_some());
+        drop(second);
+        assert!(callers.taken().is_empty());
     }
 }

@@ -225,7 +225,7 @@ where
         .layer(StageLayer::new(Authorize))
         // Not too often: what is denied for its head uses nothing up, and no body is read beyond the limits. Where a
         // limit says so, a request waits here for its turn.
-        .layer(LimitLayer)
+        .layer(LimitLayer::new(parts.capacity.requests_per_caller))
         // Whether their body is within the grant's bounds; from here on it is the one that was judged.
         .layer(BoundsLayer::new(
             parts.capacity.times.body,

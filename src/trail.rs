@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::capacity::Place;
+use crate::capacity::{CallersPlace, Place};
 use crate::catalogue::OperationIx;
 use crate::clock::Clock;
 use crate::problem::Code;
@@ -186,6 +186,8 @@ pub struct Trail {
     pub retries: AtomicU64,
     /// Its place among the requests in flight: it has it until nobody works on it any more.
     pub place: OnceLock<Place>,
+    /// The same among its caller's.
+    pub callers_place: OnceLock<CallersPlace>,
 }
 
 /// The longest id of a caller's that is logged.
@@ -252,6 +254,7 @@ impl Trail {
             cache: OnceLock::new(),
             retries: AtomicU64::new(0),
             place: OnceLock::new(),
+            callers_place: OnceLock::new(),
         }
     }
 

@@ -131,6 +131,7 @@ fn limits() -> Value {
             "connections": most("Connections of callers in all. Left out: 10000.", MOST),
             "connections_per_peer": most("Connections from one address, of IPv6 from one /64. Left out: 1024.", MOST),
             "requests": most("Requests in flight in all; beyond them 503. Left out: 1024.", MOST),
+            "requests_per_caller": most("Of these, those of one caller. Left out: 256.", MOST),
             "streams": most("Streams of one HTTP/2 connection. Left out: 128.", MOST_STREAMS),
             "sizes": sizes(),
             "times": mapping("How long clients are waited for, from 10ms to 1h.", &[], json!({

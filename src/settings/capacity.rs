@@ -16,7 +16,7 @@ pub(crate) const MOST_STREAMS: i64 = 10_000;
 /// How long a client may be waited for.
 const USUAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3_600);
 
-/// `{ connections: 10000, connections_per_peer: 1024, requests: 1024, streams: 128, times: { head: 10s } }`
+/// `{ connections: 10000, connections_per_peer: 1024, requests: 1024, requests_per_caller: 256, streams: 128, times: { head: 10s } }`
 pub(super) fn limits(node: &Node, report: &mut Report) -> Option<Options> {
     let mut table = Table::new("`limits:`", node, report)?;
     let default = Options::default();
@@ -27,6 +27,7 @@ pub(super) fn limits(node: &Node, report: &mut Report) -> Option<Options> {
     let connections = read("connections", default.connections, MOST);
     let per_peer = read("connections_per_peer", default.connections_per_peer, MOST);
     let requests = read("requests", default.requests, MOST);
+    let per_caller = read("requests_per_caller", default.requests_per_caller, MOST);
     let streams = usize::try_from(default.streams).ok();
     let streams = streams.and_then(|it| read("streams", it, MOST_STREAMS));
     let times = match table.take("times") {
@@ -42,6 +43,7 @@ pub(super) fn limits(node: &Node, report: &mut Report) -> Option<Options> {
         connections: connections?,
         connections_per_peer: per_peer?,
         requests: requests?,
+        requests_per_caller: per_caller?,
         streams: u32::try_from(streams?).ok()?,
         times: times?,
         sizes: sizes?,
@@ -163,6 +165,7 @@ policies: policies/
             "limits.connections=20",
             "limits.connections_per_peer=3",
             "limits.requests=7",
+            "limits.requests_per_caller=5",
             "limits.streams=9",
             "limits.sizes={ body: 1KiB, upload: 2MiB, operations: { self.get: { answer: 3KiB } } }",
             "limits.times={ head: 1s, idle: 2s, body_idle: 3s, body: 4s, upload: 5s, write: 6s }",
@@ -185,6 +188,7 @@ policies: policies/
             connections: 20,
             connections_per_peer: 3,
             requests: 7,
+            requests_per_caller: 5,
             streams: 9,
             times,
             sizes: Arc::new(Sizes {

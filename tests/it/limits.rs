@@ -319,3 +319,41 @@ async fn limits_on_trial_refuse_nobody_and_are_logged_and_counted() {
     assert!(counted("t/tight") && counted("t/running"), "{page}");
     world.finish().await;
 }
+
+#[tokio::test]
+async fn r13_who_waits_with_many_requests_takes_nobody_elses_place() {
+    let mut setup = setup("  - { name: own, per: caller, rate: 6/min, burst: 1, wait: 60s }");
+    setup.capacity.requests = 5;
+    setup.capacity.requests_per_caller = 3;
+    let world = World::with(setup).await;
+    world.get("one", SELF).await.is_upstream(200);
+    {
+        let waiting = (0..3).map(|_| world.get("one", SELF));
+        let waiting = futures_util::future::join_all(waiting);
+        let others = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let answer = world.get("one", SELF).await;
+            answer.is_problem(503, "overloaded");
+            assert!(answer.header("retry-after").is_some());
+            world.get("two", SELF).await.is_upstream(200);
+        };
+        tokio::select! {
+            _ = waiting => panic!("they wait"),
+            () = others => {}
+        }
+    }
+    // Once they have left, there is room again.
+    let lines = world.lines().await;
+    let refused = lines.iter().find(|it| it["code"] == "overloaded").unwrap();
+    assert_eq!(
+        (&refused["decision"], &refused["rule"]),
+        (&json!("allow"), &json!("t/self"))
+    );
+    let impatient = Request::get("/").header("prefer", "wait=0.1");
+    let impatient = impatient.header("authorization", format!("Bearer {}", world.key("one")));
+    world
+        .send(SELF, impatient, "")
+        .await
+        .is_problem(429, "rate-limited");
+    world.finish().await;
+}

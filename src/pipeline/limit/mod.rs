@@ -4,6 +4,8 @@
 //! held to the limits, also if each would be refused. Where a limit lets its requests wait for their turn, they do
 //! it here, before anything is held for them; one whose client leaves meanwhile leaves the line.
 //!
+//! One caller's requests in flight are bounded here as well, those that wait among them.
+//!
 //! The limits are those of the set that judges the request ([`crate::ruleset::Limiters`]); what is left of
 //! them, and whose turn it is, is known to [`crate::limits`]. `fields` tells the caller how they stand,
 //! `patience` reads from a request how long its client waits.
@@ -23,6 +25,7 @@ use tower::{Layer, Service};
 
 use super::{BoxFuture, Granted};
 use crate::body::Body;
+use crate::capacity::Callers;
 use crate::exchange::Exchange;
 use crate::limits::{Asked, Refused};
 use crate::policy::{CallerIx, Policy, Shadowed};
@@ -32,20 +35,35 @@ use crate::ruleset::Limiters;
 use crate::trail::{Decided, Trail};
 
 /// Makes [`Limited`] services.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LimitLayer;
+#[derive(Clone, Debug)]
+pub struct LimitLayer {
+    callers: Callers,
+}
+
+impl LimitLayer {
+    /// With so many requests of each caller in flight.
+    pub fn new(most: usize) -> Self {
+        Self {
+            callers: Callers::new(most),
+        }
+    }
+}
 
 impl<S> Layer<S> for LimitLayer {
     type Service = Limited<S>;
 
     fn layer(&self, inner: S) -> Limited<S> {
-        Limited { inner }
+        Limited {
+            callers: self.callers.clone(),
+            inner,
+        }
     }
 }
 
 /// Takes each request from the limits that it counts in.
 #[derive(Clone, Debug)]
 pub struct Limited<S> {
+    callers: Callers,
     inner: S,
 }
 
@@ -71,6 +89,14 @@ where
             let _ = exchange.trail.patience.set(patience);
         }
         let proof = &exchange.proof;
+        let caller = proof.policy().caller(proof.caller()).name();
+        let Some(place) = self.callers.enter(caller) else {
+            let refused =
+                Rejection::Overloaded("As many of your requests are in flight as may be at once");
+            note_allowed(&exchange);
+            return Either::Right(Box::pin(async { Err(refused) }));
+        };
+        let _ = exchange.trail.callers_place.set(place);
         let named = (proof.operation(), proof.organization());
         let charges = proof
             .limiters()
@@ -90,17 +116,22 @@ where
             };
             let taken = admit(proof.limiters(), asked, &exchange.trail).await;
             if taken.is_err() {
-                // The head was allowed; nobody has looked at the body.
-                let rule = proof.policy().grant_name(proof.grant());
-                let _ = exchange.trail.decided.set(Decided {
-                    allow: true,
-                    rule: Some(Arc::clone(rule)),
-                });
+                note_allowed(&exchange);
             }
             taken?;
             ready.call(exchange).await
         }))
     }
+}
+
+/// Of what is refused here, the head was allowed; nobody has looked at the body.
+fn note_allowed(exchange: &Exchange<Granted>) {
+    let proof = &exchange.proof;
+    let rule = proof.policy().grant_name(proof.grant());
+    let _ = exchange.trail.decided.set(Decided {
+        allow: true,
+        rule: Some(Arc::clone(rule)),
+    });
 }
 
 /// Takes a request for one of a caller's own pages from its limits, at once or not at all.

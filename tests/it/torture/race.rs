@@ -33,6 +33,7 @@ async fn race(creates: usize, body: impl Fn(usize) -> String) {
         silent: true,
         capacity: tollgate::capacity::Options {
             requests: AT_ONCE,
+            requests_per_caller: AT_ONCE,
             ..Default::default()
         },
         ..Setup::default()
