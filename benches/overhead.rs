@@ -3,7 +3,7 @@
 //! Four processes on loopback: this one makes the load, a null upstream answers
 //! 1 KiB of JSON, and the two proxies in front of it are measured in turn: the
 //! bare one (hyper server, hyper-util client, nothing between) and the real
-//! binary with an API key, a policy without limits and its access log in a file.
+//! binary with an API key, a policy without limits, a ledger and its access log in a file.
 //! CPU is the scheduler's run time of each proxy's threads. Windows in which the
 //! host took more than 5 % of the CPU away are dropped. Only the ratios mean
 //! anything: absolute figures are this machine's, this minute's.
@@ -37,7 +37,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tollgate::api_key::ApiKey;
 
 const CONNECTIONS: usize = 32;
-const PATH: &str = "/v3/organizations/org-ds/sessions/devin-1";
+/// Each connection reads another session: equal reads at once would be one request to the upstream.
+const PATH: &str = "/v3/organizations/org-ds/sessions/devin-";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -147,7 +148,7 @@ fn tollgate(folder: &Path, upstream: SocketAddr, key: &ApiKey) -> (Process, Dura
         .local_addr()
         .unwrap();
     let policy = format!(
-        "team: bench\ncallers: {{ load: {{ keys: [{{ id: load, sha256: \"{}\" }}] }} }}\nallow:\n  - {{ name: read, operations: [sessions.get], organizations: [org-ds] }}\n",
+        "team: bench\ncallers: {{ load: {{ keys: [{{ id: load, sha256: \"{}\" }}] }} }}\nallow:\n  - {{ name: read, operations: [sessions.get], organizations: [org-ds], sessions: any }}\n",
         key.digest_hex()
     );
     std::fs::create_dir_all(folder.join("policies")).unwrap();
@@ -164,7 +165,7 @@ fn tollgate(folder: &Path, upstream: SocketAddr, key: &ApiKey) -> (Process, Dura
         .spawn()
         .unwrap();
     let process = Process { child, address };
-    let request = request(key);
+    let request = request(key, 0);
     loop {
         assert!(
             started.elapsed() < Duration::from_secs(10),
@@ -181,9 +182,9 @@ fn tollgate(folder: &Path, upstream: SocketAddr, key: &ApiKey) -> (Process, Dura
     }
 }
 
-fn request(key: &ApiKey) -> Vec<u8> {
+fn request(key: &ApiKey, session: usize) -> Vec<u8> {
     format!(
-        "GET {PATH} HTTP/1.1\r\nHost: bench\r\nAccept: application/json\r\nUser-Agent: bench\r\nAuthorization: Bearer {}\r\n\r\n",
+        "GET {PATH}{session} HTTP/1.1\r\nHost: bench\r\nAccept: application/json\r\nUser-Agent: bench\r\nAuthorization: Bearer {}\r\n\r\n",
         key.expose()
     )
     .into_bytes()
@@ -197,13 +198,13 @@ struct Window {
 }
 
 /// Closed-loop load on one proxy, for a while.
-async fn load(process: &Process, request: &[u8], time: Duration) -> Window {
+async fn load(process: &Process, key: &ApiKey, time: Duration) -> Window {
     let deadline = Instant::now() + time;
     let (before, machine) = (cpu_ns(process.child.id()), machine_ticks());
     let begun = Instant::now();
     let mut connections = Vec::new();
-    for _ in 0..CONNECTIONS {
-        let (address, request) = (process.address, request.to_vec());
+    for session in 0..CONNECTIONS {
+        let (address, request) = (process.address, request(key, session));
         connections.push(tokio::spawn(async move {
             let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
             stream.set_nodelay(true).unwrap();
@@ -284,7 +285,6 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn measure(seconds: f64, rounds: usize) {
     let folder = tempfile::tempdir().unwrap();
     let key = ApiKey::generate("load").unwrap();
-    let request = request(&key);
     let upstream = role(&["--role", "upstream"]);
     let bare = role(&["--role", "bare", "--to", &upstream.address.to_string()]);
     let (gateway, first) = tollgate(folder.path(), upstream.address, &key);
@@ -306,10 +306,10 @@ fn measure(seconds: f64, rounds: usize) {
         .unwrap();
     runtime.block_on(async {
         for process in [&bare, &gateway] {
-            load(process, &request, Duration::from_secs(1)).await;
+            load(process, &key, Duration::from_secs(1)).await;
         }
         for round in 0..rounds * 3 {
-            let pair = (load(&bare, &request, time).await, load(&gateway, &request, time).await);
+            let pair = (load(&bare, &key, time).await, load(&gateway, &key, time).await);
             let stolen = pair.0.stolen.max(pair.1.stolen);
             let kept = stolen <= 0.05;
             println!(
