@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::report::Report;
-use super::tree::{Node, Value};
+use super::tree::Node;
 
 /// The largest count of a rate.
 const MOST: u32 = 1_000_000;
@@ -34,15 +34,7 @@ impl Rate {
 
 /// Reads `300/min`. Zero is a mistake, and never "unlimited"; `zero` says what to write instead.
 pub(crate) fn rate(node: &Node, zero: &'static str, report: &mut Report) -> Option<Rate> {
-    let text = match &node.value {
-        Value::Text(text) => text.as_str(),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::List(_)
-        | Value::Map(_) => "",
-    };
+    let text = node.value.text().unwrap_or_default();
     let parsed = text.split_once('/').and_then(|(count, unit)| {
         let seconds = match unit.trim() {
             "s" | "sec" | "second" => 1,

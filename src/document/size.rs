@@ -1,18 +1,10 @@
 //! Sizes as people write them.
 
-use super::{Node, Report, Value};
+use super::{Node, Report};
 
 /// `512KiB`, `20MiB`, `1GiB`, in bytes.
 pub(crate) fn size(name: &str, node: &Node, report: &mut Report) -> Option<u64> {
-    let text = match &node.value {
-        Value::Text(text) => text.as_str(),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::List(_)
-        | Value::Map(_) => "",
-    };
+    let text = node.value.text().unwrap_or_default();
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
     let found = units.iter().find_map(|(unit, shift)| {
         let count = text.strip_suffix(unit)?;

@@ -191,7 +191,7 @@ impl<'a> Table<'a> {
 impl Node {
     /// This node as text; anything else is reported under the name of its field.
     pub fn as_text<'a>(&'a self, name: &str, report: &mut Report) -> Option<&'a str> {
-        if let Value::Text(text) = &self.value {
+        if let Some(text) = self.value.text() {
             return Some(text);
         }
         report

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::{Node, Report, Value};
+use super::{Node, Report};
 
 /// What a time may be where nothing narrower is said: from a millisecond to a day.
 pub(crate) const USUAL: RangeInclusive<Duration> =
@@ -24,15 +24,10 @@ pub(crate) fn duration(
     within: &RangeInclusive<Duration>,
     report: &mut Report,
 ) -> Option<Duration> {
-    let parsed = match &node.value {
-        Value::Text(text) => text.parse::<SignedDuration>().ok(),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::List(_)
-        | Value::Map(_) => None,
-    };
+    let parsed = node
+        .value
+        .text()
+        .and_then(|it| it.parse::<SignedDuration>().ok());
     let found = parsed
         .and_then(|it| Duration::try_from(it).ok())
         .filter(|it| within.contains(it));

@@ -72,6 +72,19 @@ impl Value {
             Self::Map(_) => "a mapping",
         }
     }
+
+    /// The text that it is, if it is one.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Null
+            | Self::Bool(_)
+            | Self::Integer(_)
+            | Self::Float(_)
+            | Self::List(_)
+            | Self::Map(_) => None,
+        }
+    }
 }
 
 /// Reads one document into a tree.

@@ -231,8 +231,8 @@ impl Line {
         before.sum()
     }
 
-    /// Gives this caller a place, `counted` with its others. False if there is none to give: it has as many promises as it gets, or the
-    /// line is full of those who come first.
+    /// Gives this caller a place, `counted` with its others. False if there is none to give: it has as many promises as
+    /// it gets, or the line is full of those who come first.
     pub(super) fn stand(
         &mut self,
         place: Place,

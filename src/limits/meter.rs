@@ -4,7 +4,6 @@
 //! governor keeps it where nobody else can read it, and cannot give anything back. Here it stands in a
 //! table of ours ([`super::table`]): it is put into the [`Hand`], governor decides, and it is taken out again.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -106,11 +105,6 @@ impl Meter {
     /// Evaluated and logged, never enforced.
     pub fn is_shadowed(&self) -> bool {
         self.shadow
-    }
-
-    /// How many requests fit at once.
-    pub fn burst(&self) -> NonZeroU32 {
-        self.rate.burst
     }
 
     /// The time in which one request is earned back, in nanoseconds.

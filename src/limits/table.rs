@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::line::{Here, Line, Place};
 use super::{Account, Charge, Standing, nanos};
+use crate::problem::whole_seconds;
 
 /// The most accounts that are not as good as unused; further ones share one of their limit. Those of organizations do
 /// from half as many on.
@@ -429,8 +430,9 @@ impl Table {
     fn promise(&mut self, request: Request<'_>, ticket: &mut Ticket, due: u64, now: u64) {
         self.leave(ticket);
         let counted = self.counted(request.caller);
-        let seconds = (due - now).div_ceil(1_000_000_000).max(1);
-        let told = now.saturating_add(seconds.saturating_mul(1_000_000_000));
+        // As `Retry-After` says it.
+        let seconds = whole_seconds(Duration::from_nanos(due - now));
+        let told = now.saturating_add(nanos(Duration::from_secs(seconds)));
         for ix in 0..self.looked.len() {
             let Some(Looked {
                 slot, place, after, ..

@@ -8,7 +8,7 @@ use super::rule::shadow;
 use super::{Spanned, title, written_day};
 use crate::acu::{Acu, MAX_ACUS};
 use crate::budget::{Cycle, Every, Length, NoZone, Per, Zone};
-use crate::document::{Node, Report, Span, Table, Value};
+use crate::document::{Node, Report, Span, Table};
 
 /// The most thresholds of one budget.
 const MAX_ALERTS: usize = 10;
@@ -269,15 +269,7 @@ fn alerts(items: &[Node], span: Span, report: &mut Report) -> Vec<u8> {
 }
 
 fn percent(node: &Node) -> Option<u8> {
-    let text = match &node.value {
-        Value::Text(text) => text.strip_suffix('%')?,
-        Value::Null
-        | Value::Bool(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::List(_)
-        | Value::Map(_) => return None,
-    };
+    let text = node.value.text()?.strip_suffix('%')?;
     let is_plain = text.bytes().all(|it| it.is_ascii_digit()) && !text.starts_with('0');
     let percent = text.parse().ok().filter(|_| is_plain)?;
     (1..=100).contains(&percent).then_some(percent)
