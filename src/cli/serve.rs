@@ -14,15 +14,21 @@ use crate::document::Report;
 use crate::ledger::{Aliases, HandOver, Ledger, OpenError};
 use crate::metrics::Metrics;
 use crate::pipeline::access_log::Sink;
+use crate::pipeline::authenticate::Issuer;
 use crate::pipeline::pressure::PressureLayer;
 use crate::pipeline::upstream::Upstream;
 use crate::policy::{Policy, PolicyFiles, compile};
-use crate::reload::Reload;
+use crate::reload::{Files, Reload};
 use crate::ruleset::Current;
-use crate::serve::{StopSignals, bind, descriptors, hangups, reopen_log_on_signal, start};
+use crate::serve::{
+    Inherited, StopSignals, Systemd, bind, descriptors, hangups, reopen_log_on_signal, start,
+};
 use crate::settings::{Settings, TokenSource, load};
+use crate::token::ServiceToken;
 
 pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
+    // First of all: it takes what it reads out of the environment.
+    let inherited = Inherited::from_env()?;
     let mut report = Report::default();
     let loaded = load_all(&config, &mut report);
     let Some((settings, policy)) = loaded else {
@@ -54,13 +60,12 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         &settings.listen,
         settings.admin,
         settings.admin_socket.as_deref(),
+        inherited,
     )
     .await?;
+    let files = files(&settings, &token);
     let log = Sink::open(settings.access_log)?;
     reopen_log_on_signal(log.clone())?;
-    if let TokenSource::File(path) = &settings.token {
-        tokio::spawn(token.clone().follow(path.clone()));
-    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let policies = Current::new(policy, clock.now());
     let metrics = Metrics::new(policies.clone());
@@ -78,7 +83,8 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         metrics.clone(),
         Arc::clone(&clock),
     )
-    .telling(ledger.clone());
+    .telling(ledger.clone())
+    .with_files(files);
     tokio::spawn(reload.follow(hangups()?));
     let stop_alerts = CancellationToken::new();
     match webhook {
@@ -114,14 +120,32 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
     let mut signals = StopSignals::listen()?;
     let running = start(bound, &parts, upstream)?;
     tracing::info!(callers = ?running.callers, admin = %running.admin, policy = hash, "ready");
+    Systemd.ready();
+    tokio::spawn(Systemd.keep_alive());
     let why = tokio::select! {
         () = signals.told() => Ok(()),
         error = never_had(hand_over, &*clock) => Err(error),
     };
     tracing::info!("stopping");
+    Systemd.stopping(running.drain());
     signals.stop_or_leave(running.stop()).await?;
     stop_alerts.cancel();
     Ok(why?)
+}
+
+/// What is read again when it changes, beside the policies.
+fn files(settings: &Settings, token: &ServiceToken) -> Files {
+    let mut files = Files::default();
+    if let TokenSource::File(path) = &settings.token {
+        files.add(token.renewal(path.clone()));
+    }
+    for renewal in settings.issuers.iter().filter_map(Issuer::renewal) {
+        files.add(renewal);
+    }
+    for tls in settings.listen.iter().filter_map(|it| it.tls.as_ref()) {
+        files.add(tls.renewal());
+    }
+    files
 }
 
 /// Takes the ledger over. Comes to an end only if it cannot be had.
