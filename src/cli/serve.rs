@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::{Config, Failure, Format, print};
 use crate::Parts;
 use crate::alerts::send;
+use crate::body::BoxError;
 use crate::clock::{Clock, SystemClock};
 use crate::document::Report;
 use crate::ledger::{Aliases, HandOver, Ledger, OpenError};
@@ -122,9 +123,11 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
     tracing::info!(callers = ?running.callers, admin = %running.admin, policy = hash, "ready");
     Systemd.ready();
     tokio::spawn(Systemd.keep_alive());
-    let why = tokio::select! {
+    // A task of its own: it goes on while the process stops, since what was accepted may wait for the ledger.
+    let taking = tokio::spawn(never_had(hand_over, clock));
+    let why: Result<(), BoxError> = tokio::select! {
         () = signals.told() => Ok(()),
-        error = never_had(hand_over, &*clock) => Err(error),
+        ended = taking => Err(ended.map_or_else(BoxError::from, BoxError::from)),
     };
     tracing::info!("stopping");
     Systemd.stopping(running.drain());
@@ -149,9 +152,9 @@ fn files(settings: &Settings, token: &ServiceToken) -> Files {
 }
 
 /// Takes the ledger over. Comes to an end only if it cannot be had.
-async fn never_had(hand_over: Option<HandOver>, clock: &dyn Clock) -> OpenError {
+async fn never_had(hand_over: Option<HandOver>, clock: Arc<dyn Clock>) -> OpenError {
     if let Some(hand_over) = hand_over {
-        match hand_over.wait(clock).await {
+        match hand_over.wait(&*clock).await {
             Ok(()) => tracing::info!("the ledger was let go, and is this process's now"),
             Err(error) => return error,
         }

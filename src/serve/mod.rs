@@ -67,6 +67,8 @@ pub struct Running {
     /// Ends the callers' listeners, then the operator's.
     stop: CancellationToken,
     stop_admin: CancellationToken,
+    /// Ends the reconciler.
+    stop_settling: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
     admin_tasks: Vec<JoinHandle<()>>,
     /// Requests that run on without their clients.
@@ -99,6 +101,8 @@ impl Running {
         }
         // Only now: what was accepted is served, and the next process has the ledger soon enough.
         self.ledger.retire();
+        // And until now: what waits for the ledger waits for what the reconciler asks Devin first.
+        self.stop_settling.cancel();
         // What spends goes on without its client, and its outcome is worth waiting for as long. Of what is given up
         // the hold stays, and the next start finds out.
         self.attempts.close();
@@ -139,6 +143,7 @@ where
     U::Future: Send,
 {
     let stop = CancellationToken::new();
+    let stop_settling = CancellationToken::new();
     // Once around everything: Devin's rate is one for the callers and the reconciler.
     let upstream = parts.pressure.layer(upstream);
     let health = Health::new(parts);
@@ -147,7 +152,7 @@ where
     let mut tasks = Vec::new();
     let settling = parts.times.map(|times| {
         let reconciler = Reconciler::new(parts, upstream.clone(), times);
-        tokio::spawn(reconciler.follow(stop.clone()))
+        tokio::spawn(reconciler.follow(stop_settling.clone()))
     });
     let gateway = gateway(parts, upstream);
     let options = &parts.capacity;
@@ -217,6 +222,7 @@ where
         health,
         stop,
         stop_admin,
+        stop_settling,
         tasks,
         admin_tasks,
         attempts: parts.tasks.clone(),
