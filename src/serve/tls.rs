@@ -54,7 +54,7 @@ pub enum TlsError {
         /// Which file.
         path: PathBuf,
         /// Why.
-        why: &'static str,
+        why: String,
     },
     /// They do not belong together.
     #[error("the private key in {} is not that of the certificate in {}", key.display(), cert.display())]
@@ -230,7 +230,7 @@ impl CertificateFiles {
 
     fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
         let pem = secrecy::zeroize::Zeroizing::new(
-            read(&self.key).map_err(|error| self.no_key(why(&error)))?,
+            read(&self.key).map_err(|error| self.no_key(&error.to_string()))?,
         );
         // The parser's own errors show lines of the file.
         PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
@@ -238,9 +238,11 @@ impl CertificateFiles {
         })
     }
 
-    fn no_key(&self, why: &'static str) -> TlsError {
-        let path = self.key.clone();
-        TlsError::Key { path, why }
+    fn no_key(&self, why: &str) -> TlsError {
+        TlsError::Key {
+            path: self.key.clone(),
+            why: why.to_owned(),
+        }
     }
 }
 
@@ -258,13 +260,4 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         .take(MOST)
         .read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-fn why(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file",
-        io::ErrorKind::PermissionDenied => "this process may not",
-        io::ErrorKind::Other => "it is no regular file",
-        _ => "the system says no",
-    }
 }

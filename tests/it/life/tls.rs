@@ -213,5 +213,5 @@ fn a1_a_certificate_that_cannot_be_used_stops_the_start_and_no_key_is_shown() {
     let said = check();
     assert!(said.contains("is not that of the certificate"), "{said}");
     std::fs::remove_file(site.path().join("tls.key")).unwrap();
-    assert!(check().contains("there is no such file"), "{}", check());
+    assert!(check().contains("No such file"), "{}", check());
 }
