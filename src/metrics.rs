@@ -359,7 +359,7 @@ mod tests {
     }
 
     fn trail() -> Trail {
-        Trail::begin(&Request::new(()), None, &SystemClock)
+        Trail::begin(&Request::new(()), None, None, &SystemClock)
     }
 
     #[test]

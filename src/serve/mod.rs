@@ -162,8 +162,7 @@ where
         options: options.clone(),
         stop: stop.clone(),
     };
-    let metrics = Some(parts.metrics.clone());
-    let door = Door::new(options.connections, options.connections_per_peer, metrics);
+    let door = Door::of_callers(options, Some(parts.metrics.clone()));
     for listener in bound.callers {
         callers.push(listener.socket.local_addr()?);
         let port = Callers {
@@ -189,7 +188,7 @@ where
     };
     let admin = Admin::new(health.clone(), parts, tells);
     let stop_admin = CancellationToken::new();
-    let door = || Door::new(OPERATORS, OPERATORS, None);
+    let door = || Door::new(OPERATORS);
     let mut admin_tasks = Vec::new();
     if let Some(socket) = bound.socket {
         let port = Orders(admin.clone());

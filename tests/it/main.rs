@@ -46,6 +46,7 @@ mod ownership;
 mod paths;
 mod policies;
 mod pressure;
+mod proxied;
 mod races;
 mod refusals;
 mod reload;
