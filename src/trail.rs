@@ -190,6 +190,8 @@ pub struct Trail {
     pub place: OnceLock<Place>,
     /// The same among its caller's.
     pub callers_place: OnceLock<CallersPlace>,
+    /// That the log stands still, and as many requests wait for it as may.
+    pub no_line: OnceLock<()>,
 }
 
 /// The longest id of a caller's that is logged.
@@ -263,6 +265,7 @@ impl Trail {
             retries: AtomicU64::new(0),
             place: OnceLock::new(),
             callers_place: OnceLock::new(),
+            no_line: OnceLock::new(),
         }
     }
 
