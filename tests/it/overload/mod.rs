@@ -85,7 +85,7 @@ async fn metric(world: &World, series: &str) -> u64 {
         .unwrap()
 }
 
-async fn until(world: &World, series: &str, wanted: u64) {
+pub(crate) async fn until(world: &World, series: &str, wanted: u64) {
     let start = Instant::now();
     while metric(world, series).await != wanted {
         assert!(start.elapsed() < GENEROUS, "{series} is never {wanted}");
@@ -93,8 +93,8 @@ async fn until(world: &World, series: &str, wanted: u64) {
     }
 }
 
-const IN_FLIGHT: &str = "tollgate_requests_in_flight ";
-const OPEN: &str = "tollgate_connections ";
+pub(crate) const IN_FLIGHT: &str = "tollgate_requests_in_flight ";
+pub(crate) const OPEN: &str = "tollgate_connections ";
 
 #[tokio::test]
 async fn r11_beyond_the_requests_in_flight_new_ones_are_refused_at_once() {
