@@ -28,6 +28,7 @@ mod cli;
 mod connection;
 mod consumption;
 mod corpora;
+mod differential;
 mod downgrade;
 mod filter;
 mod forward;
