@@ -62,6 +62,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
             }
             return Poll::Ready(Ok(()));
         }
+        // h2 has read what it was given; it reads no more.
+        if self.pulse.abuse().is_some() {
+            self.is_over = true;
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
         let read = buffer.filled().get(before..).unwrap_or_default();
@@ -70,7 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
                 self.pulse.speaks_two();
             }
             self.has_read = true;
-            self.pulse.read(Instant::now());
+            self.pulse.read(read.len(), Instant::now());
         }
         Poll::Ready(Ok(()))
     }

@@ -82,13 +82,13 @@ where
         + 'static,
 {
     service_fn(move |request: Request<Incoming>| {
-        let beat = pulse.request(request.version());
+        let mut beat = pulse.request(request.version());
         let is_empty = http_body::Body::is_end_stream(request.body());
         let request = request.map(|body| {
             let body = WithoutTrailers::boxed(body);
             match is_empty {
                 true => body,
-                false => Arriving::new(body, beat.times(), Instant::now()).boxed_unsync(),
+                false => Arriving::new(body, pulse.clone(), Instant::now()).boxed_unsync(),
             }
         });
         // With its type named: the compiler does not see by itself that it can go to another thread.
@@ -96,6 +96,7 @@ where
             Box::pin(inner.clone().oneshot(request));
         async move {
             let answer = answering.await?;
+            beat.answered();
             Ok(answer.map(|body| Leaving::new(body, beat).boxed_unsync()))
         }
     })

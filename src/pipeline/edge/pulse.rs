@@ -13,10 +13,19 @@ use tokio::time::Instant;
 
 use crate::capacity::Times;
 
-/// Written at once, this much is more than a control frame: HTTP/2's own pings tell nothing of who reads.
+/// Written at once, this much is more than a control frame: HTTP/2's own pings tell nothing of who reads. Nor do its
+/// answers to a client's control frames, of which none has more than twice as many bytes as what it answers.
 const MORE_THAN_A_FRAME: usize = 1_024;
 /// How long a connection that is idle may take to say good-bye.
 const LEAVING: Duration = Duration::from_secs(2);
+/// The most bytes that an HTTP/2 connection may say with which nothing gets on: neither begins a request, nor comes a
+/// piece of a body, nor goes a piece of an answer. Four times what the windows let come of bodies that wait to be read.
+/// h2 bounds what such frames (`PING`, `SETTINGS`, `WINDOW_UPDATE`, `PRIORITY`, unknown ones, heads that it refuses) take
+/// in memory, and not how many there are.
+const MAX_IDLE_TALK: usize = 4 * 1024 * 1024;
+/// From so many requests on that a connection of HTTP/2 took back before they were answered, they may not be most of
+/// its requests: each has made work, here and at Devin (CVE-2023-44487). h2 counts those alone that were not begun.
+const MAX_TAKEN_BACK: u64 = 500;
 
 /// Why a connection is waited for no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +77,12 @@ struct State {
     blocked: Option<Instant>,
     leaving: Option<Instant>,
     is_late: bool,
+    /// What was read of HTTP/2 since anything last got on, in bytes.
+    idle_talk: usize,
+    /// What was read of HTTP/2 and could still be answered by control frames, in bytes.
+    heard: usize,
+    /// The requests that ended before they had an answer.
+    taken_back: u64,
 }
 
 impl Pulse {
@@ -86,6 +101,9 @@ impl Pulse {
             blocked: None,
             leaving: None,
             is_late: false,
+            idle_talk: 0,
+            heard: 0,
+            taken_back: 0,
         })))
     }
 
@@ -98,12 +116,35 @@ impl Pulse {
         self.state().times
     }
 
-    /// Something came.
-    pub fn read(&self, now: Instant) {
+    /// So many bytes came.
+    pub fn read(&self, bytes: usize, now: Instant) {
         let mut state = self.state();
         state.has_read = true;
+        if state.is_two {
+            state.idle_talk = state.idle_talk.saturating_add(bytes);
+            state.heard = state.heard.saturating_add(bytes);
+        }
         if state.requests == 0 && !state.is_two {
             state.head.get_or_insert(now);
+        }
+    }
+
+    /// A piece of a request's body came.
+    pub fn came(&self) {
+        self.state().idle_talk = 0;
+    }
+
+    /// What of HTTP/2 it does too much of to be served on: it is cut.
+    pub fn abuse(&self) -> Option<&'static str> {
+        let state = self.state();
+        if !state.is_two {
+            None
+        } else if state.idle_talk > MAX_IDLE_TALK {
+            Some("too many frames with which nothing gets on")
+        } else if state.taken_back > MAX_TAKEN_BACK && state.taken_back > state.numbered / 2 {
+            Some("too many requests that were taken back")
+        } else {
+            None
         }
     }
 
@@ -116,9 +157,11 @@ impl Pulse {
     pub fn wrote(&self, bytes: usize, now: Instant) {
         let mut state = self.state();
         state.blocked = None;
-        if !state.is_two || bytes >= MORE_THAN_A_FRAME {
+        let replies = state.heard.saturating_mul(2);
+        if !state.is_two || bytes >= MORE_THAN_A_FRAME.saturating_add(replies) {
             state.written = now;
         }
+        state.heard = state.heard.saturating_sub(bytes / 2);
     }
 
     /// Nothing was taken.
@@ -133,8 +176,10 @@ impl Pulse {
         state.requests += 1;
         state.head = None;
         state.numbered += 1;
+        state.idle_talk = 0;
         Beat {
             number: state.numbered,
+            is_answered: false,
             pulse: self.clone(),
         }
     }
@@ -194,13 +239,21 @@ impl Pulse {
 #[derive(Debug)]
 pub struct Beat {
     number: u64,
+    is_answered: bool,
     pulse: Pulse,
 }
 
 impl Beat {
+    /// Its answer begins.
+    pub fn answered(&mut self) {
+        self.is_answered = true;
+    }
+
     /// It gave a piece of its answer.
     pub fn gave(&self, now: Instant) {
-        self.pulse.state().given.insert(self.number, now);
+        let mut state = self.pulse.state();
+        state.given.insert(self.number, now);
+        state.idle_talk = 0;
     }
 
     /// That was taken: it is asked for the next.
@@ -220,6 +273,7 @@ impl Drop for Beat {
         let mut state = self.pulse.state();
         state.given.remove(&self.number);
         state.requests = state.requests.saturating_sub(1);
+        state.taken_back += u64::from(!self.is_answered);
         if state.requests == 0 {
             state.since = now;
             state.has_read = false;
@@ -253,12 +307,12 @@ mod tests {
         let start = Instant::now();
         let pulse = Pulse::new(Times::default(), start);
         assert_eq!(end(&pulse, start), (Over::Head { begun: false }, 10));
-        pulse.read(start + 9 * SECOND);
+        pulse.read(1, start + 9 * SECOND);
         assert_eq!(end(&pulse, start), (Over::Head { begun: true }, 10));
         drop(pulse.request(Version::HTTP_11));
         assert_eq!(end(&pulse, start), (Over::Idle, 75));
-        pulse.read(start + 70 * SECOND);
-        pulse.read(start + 75 * SECOND);
+        pulse.read(1, start + 70 * SECOND);
+        pulse.read(1, start + 75 * SECOND);
         assert_eq!(end(&pulse, start), (Over::Head { begun: true }, 80));
         assert_eq!(pulse.is_late(), None);
         pulse.late();
@@ -270,8 +324,12 @@ mod tests {
         let start = Instant::now();
         let pulse = Pulse::new(Times::default(), start);
         drop(pulse.request(Version::HTTP_2));
-        pulse.read(start + 30 * SECOND);
+        pulse.read(17, start + 30 * SECOND);
         pulse.wrote(17, start + 60 * SECOND);
+        // A hundred pings at once, and what answers them in two writes.
+        pulse.read(1_700, start + 60 * SECOND);
+        pulse.wrote(1_200, start + 60 * SECOND);
+        pulse.wrote(500, start + 61 * SECOND);
         assert_eq!(end(&pulse, start), (Over::Idle, 75));
         pulse.leaves(start + 75 * SECOND);
         assert_eq!(end(&pulse, start), (Over::Gone, 77));
@@ -311,5 +369,49 @@ mod tests {
         let Next::At(_) = pulse.next(start + 500 * SECOND) else {
             panic!("a request that waits for Devin is waited for");
         };
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r3_who_only_talks_is_cut_and_who_gets_on_is_not() {
+        let start = Instant::now();
+        let pulse = Pulse::new(Times::default(), start);
+        pulse.read(MAX_IDLE_TALK + 1, start);
+        assert_eq!(
+            pulse.abuse(),
+            None,
+            "of HTTP/1 the parser has its own bounds"
+        );
+        pulse.speaks_two();
+        pulse.read(MAX_IDLE_TALK, start);
+        assert_eq!(pulse.abuse(), None);
+        for gets_on in [0, 1, 2] {
+            match gets_on {
+                0 => drop(pulse.request(Version::HTTP_2)),
+                1 => pulse.came(),
+                _ => pulse.request(Version::HTTP_2).gave(start),
+            }
+            pulse.read(MAX_IDLE_TALK, start);
+            assert_eq!(pulse.abuse(), None);
+        }
+        pulse.read(1, start);
+        assert!(pulse.abuse().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r3_who_takes_most_requests_back_is_cut_after_many() {
+        let start = Instant::now();
+        let pulse = Pulse::new(Times::default(), start);
+        let answered = || pulse.request(Version::HTTP_2).answered();
+        for _ in 0..MAX_TAKEN_BACK {
+            drop(pulse.request(Version::HTTP_2));
+        }
+        assert_eq!(pulse.abuse(), None);
+        drop(pulse.request(Version::HTTP_2));
+        assert!(pulse.abuse().is_some());
+        // Where as many are answered, somebody changes its mind often.
+        for _ in 0..=MAX_TAKEN_BACK {
+            answered();
+        }
+        assert_eq!(pulse.abuse(), None);
     }
 }
