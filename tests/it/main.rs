@@ -31,6 +31,7 @@ mod corpora;
 mod differential;
 mod downgrade;
 mod filter;
+mod floods;
 mod forward;
 mod framing;
 mod heads;
