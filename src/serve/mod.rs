@@ -41,7 +41,7 @@ use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::pipeline::access_log::{Sink, connection_line};
 use crate::pipeline::credential::Outbound;
-use crate::pipeline::edge::{self, Pulse};
+use crate::pipeline::edge::{self, Arrival, Pulse};
 use crate::rejection::Rejection;
 use crate::settle::Reconciler;
 use crate::{Parts, gateway};
@@ -342,6 +342,36 @@ where
         ledger: parts.ledger.clone(),
         log: parts.log.clone(),
     })
+}
+
+/// Serves one connection to its end, of somebody else's accepting and with no door in front, as [`start`] serves those of
+/// its listeners: for connections in memory.
+pub async fn one<S, G>(stream: S, peer: SocketAddr, gateway: G, parts: &Parts)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    G: Service<Arrival, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+{
+    let pulse = Pulse::new(parts.capacity.times, Instant::now());
+    let service = edge::for_connection(gateway, Some(peer), pulse.clone());
+    let service = TowerToHyperService::new(service);
+    let tasks = TaskTracker::new();
+    let ends = Ends {
+        stop: CancellationToken::new(),
+        cut: CancellationToken::new(),
+    };
+    let spawner = Spawner(tasks.clone());
+    let streams = parts.capacity.streams;
+    let served = connection::serve(stream, service, spawner, pulse, streams, ends);
+    if let Some(why) = served.await {
+        let now = parts.clock.now();
+        let line = |line: &mut Vec<u8>| connection_line(line, now, Some(peer), &why);
+        parts.log.write(line).await;
+    }
+    tasks.close();
+    tasks.wait().await;
 }
 
 /// The operator's service of one connection.
