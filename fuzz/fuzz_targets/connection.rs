@@ -251,6 +251,7 @@ impl World {
 
     fn meets(&mut self, bytes: Vec<u8>, size: usize) {
         let before = self.heads.load(Ordering::SeqCst);
+        let said = bytes.clone();
         self.runtime
             .block_on(async { (self.serve)(bytes, size).await })
             .expect("the connection comes to its end");
@@ -263,6 +264,10 @@ impl World {
             .collect();
         let requests = lines.iter().filter(|it| it["kind"] == "request");
         assert_eq!(requests.clone().count(), heads, "{log}");
+        if !said.starts_with(b"PRI * HTTP/2.0") {
+            let ends = said.windows(4).filter(|it| it == b"\r\n\r\n").count();
+            assert!(heads <= ends, "a head ended before its end");
+        }
         for line in requests.clone() {
             assert!(
                 line["code"] != "internal" && line["status"] != 502,
@@ -272,6 +277,16 @@ impl World {
         let mut sent = self.devin.0.lock().unwrap_or_else(PoisonError::into_inner);
         for sent in sent.drain(..) {
             self.is_canonical(&sent);
+            // A body that streams by is what came, if that was not in chunks.
+            if let (Ok(body), true) = (&sent.body, sent.headers.contains_key("content-length"))
+                && sent.operation.starts_with("org_tags.")
+                && !body.is_empty()
+            {
+                assert!(
+                    said.windows(body.len()).any(|it| it == body),
+                    "a body was changed"
+                );
+            }
             let id = sent
                 .headers
                 .get("x-request-id")

@@ -10,6 +10,7 @@
 mod connection;
 pub mod descriptors;
 mod door;
+mod lines;
 mod signals;
 mod socket;
 

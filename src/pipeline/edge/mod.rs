@@ -82,7 +82,8 @@ where
         + 'static,
 {
     service_fn(move |request: Request<Incoming>| {
-        let mut beat = pulse.request(request.version());
+        let length = http_body::Body::size_hint(request.body()).exact();
+        let mut beat = pulse.request(request.version(), length);
         let is_empty = http_body::Body::is_end_stream(request.body());
         let request = request.map(|body| {
             let body = WithoutTrailers::boxed(body);

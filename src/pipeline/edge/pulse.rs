@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 use http::Version;
@@ -83,6 +84,10 @@ struct State {
     heard: usize,
     /// The requests that ended before they had an answer.
     taken_back: u64,
+    /// How long the last request's body is.
+    body: Option<u64>,
+    /// Who waits to be told so.
+    waits: Option<Waker>,
 }
 
 impl Pulse {
@@ -104,6 +109,8 @@ impl Pulse {
             idle_talk: 0,
             heard: 0,
             taken_back: 0,
+            body: None,
+            waits: None,
         })))
     }
 
@@ -169,9 +176,24 @@ impl Pulse {
         self.state().blocked.get_or_insert(now);
     }
 
-    /// A request begins.
-    pub fn request(&self, version: Version) -> Beat {
+    /// Of HTTP/1, how long the body of the last request is, if that many have begun; the inner one is none where that is
+    /// not known. Otherwise this is woken with the next one.
+    pub fn body_of(&self, requests: u64, waker: &Waker) -> Option<Option<u64>> {
         let mut state = self.state();
+        if state.numbered >= requests {
+            return Some(state.body);
+        }
+        state.waits = Some(waker.clone());
+        None
+    }
+
+    /// A request begins, with a body of this length if that is known.
+    pub fn request(&self, version: Version, body: Option<u64>) -> Beat {
+        let mut state = self.state();
+        state.body = body;
+        if let Some(waker) = state.waits.take() {
+            waker.wake();
+        }
         state.is_two = version >= Version::HTTP_2;
         state.requests += 1;
         state.head = None;
@@ -309,7 +331,7 @@ mod tests {
         assert_eq!(end(&pulse, start), (Over::Head { begun: false }, 10));
         pulse.read(1, start + 9 * SECOND);
         assert_eq!(end(&pulse, start), (Over::Head { begun: true }, 10));
-        drop(pulse.request(Version::HTTP_11));
+        drop(pulse.request(Version::HTTP_11, None));
         assert_eq!(end(&pulse, start), (Over::Idle, 75));
         pulse.read(1, start + 70 * SECOND);
         pulse.read(1, start + 75 * SECOND);
@@ -323,7 +345,7 @@ mod tests {
     async fn of_http_2_neither_pings_nor_their_answers_are_a_sign_of_life() {
         let start = Instant::now();
         let pulse = Pulse::new(Times::default(), start);
-        drop(pulse.request(Version::HTTP_2));
+        drop(pulse.request(Version::HTTP_2, None));
         pulse.read(17, start + 30 * SECOND);
         pulse.wrote(17, start + 60 * SECOND);
         // A hundred pings at once, and what answers them in two writes.
@@ -333,7 +355,7 @@ mod tests {
         assert_eq!(end(&pulse, start), (Over::Idle, 75));
         pulse.leaves(start + 75 * SECOND);
         assert_eq!(end(&pulse, start), (Over::Gone, 77));
-        let request = pulse.request(Version::HTTP_2);
+        let request = pulse.request(Version::HTTP_2, None);
         let Next::At(_) = pulse.next(start + 80 * SECOND) else {
             panic!("a request that came meanwhile is served");
         };
@@ -344,7 +366,7 @@ mod tests {
     async fn r2_who_takes_something_is_waited_for_and_who_takes_nothing_is_not() {
         let start = Instant::now();
         let pulse = Pulse::new(Times::default(), start);
-        let request = pulse.request(Version::HTTP_11);
+        let request = pulse.request(Version::HTTP_11, None);
         request.gave(start);
         assert_eq!(end(&pulse, start), (Over::Write, 60));
         pulse.wrote(1, start + 59 * SECOND);
@@ -358,8 +380,8 @@ mod tests {
         assert_eq!(end(&pulse, start), (Over::Write, 131));
         // A window of HTTP/2 that stays shut, whatever its other streams take.
         let pulse = Pulse::new(Times::default(), start);
-        let stuck = pulse.request(Version::HTTP_2);
-        let other = pulse.request(Version::HTTP_2);
+        let stuck = pulse.request(Version::HTTP_2, None);
+        let other = pulse.request(Version::HTTP_2, None);
         stuck.gave(start);
         pulse.wrote(100_000, start + 59 * SECOND);
         other.gave(start + 59 * SECOND);
@@ -386,9 +408,9 @@ mod tests {
         assert_eq!(pulse.abuse(), None);
         for gets_on in [0, 1, 2] {
             match gets_on {
-                0 => drop(pulse.request(Version::HTTP_2)),
+                0 => drop(pulse.request(Version::HTTP_2, None)),
                 1 => pulse.came(),
-                _ => pulse.request(Version::HTTP_2).gave(start),
+                _ => pulse.request(Version::HTTP_2, None).gave(start),
             }
             pulse.read(MAX_IDLE_TALK, start);
             assert_eq!(pulse.abuse(), None);
@@ -401,12 +423,12 @@ mod tests {
     async fn r3_who_takes_most_requests_back_is_cut_after_many() {
         let start = Instant::now();
         let pulse = Pulse::new(Times::default(), start);
-        let answered = || pulse.request(Version::HTTP_2).answered();
+        let answered = || pulse.request(Version::HTTP_2, None).answered();
         for _ in 0..MAX_TAKEN_BACK {
-            drop(pulse.request(Version::HTTP_2));
+            drop(pulse.request(Version::HTTP_2, None));
         }
         assert_eq!(pulse.abuse(), None);
-        drop(pulse.request(Version::HTTP_2));
+        drop(pulse.request(Version::HTTP_2, None));
         assert!(pulse.abuse().is_some());
         // Where as many are answered, somebody changes its mind often.
         for _ in 0..=MAX_TAKEN_BACK {
