@@ -13,6 +13,8 @@ mod connection;
 pub mod descriptors;
 mod door;
 mod inherited;
+mod lines;
+mod one;
 mod port;
 mod signals;
 mod socket;
@@ -47,6 +49,7 @@ use port::{Callers, Operators, Orders};
 
 pub use bind::{BindError, Bound, BoundAdmin, BoundListener, Listener, bind};
 pub use inherited::{Inherited, InheritedError};
+pub use one::one;
 pub use signals::{StopSignals, hangups, reopen_log_on_signal};
 pub use systemd::Systemd;
 pub use tls::{CertificateFiles, Tls, TlsError};

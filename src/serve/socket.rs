@@ -1,4 +1,5 @@
-//! A connection's socket, which tells the connection's [`Pulse`] what is read and written.
+//! A connection's socket, which tells the connection's [`Pulse`] what is read and written, and gives the parser no line end
+//! that another reader does not see ([`Lines`]).
 
 use std::io;
 use std::pin::Pin;
@@ -7,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::lines::Lines;
 use crate::pipeline::edge::Pulse;
 
 /// What a client is told whose head did not come in time (RFC 9110 section 15.5.9). It has sent no request yet that a
@@ -21,6 +23,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2";
 pub(super) struct Socket<S> {
     inner: S,
     pulse: Pulse,
+    lines: Lines,
+    /// What has come behind a head, and is given when the head's body is known: at most what was read at once.
+    held: Vec<u8>,
     has_read: bool,
     is_over: bool,
 }
@@ -31,6 +36,8 @@ impl<S> Socket<S> {
         Self {
             inner,
             pulse,
+            lines: Lines::new(),
+            held: Vec::new(),
             has_read: false,
             is_over: false,
         }
@@ -62,17 +69,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
             }
             return Poll::Ready(Ok(()));
         }
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
-        let read = buffer.filled().get(before..).unwrap_or_default();
-        if !read.is_empty() {
-            if !self.has_read && read.starts_with(PREFACE) {
-                self.pulse.speaks_two();
-            }
-            self.has_read = true;
-            self.pulse.read(Instant::now());
+        // h2 has read what it was given; it reads no more.
+        if self.pulse.abuse().is_some() {
+            self.is_over = true;
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        if buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        if this.held.is_empty() {
+            ready!(Pin::new(&mut this.inner).poll_read(cx, buffer))?;
+            let read = buffer.filled().get(before..).unwrap_or_default();
+            if read.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            if !this.has_read && read.starts_with(PREFACE) {
+                this.pulse.speaks_two();
+            }
+            this.has_read = true;
+            this.pulse.read(read.len(), Instant::now());
+        } else {
+            let fits = this.held.len().min(buffer.remaining());
+            buffer.put_slice(this.held.get(..fits).unwrap_or_default());
+            this.held.drain(..fits);
+        }
+        let new = buffer.filled_mut().get_mut(before..).unwrap_or_default();
+        let passes = this
+            .lines
+            .pass(new, |heads| this.pulse.body_of(heads, cx.waker()));
+        let left = new.get(passes..).unwrap_or_default();
+        this.held.splice(..0, left.iter().copied());
+        buffer.set_filled(before + passes);
+        match passes {
+            0 => Poll::Pending,
+            _ => Poll::Ready(Ok(())),
+        }
     }
 }
 

@@ -183,7 +183,9 @@ struct LoggedBody {
 impl LoggedBody {
     fn new(inner: Body, line: Line) -> Self {
         let expected = inner.size_hint().exact();
-        if inner.is_end_stream() || expected == Some(0) {
+        // What answers a `HEAD` says a length and has no body: nobody asks for it (RFC 9110 section 9.3.2).
+        let has_none = line.0.trail.method == http::Method::HEAD;
+        if has_none || inner.is_end_stream() || expected == Some(0) {
             line.ends(Outcome::Complete);
         }
         Self {
