@@ -110,12 +110,14 @@ where
             }
         }
         tokio::select! {
+            // A request that comes at the same moment is told that it is the last one.
+            biased;
+            () = stop.cancelled(), if !pulse.is_stopping() => pulse.stops(Instant::now()),
+            () = cut.cancelled() => return None,
             ended = &mut connection => {
                 let abuse = pulse.abuse().map(str::to_owned);
                 return abuse.or_else(|| ended.err().and_then(|error| parser_refusal(&error)));
             }
-            () = stop.cancelled(), if !pulse.is_stopping() => pulse.stops(Instant::now()),
-            () = cut.cancelled() => return None,
             () = &mut timer => {}
         }
     }
