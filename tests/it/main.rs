@@ -24,6 +24,7 @@ mod attack;
 mod attempts;
 mod bounds;
 mod budgets;
+mod changes;
 mod cli;
 mod connection;
 mod consumption;
