@@ -38,6 +38,7 @@ mod jwt;
 mod keys;
 mod large;
 mod limits;
+mod low_key;
 mod money;
 mod month;
 mod objects;
