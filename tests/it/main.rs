@@ -39,6 +39,7 @@ mod keys;
 mod large;
 mod limits;
 mod low_key;
+mod memory;
 mod money;
 mod month;
 mod objects;
