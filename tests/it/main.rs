@@ -57,6 +57,7 @@ mod share;
 mod simulation;
 mod spending;
 mod status;
+mod supply;
 mod tidy;
 mod tools;
 mod torture;

@@ -1,5 +1,6 @@
 //! Taste that a machine can check: the core stays pure, the fake stays apart, rooms stay small.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
@@ -136,5 +137,49 @@ fn every_stage_of_the_path_stands_in_the_architecture() {
             parts.contains(&name) || text.contains(name),
             "{name} is missing in ARCHITECTURE.md"
         );
+    }
+}
+
+/// The names of the dependencies in these sections of a manifest.
+fn dependencies(manifest: &str, sections: &[&str]) -> BTreeSet<String> {
+    let mut is_wanted = false;
+    let mut names = BTreeSet::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            is_wanted = sections.contains(&line);
+        } else if let (true, Some((name, _))) = (is_wanted, line.split_once(" = ")) {
+            names.insert(name.to_owned());
+        }
+    }
+    names
+}
+
+#[test]
+fn every_dependency_is_reviewed_in_the_documentation() {
+    let manifest = include_str!("../../Cargo.toml");
+    let sections = [
+        "[dependencies]",
+        "[dev-dependencies]",
+        "[build-dependencies]",
+    ];
+    let mut wanted = dependencies(manifest, &sections);
+    // It depends on itself, for the tests' failpoints.
+    wanted.remove("tollgate");
+    assert!(wanted.len() > 40, "{wanted:?}");
+    let page = include_str!("../../docs/dependencies.md");
+    let mut rows: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    rows.sort_unstable();
+    let all: BTreeSet<String> = rows.iter().map(|it| (*it).to_owned()).collect();
+    assert_eq!(all.len(), rows.len(), "a crate has two rows: {rows:?}");
+    assert_eq!(
+        all, wanted,
+        "docs/dependencies.md has these, Cargo.toml those"
+    );
+    for line in page.lines().filter(|line| line.starts_with("| `")) {
+        assert_eq!(line.matches(" | ").count(), 5, "{line}");
+        assert!(!line.contains("|  |"), "an empty cell: {line}");
     }
 }
