@@ -178,7 +178,18 @@ fn every_dependency_is_reviewed_in_the_documentation() {
         all, wanted,
         "docs/dependencies.md has these, Cargo.toml those"
     );
+    let lock = include_str!("../../Cargo.lock");
     for line in page.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let version = cells[2].split(',').next().unwrap();
+        let locked = format!(
+            "name = {:?}\nversion = {version:?}\n",
+            cells[1].trim_matches('`')
+        );
+        assert!(
+            lock.contains(&locked),
+            "Cargo.lock has another version: {line}"
+        );
         assert_eq!(line.matches(" | ").count(), 5, "{line}");
         assert!(!line.contains("|  |"), "an empty cell: {line}");
     }
