@@ -22,12 +22,14 @@ use crate::policy::{Policy, PolicyFiles, compile};
 use crate::reload::{Files, Reload};
 use crate::ruleset::Current;
 use crate::serve::{
-    Inherited, StopSignals, Systemd, bind, descriptors, hangups, reopen_log_on_signal, start,
+    Inherited, StopSignals, Systemd, bind, descriptors, hangups, harden, reopen_log_on_signal,
+    start,
 };
 use crate::settings::{Settings, TokenSource, load};
 use crate::token::ServiceToken;
 
 pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
+    harden();
     // First of all: it takes what it reads out of the environment.
     let inherited = Inherited::from_env()?;
     let mut report = Report::default();
