@@ -9,6 +9,7 @@
 mod capacity;
 mod money;
 mod pressure;
+mod upstream;
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub(crate) use capacity::{OfCapacity, TurnedAway};
 pub use money::Counted;
 use money::OfMoney;
 pub(crate) use pressure::{OfPressure, Refused};
+pub use upstream::OfUpstream;
+use upstream::Shown;
 
 /// The media type of [`Metrics::page`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -61,6 +64,7 @@ struct Families {
     money: OfMoney,
     pressure: OfPressure,
     capacity: OfCapacity,
+    upstream: Shown,
 }
 
 /// Small numbers, so that counting a request makes no text; the page does.
@@ -173,6 +177,8 @@ impl Metrics {
         pressure.register(&mut registry);
         let capacity = OfCapacity::default();
         capacity.register(&mut registry);
+        let upstream = Shown::default();
+        registry.register_collector(Box::new(upstream.clone()));
         Self(Arc::new(Families {
             registry,
             requests,
@@ -184,6 +190,7 @@ impl Metrics {
             money,
             pressure,
             capacity,
+            upstream,
         }))
     }
 
@@ -240,6 +247,11 @@ impl Metrics {
     /// What is counted of connections and requests in flight.
     pub(crate) fn capacity(&self) -> &OfCapacity {
         &self.0.capacity
+    }
+
+    /// The page will tell of this client of Devin's.
+    pub fn show_upstream(&self, counted: OfUpstream) {
+        self.0.upstream.0.store(Some(Arc::new(counted)));
     }
 
     /// The page will say this of the ledger.

@@ -9,6 +9,7 @@ mod capacity;
 mod issuers;
 mod ledger;
 mod pressure;
+mod proxy;
 mod reader;
 
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub(crate) use capacity::{MOST, MOST_STREAMS};
 
 pub use alerts::{AlertSettings, AlertsError};
 pub use ledger::{LedgerSettings, TagKeyError, TagKeySource};
+pub use proxy::{ProxyError, ProxySettings};
 
 /// The prefix of environment variables that override settings: `TOLLGATE__UPSTREAM__BASE_URL`.
 ///
@@ -50,6 +52,8 @@ pub struct Settings {
     pub pinned: Pinned,
     /// Certificate authorities to trust beside the system's.
     pub ca: Vec<CertificateDer<'static>>,
+    /// The proxy on the way to Devin.
+    pub proxy: Option<ProxySettings>,
     /// Where the shared token comes from.
     pub token: TokenSource,
     /// How long is waited for Devin.

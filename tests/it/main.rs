@@ -29,6 +29,7 @@ mod connection;
 mod consumption;
 mod corpora;
 mod downgrade;
+mod edge;
 mod filter;
 mod forward;
 mod framing;

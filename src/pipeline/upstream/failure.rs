@@ -1,5 +1,6 @@
 //! Why a request has no answer: the caller's own doing, no connection, or what Devin sent instead.
 
+use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
@@ -8,6 +9,7 @@ use http::Request;
 use http_body::Frame;
 use hyper_util::client::legacy::Error as ClientError;
 
+use super::connect::NotInTime;
 use crate::body::{Body, BoxError, Watched};
 use crate::catalogue::Operation;
 use crate::pipeline::bounds::TooMuch;
@@ -15,16 +17,14 @@ use crate::pipeline::edge::BodyLate;
 use crate::rejection::Rejection;
 use crate::trail::Trail;
 
-/// The phase of a time-out before anything was sent.
-const NO_CONNECTION: &str = "no connection in time";
-
 /// Whether no connection was had, so that not a byte of the request has left.
 pub(in crate::pipeline) fn never_left(rejection: &Rejection) -> bool {
     if let Rejection::UpstreamUnreachable { source, .. } = rejection {
         let error = source.downcast_ref::<ClientError>();
         return error.is_some_and(ClientError::is_connect);
     }
-    matches!(rejection, Rejection::UpstreamTimeout { phase, .. } if *phase == NO_CONNECTION)
+    let no_connection = [NotInTime::DIRECT, NotInTime::THROUGH_PROXY];
+    matches!(rejection, Rejection::UpstreamTimeout { phase, .. } if no_connection.contains(phase))
 }
 
 /// Why a caller's body came to no end.
@@ -81,17 +81,15 @@ pub(super) fn failed(
         None => {}
     }
     if error.is_connect() {
-        let is_timeout = caused_by::<tokio::time::error::Elapsed>(&error).is_some();
-        return if is_timeout {
-            Rejection::UpstreamTimeout {
-                phase: NO_CONNECTION,
+        return match not_in_time(&error) {
+            Some(phase) => Rejection::UpstreamTimeout {
+                phase,
                 may_have_acted: false,
-            }
-        } else {
-            Rejection::UpstreamUnreachable {
+            },
+            None => Rejection::UpstreamUnreachable {
                 source: error.into(),
                 may_have_acted: false,
-            }
+            },
         };
     }
     let is_nonsense =
@@ -108,6 +106,17 @@ pub(super) fn failed(
             may_have_acted,
         }
     }
+}
+
+/// What took too long, where that is why there was no connection.
+fn not_in_time(error: &ClientError) -> Option<&'static str> {
+    if let Some(late) = caused_by::<NotInTime>(error) {
+        return Some(late.phase());
+    }
+    // The last of several addresses, or the system's own time.
+    let io = caused_by::<io::Error>(error);
+    io.filter(|it| it.kind() == io::ErrorKind::TimedOut)
+        .map(|_| NotInTime::DIRECT)
 }
 
 fn caused_by<E: std::error::Error + 'static>(error: &ClientError) -> Option<&E> {

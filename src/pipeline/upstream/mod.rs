@@ -11,7 +11,10 @@
 
 mod answer;
 mod connect;
+mod counted;
 mod failure;
+mod proxy;
+mod roots;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -20,7 +23,7 @@ use std::time::Duration;
 
 use http::{Response, StatusCode};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::Connect;
+use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant, sleep_until};
@@ -30,12 +33,24 @@ use super::BoxFuture;
 use super::credential::Outbound;
 use crate::body::Body;
 use crate::exchange::Exchange;
+use crate::metrics::OfUpstream;
 use crate::rejection::Rejection;
 
 use answer::returned;
-pub use connect::{ClientBuildError, Connector};
+pub use connect::{ClientBuildError, Connector, Resolver};
+pub use counted::Dial;
+use counted::{Born, Counting, One};
 pub(super) use failure::never_left;
 use failure::{failed, watched};
+pub use proxy::Proxy;
+
+/// How long a connection is used for new requests, however busy it is: then another one is opened, to where the host's
+/// name leads by then.
+const RENEW_AFTER: Duration = Duration::from_secs(5 * 60);
+/// How long one without a request is kept.
+const IDLE: Duration = Duration::from_secs(20);
+/// How many without a request are kept.
+const MOST_IDLE: usize = 256;
 
 /// How long is waited for Devin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +76,10 @@ impl Default for Timeouts {
 /// The client, over connections of a [`Connector`], or of whatever else opens some.
 #[derive(Debug)]
 pub struct Upstream<C = Connector> {
-    client: Arc<Client<C, Body>>,
+    client: Arc<Client<Counting<C>, Body>>,
     timeouts: Timeouts,
+    renew_after: Duration,
+    counted: OfUpstream,
 }
 
 impl<C> Clone for Upstream<C> {
@@ -70,6 +87,8 @@ impl<C> Clone for Upstream<C> {
         Self {
             client: Arc::clone(&self.client),
             timeouts: self.timeouts,
+            renew_after: self.renew_after,
+            counted: self.counted.clone(),
         }
     }
 }
@@ -83,39 +102,63 @@ impl Upstream {
         extra: &[CertificateDer<'static>],
         timeouts: Timeouts,
     ) -> Result<Self, ClientBuildError> {
-        let connector = Connector::new(extra, timeouts.connect)?;
+        Self::through(None, extra, timeouts)
+    }
+
+    /// The same, through a proxy.
+    ///
+    /// # Errors
+    /// See [`ClientBuildError`].
+    pub fn through(
+        proxy: Option<&Proxy>,
+        extra: &[CertificateDer<'static>],
+        timeouts: Timeouts,
+    ) -> Result<Self, ClientBuildError> {
+        let connector = Connector::new(extra, timeouts.connect, proxy)?;
         Ok(Self::over(connector, timeouts))
     }
 }
 
-impl<C> Upstream<C>
-where
-    C: Connect + Clone + Send + Sync + 'static,
-{
+impl<C: Dial> Upstream<C> {
     /// Over connections of another's; it opens each within a time of its own.
     pub fn over(connector: C, timeouts: Timeouts) -> Self {
+        let counted = OfUpstream::default();
         let client = Client::builder(TokioExecutor::new())
             .retry_canceled_requests(false)
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(20))
-            .pool_max_idle_per_host(256)
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(MOST_IDLE)
             .set_host(true)
             .http1_max_buf_size(128 * 1024)
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .http2_max_header_list_size(64 * 1024)
-            .build(connector);
+            .build(Counting::new(connector, counted.connections.clone()));
         Self {
             client: Arc::new(client),
             timeouts,
+            renew_after: RENEW_AFTER,
+            counted,
         }
+    }
+
+    /// The same, with connections that are used for new requests so long and no longer; else it is five minutes.
+    #[must_use]
+    pub fn renewing_after(mut self, renew_after: Duration) -> Self {
+        self.renew_after = renew_after;
+        self
+    }
+
+    /// What is counted of it.
+    pub fn counted(&self) -> OfUpstream {
+        self.counted.clone()
     }
 }
 
 impl<C> Service<Exchange<Outbound>> for Upstream<C>
 where
-    C: Connect + Clone + Send + Sync + 'static,
+    C: Dial,
 {
     type Response = Response<Body>;
     type Error = Rejection;
@@ -134,10 +177,13 @@ where
         } = exchange;
         let operation = proof.operation().row();
         let caller_broke_off = Arc::new(OnceLock::new());
-        let request = watched(request, &trail, &caller_broke_off);
+        let mut request = watched(request, &trail, &caller_broke_off);
+        let connection = capture_connection(&mut request);
         trail.attempt();
+        let under_way = One::of(&self.counted.requests);
         let answer = self.client.request(request);
         let timeouts = self.timeouts;
+        let renew_after = self.renew_after;
         let deadline = proof.deadline();
         Box::pin(async move {
             let started = Instant::now();
@@ -162,6 +208,13 @@ where
             let answer =
                 answer.map_err(|error| failed(error, operation, caller_broke_off.get()))?;
             let _ = trail.upstream_head.set(started.elapsed());
+            let born = answer.extensions().get::<Born>();
+            if born.is_some_and(|it| it.0.elapsed() >= renew_after)
+                && let Some(connection) = &*connection.connection_metadata()
+            {
+                // What is under way on it ends as ever.
+                connection.poison();
+            }
             let status = answer.status().as_u16();
             trail.upstream_status.store(status, Ordering::Relaxed);
             if answer.status().is_informational() {
@@ -174,7 +227,7 @@ where
                 return Err(Rejection::UpstreamCredentialRejected);
             }
             trail.upstream_answered.store(true, Ordering::Relaxed);
-            Ok(returned(answer, over, timer))
+            Ok(returned(answer, over, timer, under_way))
         })
     }
 }
