@@ -1,5 +1,6 @@
 //! The edge to Devin: addresses and proxies on the way, what breaks there, and what may come back.
 
+mod addresses;
 mod proxy;
 pub(crate) mod tls;
 mod variables;
