@@ -1,7 +1,9 @@
 //! The edge to Devin: addresses and proxies on the way, what breaks there, and what may come back.
 
 mod addresses;
+mod faults;
 mod proxy;
+mod relay;
 pub(crate) mod tls;
 mod variables;
 
