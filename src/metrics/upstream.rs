@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 
 /// Gauges of one client of Devin's; clones count together.
@@ -16,6 +17,8 @@ pub struct OfUpstream {
     pub(crate) connections: Gauge,
     /// Requests that were sent and whose answers have not ended.
     pub(crate) requests: Gauge,
+    /// Answers in which the service token stood.
+    pub(crate) echoes: Counter,
 }
 
 /// The client that the page tells of, once there is one.
@@ -47,6 +50,12 @@ impl Collector for Shown {
             let encoder = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(value).encode(encoder)?;
         }
-        Ok(())
+        let encoder = encoder.encode_descriptor(
+            "token_echoes",
+            "Answers of Devin's in which the service token stood, and was masked",
+            None,
+            MetricType::Counter,
+        )?;
+        ConstCounter::new(upstream.echoes.get()).encode(encoder)
     }
 }

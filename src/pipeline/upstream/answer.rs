@@ -1,21 +1,19 @@
 //! What of Devin's answer goes back: the headers of an allow-list, and the body until its time is over.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE,
     CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, EXPIRES, LAST_MODIFIED, LINK, LOCATION, RETRY_AFTER,
-    VARY,
+    TRANSFER_ENCODING, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
-use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use super::counted::One;
-use crate::body::{Body, BoxError, Until, WithoutTrailers};
+use super::masked::{Look, Masked};
+use crate::body::{Body, Until};
 use crate::problem::{ANSWERED_BY, SHOULD_RETRY};
 
 /// What of Devin's headers goes to a caller. Framing is our own: two lengths of Devin's cannot become the caller's.
@@ -39,58 +37,42 @@ const RETURNED: [HeaderName; 17] = [
     SHOULD_RETRY,
 ];
 
+/// Whether it has a body that cannot be looked through: nothing is decompressed, and only the body as it is was asked for.
+pub(super) fn is_encoded(answer: &Response<Incoming>) -> bool {
+    let is_other = |name: HeaderName, plain: &str| {
+        let mut values = answer.headers().get_all(name).into_iter();
+        values.any(|it| !it.as_bytes().eq_ignore_ascii_case(plain.as_bytes()))
+    };
+    !http_body::Body::is_end_stream(answer.body())
+        && (is_other(CONTENT_ENCODING, "identity") || is_other(TRANSFER_ENCODING, "chunked"))
+}
+
 /// The answer as it goes back. Its body ends with an error at the deadline.
 pub(super) fn returned(
     answer: Response<Incoming>,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
+    mut look: Look,
     under_way: One,
 ) -> Response<Body> {
     let (parts, body) = answer.into_parts();
     let mut headers = HeaderMap::with_capacity(16);
     for (name, value) in &parts.headers {
-        if RETURNED.contains(name) {
-            headers.append(name, value.clone());
+        if RETURNED.contains(name)
+            && let Some(value) = look.header(name, value)
+        {
+            headers.append(name, value);
         }
     }
     headers.insert(ANSWERED_BY, HeaderValue::from_static("upstream"));
     let body = if http_body::Body::is_end_stream(&body) {
         crate::body::empty()
     } else {
-        let body = UnderWay {
-            inner: WithoutTrailers::new(body),
-            _under_way: under_way,
-        };
+        let body = Masked::new(body, look, under_way);
         Until::boxed(body, deadline, timer)
     };
     let mut response = Response::new(body);
     *response.status_mut() = parts.status;
     *response.headers_mut() = headers;
     response
-}
-
-/// A body whose request is under way until it is let go.
-struct UnderWay {
-    inner: WithoutTrailers<Incoming>,
-    _under_way: One,
-}
-
-impl http_body::Body for UnderWay {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
 }

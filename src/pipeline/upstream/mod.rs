@@ -7,12 +7,16 @@
 //! again is decided around this, in `pressure`.
 //!
 //! Devin's headers come back through an allow-list too; its 401 is about our
-//! token and never shown as if it were about the caller's.
+//! token and never shown as if it were about the caller's. Where the token itself
+//! comes back it is masked, so what is encoded, and cannot be looked through, is
+//! neither asked for nor taken.
 
 mod answer;
 mod connect;
 mod counted;
+mod echo;
 mod failure;
+mod masked;
 mod proxy;
 mod roots;
 
@@ -21,6 +25,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::header::AUTHORIZATION;
 use http::{Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::capture_connection;
@@ -36,12 +41,13 @@ use crate::exchange::Exchange;
 use crate::metrics::OfUpstream;
 use crate::rejection::Rejection;
 
-use answer::returned;
+use answer::{is_encoded, returned};
 pub use connect::{ClientBuildError, Connector, Resolver};
 pub use counted::Dial;
 use counted::{Born, Counting, One};
 pub(super) use failure::never_left;
 use failure::{failed, watched};
+use masked::Lookout;
 pub use proxy::Proxy;
 
 /// How long a connection is used for new requests, however busy it is: then another one is opened, to where the host's
@@ -80,6 +86,7 @@ pub struct Upstream<C = Connector> {
     timeouts: Timeouts,
     renew_after: Duration,
     counted: OfUpstream,
+    lookout: Arc<Lookout>,
 }
 
 impl<C> Clone for Upstream<C> {
@@ -89,6 +96,7 @@ impl<C> Clone for Upstream<C> {
             timeouts: self.timeouts,
             renew_after: self.renew_after,
             counted: self.counted.clone(),
+            lookout: Arc::clone(&self.lookout),
         }
     }
 }
@@ -139,6 +147,7 @@ impl<C: Dial> Upstream<C> {
             client: Arc::new(client),
             timeouts,
             renew_after: RENEW_AFTER,
+            lookout: Arc::new(Lookout::new(counted.echoes.clone())),
             counted,
         }
     }
@@ -180,6 +189,10 @@ where
         let mut request = watched(request, &trail, &caller_broke_off);
         let connection = capture_connection(&mut request);
         trail.attempt();
+        let authorization = request.headers().get(AUTHORIZATION);
+        let look = self
+            .lookout
+            .of(authorization, trail.request_id, operation.id);
         let under_way = One::of(&self.counted.requests);
         let answer = self.client.request(request);
         let timeouts = self.timeouts;
@@ -226,8 +239,14 @@ where
             if answer.status() == StatusCode::UNAUTHORIZED {
                 return Err(Rejection::UpstreamCredentialRejected);
             }
+            if is_encoded(&answer) {
+                return Err(Rejection::UpstreamInvalid {
+                    source: "an answer that is encoded, unasked".into(),
+                    may_have_acted: operation.mutates,
+                });
+            }
             trail.upstream_answered.store(true, Ordering::Relaxed);
-            Ok(returned(answer, over, timer, under_way))
+            Ok(returned(answer, over, timer, look, under_way))
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The edge to Devin: addresses and proxies on the way, what breaks there, and what may come back.
 
 mod addresses;
+mod echo;
 mod faults;
 mod proxy;
 mod relay;
