@@ -136,7 +136,7 @@ async fn g1_nothing_of_the_callers_goes_along() {
 }
 
 #[tokio::test]
-async fn a_file_goes_up_and_its_link_comes_back_unfollowed() {
+async fn u11_a_file_goes_up_and_its_link_comes_back_unfollowed_and_unlogged() {
     let world = World::start().await;
     let content = "x".repeat(300_000);
     let body = format!(

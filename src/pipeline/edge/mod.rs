@@ -11,7 +11,9 @@ mod pulse;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
-use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, VIA, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, COOKIE, PROXY_AUTHORIZATION, VIA, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -59,6 +61,11 @@ where
         .layer(SetResponseHeaderLayer::appending(
             VIA,
             HeaderValue::from_static("1.1 tollgate"),
+        ))
+        // Whoever is between knows nothing of callers (U6); what may be kept, `share` keeps.
+        .layer(SetResponseHeaderLayer::overriding(
+            CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
         ))
         .layer(SetResponseHeaderLayer::overriding(
             X_CONTENT_TYPE_OPTIONS,

@@ -4,8 +4,8 @@ use std::pin::Pin;
 
 use http::header::{
     ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE,
-    CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, EXPIRES, LAST_MODIFIED, LINK, LOCATION, RETRY_AFTER,
-    TRANSFER_ENCODING, VARY,
+    CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, DATE, ETAG, EXPIRES, LAST_MODIFIED, LINK,
+    LOCATION, RETRY_AFTER, TRANSFER_ENCODING, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use hyper::body::Incoming;
@@ -65,6 +65,9 @@ pub(super) fn returned(
         }
     }
     headers.insert(ANSWERED_BY, HeaderValue::from_static("upstream"));
+    if !http_body::Body::is_end_stream(&body) && !is_json_of_any_kind(&headers) {
+        is_no_page(&mut headers);
+    }
     let body = if http_body::Body::is_end_stream(&body) {
         crate::body::empty()
     } else {
@@ -75,4 +78,34 @@ pub(super) fn returned(
     *response.status_mut() = parts.status;
     *response.headers_mut() = headers;
     response
+}
+
+/// Whether no browser takes it for a page.
+fn is_json_of_any_kind(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    let kind = kind
+        .and_then(|it| it.split(';').next())
+        .unwrap_or("")
+        .trim();
+    let subtype = kind.split_once('/').map(|(_, subtype)| subtype);
+    subtype.is_some_and(|it| {
+        let it = it.to_ascii_lowercase();
+        it == "json" || it.ends_with("+json")
+    })
+}
+
+/// What is not JSON may be a caller's own file, or a page that came instead of an answer. A browser saves it, and runs
+/// nothing of it in the gateway's name (U11); what it is called stays.
+fn is_no_page(headers: &mut HeaderMap) {
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; sandbox"),
+    );
+    let said = headers.get(CONTENT_DISPOSITION);
+    let said = said.map_or(&b""[..], HeaderValue::as_bytes);
+    let rest = said.iter().position(|it| *it == b';');
+    let rest = rest.and_then(|at| said.get(at..)).unwrap_or(b"");
+    let disposition = HeaderValue::from_bytes(&[b"attachment", rest].concat());
+    let disposition = disposition.unwrap_or(HeaderValue::from_static("attachment"));
+    headers.insert(CONTENT_DISPOSITION, disposition);
 }

@@ -5,6 +5,7 @@ mod echo;
 mod faults;
 mod proxy;
 mod relay;
+mod rows;
 pub(crate) mod tls;
 mod variables;
 
