@@ -212,6 +212,10 @@ where
                 biased;
                 answer = answer => answer,
                 () = &mut timer => {
+                    // It may have gone silent, and others on it would wait until its keep-alive says so.
+                    if let Some(connection) = &*connection.connection_metadata() {
+                        connection.poison();
+                    }
                     return Err(Rejection::UpstreamTimeout {
                         phase: "no answer began in time",
                         may_have_acted: operation.mutates,

@@ -331,3 +331,33 @@ async fn r17_a_storm_of_faults_leaves_no_task_and_no_connection() {
     );
     world.finish().await;
 }
+
+#[tokio::test]
+async fn r17_a_connection_that_went_silent_takes_no_further_requests() {
+    let ca = Ca::of(&["localhost"]);
+    let (fake, end) = (Place::default(), Place::default());
+    end.set(ca.terminate("127.0.0.1:0", &fake).await).unwrap();
+    let relay = Relay::to(&end).await;
+    let setup = Setup {
+        pinned: super::pinned("localhost", relay.at.port()),
+        timeouts: timeouts(),
+        ..Setup::default()
+    };
+    let upstream = Upstream::new(&[ca.root.clone()], timeouts()).unwrap();
+    let counted = upstream.counted();
+    let mut world = World::around(setup, |_| upstream).await;
+    world.metrics.show_upstream(counted);
+    fake.set(world.fake_address).unwrap();
+    world.upstream_faulty();
+    let before = world.at_rest().await;
+    // Of one HTTP/2 connection for all, nothing comes any more; of another one, it does.
+    relay.goes(Way::Stalls(0));
+    let answer = world.get("one", SESSIONS).await;
+    answer.is_problem(504, "upstream-timeout");
+    relay.goes(Way::Whole);
+    for _ in 0..3 {
+        world.get("one", SESSIONS).await.is_upstream(200);
+    }
+    assert_eq!(world.gauge(STANDS[0]), before[0]);
+    world.finish().await;
+}

@@ -5,8 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::Version;
+use jiff::Timestamp;
+use serde_json::Map;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tollgate::alerts::{Alert, Kind, Webhook, WebhookKey, send};
+use tollgate::clock::SystemClock;
+use tollgate::ledger::Ledger;
 use tollgate::pipeline::upstream::{Proxy, Timeouts, Upstream};
 
 use super::tls::{Ca, Place};
@@ -232,5 +238,46 @@ async fn u2_a_proxy_that_reads_along_gets_no_token() {
     let cause = line["cause"].as_str().unwrap().to_lowercase();
     assert!(cause.contains("certificate"), "{cause}");
     assert!(world.upstream().is_empty());
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn alerts_go_through_their_own_proxy() {
+    let ca = Ca::of(&["hooks.test"]);
+    let fake = Place::default();
+    let corp = Corp::that(Does::Tunnels(ca.terminate("127.0.0.1:0", &fake).await)).await;
+    // What takes the alert is a world's gateway, which says 401: that it came there is enough.
+    let world = World::start().await;
+    fake.set(world.gateway).unwrap();
+    let webhook = Webhook::new(
+        "https://hooks.test:8443/hook".parse().unwrap(),
+        WebhookKey::new(&[7; 32]).unwrap(),
+        &[ca.root.clone()],
+        Some(&proxy(corp.at)),
+        Duration::from_secs(60),
+    );
+    let ledger = Ledger::temporary(Duration::from_secs(60)).await.unwrap();
+    let stop = CancellationToken::new();
+    let sending = send(
+        webhook.unwrap(),
+        ledger.clone(),
+        Arc::new(SystemClock),
+        stop.clone(),
+    );
+    let sending = tokio::spawn(sending);
+    ledger.bell().ring(Alert::new(
+        Kind::Overrun,
+        Timestamp::UNIX_EPOCH,
+        "said",
+        Map::new(),
+    ));
+    world.sent(1);
+    let line = world.last_line().await;
+    assert_eq!(line["method"], "POST", "{line}");
+    assert_eq!(line["path"], "/hook", "{line}");
+    let wanted = "CONNECT hooks.test:8443 HTTP/1.1\r\nHost: hooks.test:8443\r\n\r\n";
+    assert_eq!(corp.heads(), [wanted]);
+    stop.cancel();
+    sending.await.unwrap();
     world.finish().await;
 }
