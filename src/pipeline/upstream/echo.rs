@@ -208,19 +208,13 @@ mod tests {
         }
         // A mixture is neither, and a piece is none.
         for other in [
-            &TOKEN[1..],
-            &TOKEN[..21],
+            TOKEN.strip_prefix('c').unwrap(),
+            TOKEN.strip_suffix('z').unwrap(),
             "cog_ab%2Bcd%2fefcog_ab%3Dxyz",
             "",
         ] {
-            assert_eq!(
-                pass(&[other.as_bytes()]),
-                (
-                    other.as_bytes().to_vec(),
-                    false,
-                    pass(&[other.as_bytes()]).2
-                )
-            );
+            let (came, masked, _) = pass(&[other.as_bytes()]);
+            assert_eq!((came, masked), (other.as_bytes().to_vec(), false));
         }
     }
 

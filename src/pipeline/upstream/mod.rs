@@ -19,6 +19,8 @@ mod failure;
 mod masked;
 mod proxy;
 mod roots;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};

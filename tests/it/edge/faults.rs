@@ -227,7 +227,7 @@ async fn half_an_answer_is_seen_as_half_over_http_2_on_either_side() {
         pinned: super::pinned("localhost", end.port()),
         ..Setup::default()
     };
-    let upstream = Upstream::new(&[ca.root.clone()], timeouts).unwrap();
+    let upstream = Upstream::new(std::slice::from_ref(&ca.root), timeouts).unwrap();
     let counted = upstream.counted();
     let mut world = World::around(setup, |_| upstream).await;
     world.metrics.show_upstream(counted);
@@ -343,7 +343,7 @@ async fn r17_a_connection_that_went_silent_takes_no_further_requests() {
         timeouts: timeouts(),
         ..Setup::default()
     };
-    let upstream = Upstream::new(&[ca.root.clone()], timeouts()).unwrap();
+    let upstream = Upstream::new(std::slice::from_ref(&ca.root), timeouts()).unwrap();
     let counted = upstream.counted();
     let mut world = World::around(setup, |_| upstream).await;
     world.metrics.show_upstream(counted);

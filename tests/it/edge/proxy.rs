@@ -97,7 +97,8 @@ async fn behind(proxy: &Proxy, ca: &Ca, timeouts: Timeouts) -> World {
         pinned: pinned(DEVIN, 8443),
         ..Setup::default()
     };
-    let upstream = Upstream::through(Some(proxy), &[ca.root.clone()], timeouts).unwrap();
+    let upstream =
+        Upstream::through(Some(proxy), std::slice::from_ref(&ca.root), timeouts).unwrap();
     let counted = upstream.counted();
     let world = World::around(setup, |_| upstream).await;
     world.metrics.show_upstream(counted);
@@ -252,7 +253,7 @@ async fn alerts_go_through_their_own_proxy() {
     let webhook = Webhook::new(
         "https://hooks.test:8443/hook".parse().unwrap(),
         WebhookKey::new(&[7; 32]).unwrap(),
-        &[ca.root.clone()],
+        std::slice::from_ref(&ca.root),
         Some(&proxy(corp.at)),
         Duration::from_secs(60),
     );

@@ -160,7 +160,7 @@ async fn u6_among_requests_that_break_off_each_answer_is_its_own() {
         if is_h2 {
             setup.pinned = pinned("localhost", end.port());
         }
-        let upstream = Upstream::new(&[ca.root.clone()], setup.timeouts).unwrap();
+        let upstream = Upstream::new(std::slice::from_ref(&ca.root), setup.timeouts).unwrap();
         let world = World::around(setup, |_| upstream).await;
         if is_h2 {
             fake.set(world.fake_address).unwrap();
