@@ -15,7 +15,7 @@ const BASE_URL: &str = r"^([Hh][Tt][Tt][Pp][Ss]://[^/?#@]+|[Hh][Tt][Tt][Pp]://(l
 const WEBHOOK: &str = r"^([Hh][Tt][Tt][Pp][Ss]://[^/?#@]+|[Hh][Tt][Tt][Pp]://(localhost|127(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?)([/?].*)?$";
 
 /// http, a host and a port; no user, path or query.
-const PROXY: &str = r"^[Hh][Tt][Tt][Pp]://[^/?#@]+:[0-9]+/?$";
+const PROXY: &str = r"^[Hh][Tt][Tt][Pp]://[^/?#@]+:[1-9][0-9]{0,4}/?$";
 
 pub(super) fn schema() -> Value {
     let mut schema = mapping(
@@ -133,7 +133,8 @@ fn proxy() -> Value {
         "description": "A proxy on the way out, which opens tunnels (CONNECT). Left out: none; variables of the environment are not read.",
         "anyOf": [
             url(),
-            mapping("A proxy, perhaps with credentials.", &["url"], json!({
+            mapping("A proxy.", &["url"], json!({ "url": url() })),
+            mapping("A proxy that wants credentials.", &["url", "user", "password"], json!({
                 "url": url(),
                 "user": text_of("The name that it wants.", "^[^:]+$"),
                 "password": source("Where the password is; never the password itself."),
