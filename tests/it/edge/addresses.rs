@@ -189,7 +189,7 @@ async fn u2_a_busy_connection_does_not_live_for_ever() {
     fake.set(world.fake_address).unwrap();
     world.get("one", SESSIONS).await.is_upstream(200);
     // What is under way when the connection is given up ends as ever.
-    let slow = Duration::from_millis(150);
+    let slow = Duration::from_millis(300);
     let slow = Fault::next(FaultKind::SlowBody { chunk_delay: slow });
     world.fake.inject(slow);
     let others = async {

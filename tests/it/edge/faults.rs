@@ -26,9 +26,9 @@ const STANDS: [&str; 4] = [
 
 fn timeouts() -> Timeouts {
     Timeouts {
-        connect: Duration::from_millis(500),
-        first_byte: Duration::from_millis(300),
-        total: Duration::from_millis(900),
+        connect: Duration::from_secs(2),
+        first_byte: Duration::from_millis(800),
+        total: Duration::from_millis(1_600),
     }
 }
 

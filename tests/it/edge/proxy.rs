@@ -81,7 +81,7 @@ async fn serve(stream: TcpStream, does: Does, seen: &Mutex<Vec<String>>) {
 
 fn timeouts() -> Timeouts {
     Timeouts {
-        connect: Duration::from_millis(400),
+        connect: Duration::from_secs(1),
         ..Setup::default().timeouts
     }
 }
