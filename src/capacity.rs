@@ -64,6 +64,10 @@ pub struct Times {
     pub upload: Duration,
     /// For a client to take anything of what is written to it.
     pub write: Duration,
+    /// For TLS, where a listener speaks it.
+    pub handshake: Duration,
+    /// For what is in flight, when the process is told to stop.
+    pub drain: Duration,
 }
 
 impl Default for Times {
@@ -75,6 +79,8 @@ impl Default for Times {
             body: Duration::from_secs(60),
             upload: Duration::from_secs(300),
             write: Duration::from_secs(60),
+            handshake: Duration::from_secs(5),
+            drain: Duration::from_secs(30),
         }
     }
 }

@@ -163,8 +163,8 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
         Ok(listener)
     };
     let bound = Bound {
-        callers: vec![listen(options.port).await?],
-        admin: listen(options.admin_port).await?,
+        callers: vec![listen(options.port).await?.into()],
+        admin: listen(options.admin_port).await?.into(),
         socket: None,
     };
     let clock = SystemClock;

@@ -33,7 +33,7 @@ use crate::problem::Code;
 use crate::ruleset::{Current, Loaded};
 use crate::trail::Trail;
 
-pub(crate) use capacity::{OfCapacity, TurnedAway};
+pub(crate) use capacity::{NoHandshake, OfCapacity, TurnedAway};
 pub use money::Counted;
 use money::OfMoney;
 pub(crate) use pressure::{OfPressure, Refused};

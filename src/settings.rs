@@ -8,6 +8,7 @@ mod alerts;
 mod capacity;
 mod issuers;
 mod ledger;
+mod listen;
 mod pressure;
 mod proxy;
 mod reader;
@@ -23,6 +24,7 @@ use crate::pipeline::access_log::Output;
 use crate::pipeline::authenticate::Issuer;
 use crate::pipeline::credential::Pinned;
 use crate::pipeline::upstream::Timeouts;
+use crate::serve::Listener;
 use crate::token::{ServiceToken, TokenError};
 
 pub(crate) use capacity::{MOST, MOST_STREAMS};
@@ -41,7 +43,7 @@ pub const ENV_PREFIX: &str = "TOLLGATE__";
 #[derive(Debug)]
 pub struct Settings {
     /// The caller listeners.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Listener>,
     /// The admin listener.
     pub admin: SocketAddr,
     /// The socket that takes operators' orders.

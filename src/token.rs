@@ -7,15 +7,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use secrecy::zeroize::Zeroize;
 use secrecy::{ExposeSecret, SecretString};
 
-/// How often a token file is looked at.
-const INTERVAL: Duration = Duration::from_secs(1);
+use crate::reload::Renew;
+
 /// The longest token, in bytes.
 const MAX_TOKEN: usize = 4096;
 
@@ -72,27 +71,33 @@ impl ServiceToken {
         self.0.load().as_ref().clone()
     }
 
-    /// Looks at the file until the end of the process, and takes what it says when it changes.
-    pub async fn follow(self, path: PathBuf) {
-        let mut failing = false;
-        loop {
-            tokio::time::sleep(INTERVAL).await;
-            let current = read(&path).and_then(|text| header_of(&text));
-            match current {
-                Ok(header) => {
-                    failing = false;
-                    if header != **self.0.load() {
-                        self.0.store(Arc::new(header));
-                        tracing::info!(path = %path.display(), "the service-user token was replaced");
-                    }
-                }
-                Err(error) if !failing => {
-                    failing = true;
-                    tracing::error!(%error, "the service-user token cannot be read again; the one in use stays");
-                }
-                Err(_) => {}
-            }
+    /// What follows this file.
+    pub fn renewal(&self, path: PathBuf) -> impl Renew + use<> {
+        Renewal {
+            token: self.clone(),
+            path,
         }
+    }
+}
+
+struct Renewal {
+    token: ServiceToken,
+    path: PathBuf,
+}
+
+impl Renew for Renewal {
+    fn name(&self) -> String {
+        format!("the service-user token in {}", self.path.display())
+    }
+
+    fn renew(&mut self) -> Result<bool, String> {
+        let header = read(&self.path).and_then(|text| header_of(&text));
+        let header = header.map_err(|error| error.to_string())?;
+        let is_new = header != **self.token.0.load();
+        if is_new {
+            self.token.0.store(Arc::new(header));
+        }
+        Ok(is_new)
     }
 }
 
@@ -146,26 +151,27 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn u13_a_changed_file_is_taken_and_a_broken_one_is_not() {
+    #[test]
+    fn u13_a_changed_file_is_taken_and_a_broken_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         std::fs::write(&path, "first").unwrap();
         let token = ServiceToken::read(&path).unwrap();
-        let follower = tokio::spawn(token.clone().follow(path.clone()));
+        let mut renewal = token.renewal(path.clone());
+        assert_eq!(renewal.renew(), Ok(false));
         for (content, wanted) in [
             ("second\n", "Bearer second"),
             ("", "Bearer second"),
-            ("a b", "Bearer second"),
+            ("canary b", "Bearer second"),
             ("third", "Bearer third"),
         ] {
             std::fs::write(&path, content).unwrap();
-            tokio::time::sleep(INTERVAL * 2).await;
+            let renewed = renewal.renew();
+            assert!(!format!("{renewed:?}").contains("canary b"));
             assert_eq!(token.header(), wanted, "{content:?}");
         }
         std::fs::remove_file(&path).unwrap();
-        tokio::time::sleep(INTERVAL * 2).await;
+        assert!(renewal.renew().is_err());
         assert_eq!(token.header(), "Bearer third");
-        follower.abort();
     }
 }

@@ -9,20 +9,27 @@ use tokio_util::task::TaskTracker;
 use super::{Config, Failure, Format, print};
 use crate::Parts;
 use crate::alerts::send;
+use crate::body::BoxError;
 use crate::clock::{Clock, SystemClock};
 use crate::document::Report;
 use crate::ledger::{Aliases, HandOver, Ledger, OpenError};
 use crate::metrics::Metrics;
 use crate::pipeline::access_log::Sink;
+use crate::pipeline::authenticate::Issuer;
 use crate::pipeline::pressure::PressureLayer;
 use crate::pipeline::upstream::Upstream;
 use crate::policy::{Policy, PolicyFiles, compile};
-use crate::reload::Reload;
+use crate::reload::{Files, Reload};
 use crate::ruleset::Current;
-use crate::serve::{StopSignals, bind, descriptors, hangups, reopen_log_on_signal, start};
+use crate::serve::{
+    Inherited, StopSignals, Systemd, bind, descriptors, hangups, reopen_log_on_signal, start,
+};
 use crate::settings::{Settings, TokenSource, load};
+use crate::token::ServiceToken;
 
 pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
+    // First of all: it takes what it reads out of the environment.
+    let inherited = Inherited::from_env()?;
     let mut report = Report::default();
     let loaded = load_all(&config, &mut report);
     let Some((settings, policy)) = loaded else {
@@ -55,13 +62,12 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         &settings.listen,
         settings.admin,
         settings.admin_socket.as_deref(),
+        inherited,
     )
     .await?;
+    let files = files(&settings, &token);
     let log = Sink::open(settings.access_log)?;
     reopen_log_on_signal(log.clone())?;
-    if let TokenSource::File(path) = &settings.token {
-        tokio::spawn(token.clone().follow(path.clone()));
-    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let policies = Current::new(policy, clock.now());
     let metrics = Metrics::new(policies.clone());
@@ -80,7 +86,8 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         metrics.clone(),
         Arc::clone(&clock),
     )
-    .telling(ledger.clone());
+    .telling(ledger.clone())
+    .with_files(files);
     tokio::spawn(reload.follow(hangups()?));
     let stop_alerts = CancellationToken::new();
     match webhook {
@@ -116,20 +123,40 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
     let mut signals = StopSignals::listen()?;
     let running = start(bound, &parts, upstream)?;
     tracing::info!(callers = ?running.callers, admin = %running.admin, policy = hash, "ready");
-    let why = tokio::select! {
+    Systemd.ready();
+    tokio::spawn(Systemd.keep_alive());
+    // A task of its own: it goes on while the process stops, since what was accepted may wait for the ledger.
+    let taking = tokio::spawn(never_had(hand_over, clock));
+    let why: Result<(), BoxError> = tokio::select! {
         () = signals.told() => Ok(()),
-        error = never_had(hand_over, &*clock) => Err(error),
+        ended = taking => Err(ended.map_or_else(BoxError::from, BoxError::from)),
     };
     tracing::info!("stopping");
+    Systemd.stopping(running.drain());
     signals.stop_or_leave(running.stop()).await?;
     stop_alerts.cancel();
     Ok(why?)
 }
 
+/// What is read again when it changes, beside the policies.
+fn files(settings: &Settings, token: &ServiceToken) -> Files {
+    let mut files = Files::default();
+    if let TokenSource::File(path) = &settings.token {
+        files.add(token.renewal(path.clone()));
+    }
+    for renewal in settings.issuers.iter().filter_map(Issuer::renewal) {
+        files.add(renewal);
+    }
+    for tls in settings.listen.iter().filter_map(|it| it.tls.as_ref()) {
+        files.add(tls.renewal());
+    }
+    files
+}
+
 /// Takes the ledger over. Comes to an end only if it cannot be had.
-async fn never_had(hand_over: Option<HandOver>, clock: &dyn Clock) -> OpenError {
+async fn never_had(hand_over: Option<HandOver>, clock: Arc<dyn Clock>) -> OpenError {
     if let Some(hand_over) = hand_over {
-        match hand_over.wait(clock).await {
+        match hand_over.wait(&*clock).await {
             Ok(()) => tracing::info!("the ledger was let go, and is this process's now"),
             Err(error) => return error,
         }

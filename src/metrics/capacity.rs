@@ -33,12 +33,36 @@ impl TurnedAway {
     }
 }
 
+/// Why a client did not get to speak HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoHandshake {
+    /// What it sent was no TLS that is spoken here, or it would not have our certificate.
+    Refused,
+    /// It left in the middle.
+    Gone,
+    /// It took too long.
+    Late,
+}
+
+impl NoHandshake {
+    const ALL: [Self; 3] = [Self::Refused, Self::Gone, Self::Late];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Gone => "gone",
+            Self::Late => "late",
+        }
+    }
+}
+
 /// Counts and gauges; clones count together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OfCapacity {
     connections: Gauge,
     turned_away: Family<WhyLabels, Counter>,
     accept_failures: Counter,
+    no_handshake: Family<WhyLabels, Counter>,
     room: InFlight,
 }
 
@@ -81,7 +105,16 @@ impl OfCapacity {
             "Times that no connection could be accepted, mostly for want of descriptors",
             self.accept_failures.clone(),
         );
+        registry.register(
+            "tls_handshakes_failed",
+            "Connections to a TLS listener that came to no request, for want of a handshake",
+            self.no_handshake.clone(),
+        );
         registry.register_collector(Box::new(self.room.clone()));
+        for why in NoHandshake::ALL {
+            let why = why.as_str();
+            drop(self.no_handshake.get_or_create(&WhyLabels { why }));
+        }
         for why in [TurnedAway::All, TurnedAway::Peer] {
             let why = why.as_str();
             drop(self.turned_away.get_or_create(&WhyLabels { why }));
@@ -103,6 +136,12 @@ impl OfCapacity {
     pub(crate) fn turned_away(&self, why: TurnedAway) {
         let why = why.as_str();
         self.turned_away.get_or_create(&WhyLabels { why }).inc();
+    }
+
+    /// One came to no request.
+    pub(crate) fn no_handshake(&self, why: NoHandshake) {
+        let why = why.as_str();
+        self.no_handshake.get_or_create(&WhyLabels { why }).inc();
     }
 
     /// None could be accepted.

@@ -6,10 +6,12 @@
 //! What makes up a whole set without a mistake becomes the [`Current`] one; of
 //! anything else nothing is taken, so that a file that cannot be read never
 //! switches a guard off. The settings are not read again: the issuers' names are
-//! those of the start.
+//! those of the start. What they name is: [`Files`].
 //!
 //! Deliberately absent: the kernel's notifications of changes. Mounted folders
 //! swap links and network folders give none; a look at a few files is cheap.
+
+mod files;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +26,9 @@ use crate::ledger::{Aliases, Ledger};
 use crate::metrics::Metrics;
 use crate::policy::{Fingerprint, Policy, PolicyFiles, compile};
 use crate::ruleset::{Change, Current, Refused};
+use crate::serve::Systemd;
+
+pub use files::{Files, Renew};
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -65,6 +70,8 @@ pub struct Reload {
     clock: Arc<dyn Clock>,
     /// Is told what callers and teams are called now.
     ledger: Option<Ledger>,
+    files: Files,
+    systemd: Systemd,
     watch: Watch,
     /// What was refused last, to know it again.
     refused: Option<(PolicyFiles, String)>,
@@ -131,6 +138,8 @@ impl Reload {
             metrics,
             clock,
             ledger: None,
+            files: Files::default(),
+            systemd: Systemd,
             watch: Watch::default(),
             refused: None,
         }
@@ -143,18 +152,44 @@ impl Reload {
         self
     }
 
-    /// Looks at the folder until the end of the process, and reads it whenever `asked` says so. Requests to do so
-    /// that come while one is carried out are one.
+    /// And these files beside the policies.
+    #[must_use]
+    pub fn with_files(mut self, files: Files) -> Self {
+        self.files = files;
+        self
+    }
+
+    /// Looks at the folder and the files until the end of the process, and reads them whenever `asked` says so.
+    /// Requests to do so that come while one is carried out are one.
     pub async fn follow(mut self, asked: Arc<Notify>) {
         loop {
             tokio::select! {
                 () = asked.notified() => {
+                    self.systemd.reloading();
+                    // Before the policies: these may name a caller whose key has just come.
+                    self.look_at_files(true).await;
                     self.now().await;
+                    self.systemd.ready();
                     tokio::time::sleep(PAUSE).await;
                 }
                 () = tokio::time::sleep(self.watch.pause()) => {
+                    self.look_at_files(false).await;
                     self.look().await;
                 }
+            }
+        }
+    }
+
+    async fn look_at_files(&mut self, is_asked: bool) {
+        let mut files = std::mem::take(&mut self.files);
+        let looked = tokio::task::spawn_blocking(move || {
+            files.look(is_asked);
+            files
+        });
+        match looked.await {
+            Ok(files) => self.files = files,
+            Err(error) => {
+                tracing::error!(%error, "token, keys and certificates are followed no longer")
             }
         }
     }

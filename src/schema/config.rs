@@ -92,7 +92,13 @@ fn address(description: &str) -> Value {
     mapping(
         description,
         &["tcp"],
-        json!({ "tcp": text_of("An IP address and a port, such as \"127.0.0.1:8080\".", ADDRESS) }),
+        json!({
+            "tcp": text_of("An IP address and a port, such as \"127.0.0.1:8080\".", ADDRESS),
+            "tls": mapping("TLS, and nothing else, there. Left out: plain HTTP.", &["cert", "key"], json!({
+                "cert": file("A PEM file: the chain, the server's own certificate first. Read again when it changes."),
+                "key": file("A PEM file: its private key, not encrypted."),
+            })),
+        }),
     )
 }
 
@@ -162,6 +168,8 @@ fn limits() -> Value {
                 "body": duration("For all of a body that is read before it goes on. Left out: 60s."),
                 "upload": duration("For all of a body that streams by. Left out: 5m."),
                 "write": duration("For a client to take anything of its answer. Left out: 60s."),
+                "handshake": duration("For TLS, where a listener speaks it. Left out: 5s."),
+                "drain": duration("For what is in flight when the process is told to stop. Left out: 30s."),
             })),
         }),
     )

@@ -64,8 +64,13 @@ where
     let stream = TokioIo::new(Socket::new(stream, pulse.clone()));
     let mut connection = pin!(builder.serve_connection_with_upgrades(stream, service));
     let mut timer = pin!(sleep_until(Instant::now()));
-    let mut is_stopping = false;
+    let mut is_told = false;
     loop {
+        // HTTP/2 has a way to say which request was the last that is served; HTTP/1 says it with that one's answer.
+        if pulse.is_stopping() && pulse.is_two() && !is_told {
+            is_told = true;
+            connection.as_mut().graceful_shutdown();
+        }
         match pulse.next(Instant::now()) {
             Next::At(at) => timer.as_mut().reset(at),
             Next::Over(Over::Idle) => {
@@ -87,10 +92,7 @@ where
         }
         tokio::select! {
             ended = &mut connection => return ended.err().and_then(|error| parser_refusal(&error)),
-            () = stop.cancelled(), if !is_stopping => {
-                is_stopping = true;
-                connection.as_mut().graceful_shutdown();
-            }
+            () = stop.cancelled(), if !pulse.is_stopping() => pulse.stops(Instant::now()),
             () = cut.cancelled() => return None,
             () = &mut timer => {}
         }

@@ -50,7 +50,7 @@ pub(super) fn limits(node: &Node, report: &mut Report) -> Option<Options> {
     })
 }
 
-/// `{ head: 10s, idle: 75s, body_idle: 30s, body: 60s, upload: 5m, write: 60s }`
+/// `{ head: 10s, idle: 75s, body_idle: 30s, body: 60s, upload: 5m, write: 60s, handshake: 5s, drain: 30s }`
 fn times(node: &Node, report: &mut Report) -> Option<Times> {
     let mut table = Table::new("`times:`", node, report)?;
     let default = Times::default();
@@ -63,6 +63,8 @@ fn times(node: &Node, report: &mut Report) -> Option<Times> {
     let body = read("body", default.body);
     let upload = read("upload", default.upload);
     let write = read("write", default.write);
+    let handshake = read("handshake", default.handshake);
+    let drain = read("drain", default.drain);
     table.finish(report);
     Some(Times {
         head: head?,
@@ -71,6 +73,8 @@ fn times(node: &Node, report: &mut Report) -> Option<Times> {
         body: body?,
         upload: upload?,
         write: write?,
+        handshake: handshake?,
+        drain: drain?,
     })
 }
 
@@ -168,7 +172,7 @@ policies: policies/
             "limits.requests_per_caller=5",
             "limits.streams=9",
             "limits.sizes={ body: 1KiB, upload: 2MiB, operations: { self.get: { answer: 3KiB } } }",
-            "limits.times={ head: 1s, idle: 2s, body_idle: 3s, body: 4s, upload: 5s, write: 6s }",
+            "limits.times={ head: 1s, idle: 2s, body_idle: 3s, body: 4s, upload: 5s, write: 6s, handshake: 7s, drain: 8s }",
         ])
         .unwrap();
         let seconds = Duration::from_secs;
@@ -179,6 +183,8 @@ policies: policies/
             body: seconds(4),
             upload: seconds(5),
             write: seconds(6),
+            handshake: seconds(7),
+            drain: seconds(8),
         };
         let of_self = OfOperation {
             answer: Some(3 << 10),

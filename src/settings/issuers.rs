@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::document::{Node, Report, Span, Table};
-use crate::pipeline::authenticate::{Algorithm, Issuer, KeySet};
+use crate::pipeline::authenticate::{Algorithm, Issuer, Keys};
 
 /// The issuers, each with its place.
 pub(super) fn read(node: &Node, folder: &Path, report: &mut Report) -> Vec<(Issuer, Span)> {
@@ -86,7 +86,7 @@ fn issuer(node: &Node, folder: &Path, report: &mut Report) -> Option<Issuer> {
         }
     };
     if let (Some(algorithms), Some(keys)) = (&algorithms, &keys)
-        && !algorithms.iter().any(|it| keys.has(*it))
+        && !keys.has_any(algorithms)
     {
         report.error(
             node.span,
@@ -123,17 +123,15 @@ fn words(
     Some(items.iter().filter_map(text).collect())
 }
 
-fn jwks(node: &Node, folder: &Path, report: &mut Report) -> Option<KeySet> {
+fn jwks(node: &Node, folder: &Path, report: &mut Report) -> Option<Keys> {
     let mut table = Table::new("`jwks:`", node, report)?;
     for field in ["url", "ca", "bearer"] {
         table.not_yet(field, report);
     }
     let found = table.require_text("file", report).and_then(|(text, span)| {
-        let path = folder.join(text);
-        let keys = std::fs::read(&path)
-            .map_err(|error| format!("the key set {} cannot be read: {error}", path.display()))
-            .and_then(|json| KeySet::parse(&json).map_err(|error| error.to_string()));
-        keys.map_err(|message| report.error(span, message)).ok()
+        Keys::open(folder.join(text))
+            .map_err(|message| report.error(span, message))
+            .ok()
     });
     table.finish(report);
     found

@@ -1,7 +1,7 @@
 //! The fields of `tollgate.yaml`, read with every mistake collected.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::IpAddr;
+use std::path::Path;
 
 use http::Uri;
 use http::uri::Scheme;
@@ -9,21 +9,18 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::proxy::{self, ProxySettings};
-use super::{Policies, Settings, TokenSource, alerts, capacity, issuers, ledger, pressure};
+use super::{Policies, Settings, TokenSource, alerts, capacity, issuers, ledger, listen, pressure};
 use crate::document::{Budget, Node, Report, Span, Table, USUAL, Value, duration};
 use crate::pipeline::access_log::Output;
 use crate::pipeline::credential::Pinned;
 use crate::pipeline::upstream::Timeouts;
 
-/// Where operators connect if nothing is said.
-const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
-
 pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Settings> {
     let mut table = Table::new("tollgate.yaml", root, report)?;
-    let listen = listen(&mut table, report);
+    let listen = listen::listen(&mut table, folder, report);
     let admin = match table.take("admin") {
-        Some(node) => admin(node, folder, report),
-        None => Some((ADMIN, None)),
+        Some(node) => listen::admin(node, folder, report),
+        None => Some((listen::ADMIN, None)),
     };
     let upstream = table
         .require("upstream")
@@ -76,56 +73,6 @@ pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Se
         access_log: access_log?,
         ledger: ledger?,
     })
-}
-
-fn listen(table: &mut Table<'_>, report: &mut Report) -> Vec<SocketAddr> {
-    let Some((items, span)) = table.list("listen", report) else {
-        return vec![SocketAddr::from(([127, 0, 0, 1], 8080))];
-    };
-    if items.is_empty() {
-        report.error(span, "`listen:` is an empty list");
-    }
-    let read = |item| listener(item, report);
-    items.iter().filter_map(read).collect()
-}
-
-/// `{ tcp: "127.0.0.1:8080" }`
-fn listener(node: &Node, report: &mut Report) -> Option<SocketAddr> {
-    let mut table = Table::new("a listener", node, report)?;
-    for field in ["tls", "unix", "mode", "caller"] {
-        table.not_yet(field, report);
-    }
-    let found = table
-        .require_text("tcp", report)
-        .and_then(|(text, span)| address(text, span, report));
-    table.finish(report);
-    found
-}
-
-/// `{ tcp: "127.0.0.1:9090", unix: /run/tollgate-admin.sock }`
-fn admin(node: &Node, folder: &Path, report: &mut Report) -> Option<(SocketAddr, Option<PathBuf>)> {
-    let mut table = Table::new("`admin:`", node, report)?;
-    table.not_yet("key", report);
-    let tcp = match table.text("tcp", report) {
-        Some((text, span)) => address(text, span, report),
-        None => Some(ADMIN),
-    };
-    let unix = table.text("unix", report);
-    if let Some(("", span)) = unix {
-        report.error(span, "`unix:` must be a path");
-    }
-    table.finish(report);
-    Some((tcp?, unix.map(|(path, _)| folder.join(path))))
-}
-
-fn address(text: &str, span: Span, report: &mut Report) -> Option<SocketAddr> {
-    let parsed = text.parse().ok();
-    if parsed.is_none() {
-        report
-            .error(span, format!("`{}` is no address", text.escape_debug()))
-            .help("write an IP address and a port, such as \"127.0.0.1:8080\"");
-    }
-    parsed
 }
 
 /// A folder, or `{ folder: policies/, max_nodes: 1000000 }`.

@@ -116,7 +116,9 @@ fn issuer(name: &str, signers: &[&Signer]) -> Issuer {
             .iter()
             .map(|it| Algorithm::named(it.name()).unwrap())
             .collect(),
-        keys: KeySet::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap(),
+        keys: KeySet::parse(json!({ "keys": keys }).to_string().as_bytes())
+            .unwrap()
+            .into(),
     }
 }
 

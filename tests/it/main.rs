@@ -37,6 +37,7 @@ mod heads;
 mod jwt;
 mod keys;
 mod large;
+mod life;
 mod limits;
 mod money;
 mod month;

@@ -275,8 +275,8 @@ impl World {
             capacity: setup.capacity,
         };
         let bound = Bound {
-            callers: vec![TcpListener::bind("127.0.0.1:0").await.unwrap()],
-            admin: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            callers: vec![TcpListener::bind("127.0.0.1:0").await.unwrap().into()],
+            admin: TcpListener::bind("127.0.0.1:0").await.unwrap().into(),
             socket: None,
         };
         let upstream = Upstream::new(&setup.roots, setup.timeouts).unwrap();

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use data_encoding::HEXLOWER;
@@ -17,7 +18,7 @@ use serde_json::{Map, Value};
 use crate::json::Object;
 
 /// The largest key set, in bytes.
-const MAX_BYTES: usize = 256 * 1024;
+pub(super) const MAX_BYTES: usize = 256 * 1024;
 /// The most keys of a set.
 const MAX_KEYS: usize = 100;
 
@@ -98,6 +99,8 @@ pub enum KeySetError {
 pub struct KeySet {
     by_id: HashMap<String, VerifyingKey>,
     only: Option<VerifyingKey>,
+    /// SHA-256 of the document.
+    digest: Vec<u8>,
 }
 
 impl KeySet {
@@ -139,7 +142,16 @@ impl KeySet {
         if keys.is_empty() {
             return Err(KeySetError::Empty);
         }
-        Ok(Self { by_id, only })
+        Ok(Self {
+            by_id,
+            only,
+            digest: digest(&SHA256, json).as_ref().to_vec(),
+        })
+    }
+
+    /// Whether both were read from the same document.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.digest == other.digest
     }
 
     /// Whether a key of the set is for this algorithm.

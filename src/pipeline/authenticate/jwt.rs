@@ -13,7 +13,8 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::jwks::{Algorithm, KeySet, VerifyingKey};
+use super::jwks::{Algorithm, VerifyingKey};
+use super::keys::Keys;
 use crate::json::Object;
 
 /// The leeway on `exp`, `nbf` and `iat`, in seconds.
@@ -31,7 +32,7 @@ pub struct Issuer {
     /// The algorithms that its keys may use.
     pub algorithms: Vec<Algorithm>,
     /// Its keys.
-    pub keys: KeySet,
+    pub keys: Keys,
 }
 
 /// What a verified token says.
@@ -74,7 +75,8 @@ pub(super) fn verify<'a>(
         .ok_or(invalid("its `iss` is no configured issuer"))?;
     let issuer = of_issuer.find(|it| it.is_meant(&claims));
     let issuer = issuer.ok_or(invalid("its `aud` is none of the issuer's audiences"))?;
-    let key = issuer.keys.find(header.key_id.as_deref());
+    let keys = issuer.keys.load();
+    let key = keys.find(header.key_id.as_deref());
     let key = key.ok_or(invalid(
         "its `kid` is missing, or no key of the issuer has it",
     ))?;

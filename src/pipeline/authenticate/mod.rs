@@ -7,6 +7,7 @@
 
 mod jwks;
 mod jwt;
+mod keys;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ use crate::trail::{Identity, KnownCaller};
 
 pub use jwks::{Algorithm, KeySet, KeySetError, VerifyingKey};
 pub use jwt::{Claims, Issuer, JwtError, check_signature};
+pub use keys::Keys;
 
 /// The longest credential that is looked at, in bytes, before any decoding.
 const MAX_CREDENTIAL: usize = 16 * 1024;

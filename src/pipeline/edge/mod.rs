@@ -12,9 +12,10 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, COOKIE, PROXY_AUTHORIZATION, VIA, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, COOKIE, PROXY_AUTHORIZATION, VIA,
+    X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -89,6 +90,7 @@ where
         + 'static,
 {
     service_fn(move |request: Request<Incoming>| {
+        let is_one = request.version() < Version::HTTP_2;
         let beat = pulse.request(request.version());
         let is_empty = http_body::Body::is_end_stream(request.body());
         let request = request.map(|body| {
@@ -102,7 +104,11 @@ where
         let answering: BoxFuture<Response<Body>, Infallible> =
             Box::pin(inner.clone().oneshot(request));
         async move {
-            let answer = answering.await?;
+            let mut answer = answering.await?;
+            if is_one && beat.is_last() {
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(CONNECTION, close);
+            }
             Ok(answer.map(|body| Leaving::new(body, beat).boxed_unsync()))
         }
     })

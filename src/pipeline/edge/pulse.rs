@@ -18,6 +18,11 @@ const MORE_THAN_A_FRAME: usize = 1_024;
 /// How long a connection that is idle may take to say good-bye.
 const LEAVING: Duration = Duration::from_secs(2);
 
+/// How long a connection without a request is kept when the process is told to stop: a request that is on its way then
+/// is served, with the word that it is the last one. Without that, HTTP/1 has no way to close an idle connection of which
+/// its client is sure not to have used it at the same moment.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Why a connection is waited for no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Over {
@@ -67,6 +72,8 @@ struct State {
     /// Since when the socket takes nothing.
     blocked: Option<Instant>,
     leaving: Option<Instant>,
+    /// Since when the process is told to stop.
+    stopping: Option<Instant>,
     is_late: bool,
 }
 
@@ -85,6 +92,7 @@ impl Pulse {
             written: now,
             blocked: None,
             leaving: None,
+            stopping: None,
             is_late: false,
         })))
     }
@@ -139,6 +147,21 @@ impl Pulse {
         }
     }
 
+    /// The process is told to stop: the next answer is the last one.
+    pub fn stops(&self, now: Instant) {
+        self.state().stopping.get_or_insert(now);
+    }
+
+    /// Whether it is.
+    pub fn is_stopping(&self) -> bool {
+        self.state().stopping.is_some()
+    }
+
+    /// Whether it speaks HTTP/2, as far as is known.
+    pub fn is_two(&self) -> bool {
+        self.state().is_two
+    }
+
     /// It was told to end.
     pub fn leaves(&self, now: Instant) {
         self.state().leaving.get_or_insert(now);
@@ -161,6 +184,9 @@ impl Pulse {
         let times = &state.times;
         // What begins later is not due before that.
         let mut next = now + times.head.min(times.write).min(times.idle);
+        if state.stopping.is_some() {
+            next = next.min(now + LINGER);
+        }
         let mut due = |since: Instant, time: Duration, over: Over| {
             let at = since + time;
             next = next.min(at);
@@ -179,6 +205,8 @@ impl Pulse {
             over = over.or(oldest.and_then(|it| due(taken(it), times.write, Over::Write)));
         } else if let Some(since) = state.leaving {
             over = over.or(due(since.max(state.since), LEAVING, Over::Gone));
+        } else if let (Some(stopping), false) = (state.stopping, state.has_read) {
+            over = over.or(due(stopping.max(state.since), LINGER, Over::Idle));
         } else if let Some(since) = state.head {
             let begun = state.has_read;
             over = over.or(due(since, times.head, Over::Head { begun }));
@@ -211,6 +239,11 @@ impl Beat {
     /// The times of its connection.
     pub fn times(&self) -> Times {
         self.pulse.times()
+    }
+
+    /// Whether it is the last one of its connection.
+    pub fn is_last(&self) -> bool {
+        self.pulse.is_stopping()
     }
 }
 
@@ -263,6 +296,29 @@ mod tests {
         assert_eq!(pulse.is_late(), None);
         pulse.late();
         assert_eq!(pulse.is_late(), Some(true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a11_who_was_told_to_stop_lingers_for_a_request_on_its_way() {
+        let start = Instant::now();
+        let new = Pulse::new(Times::default(), start);
+        let used = Pulse::new(Times::default(), start);
+        drop(used.request(Version::HTTP_11));
+        let busy = Pulse::new(Times::default(), start);
+        let request = busy.request(Version::HTTP_11);
+        let begun = Pulse::new(Times::default(), start);
+        begun.read(start);
+        for pulse in [&new, &used, &busy, &begun] {
+            assert!(!pulse.is_stopping());
+            pulse.stops(start + 5 * SECOND);
+        }
+        assert_eq!(end(&new, start), (Over::Idle, 6));
+        assert_eq!(end(&used, start), (Over::Idle, 6));
+        assert_eq!(end(&begun, start), (Over::Head { begun: true }, 10));
+        assert!(request.is_last());
+        let Next::At(_) = busy.next(start + 500 * SECOND) else {
+            panic!("a request that is in flight has the drain");
+        };
     }
 
     #[tokio::test(start_paused = true)]

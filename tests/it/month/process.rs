@@ -91,8 +91,8 @@ impl Month {
             capacity: Default::default(),
         };
         let bound = Bound {
-            callers: vec![TcpListener::bind("127.0.0.1:0").await.unwrap()],
-            admin: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            callers: vec![TcpListener::bind("127.0.0.1:0").await.unwrap().into()],
+            admin: TcpListener::bind("127.0.0.1:0").await.unwrap().into(),
             socket: None,
         };
         let timeouts = Timeouts {

@@ -1,0 +1,149 @@
+//! The loop of a listener: who comes in is served in a task of its own, until the process is told to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::CUT;
+use super::connection::{self, Ends, Spawner};
+use super::door::{Door, Pause};
+use super::port::Port;
+use crate::admin::{AdminSocket, Uid};
+use crate::capacity::Options;
+use crate::metrics::Metrics;
+use crate::pipeline::edge::Pulse;
+
+/// What connections come from.
+pub(super) trait Listen: Send + Sync {
+    /// A connection.
+    type Raw;
+    /// Who is at its other end.
+    type Peer: Copy + Send;
+
+    /// The address there, if it has one.
+    fn address(peer: Self::Peer) -> Option<SocketAddr>;
+
+    /// The next one.
+    fn next(&self) -> impl Future<Output = io::Result<(Self::Raw, Self::Peer)>> + Send;
+}
+
+impl Listen for TcpListener {
+    type Raw = TcpStream;
+    type Peer = SocketAddr;
+
+    fn address(peer: SocketAddr) -> Option<SocketAddr> {
+        Some(peer)
+    }
+
+    async fn next(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = self.accept().await?;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+        Ok((stream, peer))
+    }
+}
+
+impl Listen for AdminSocket {
+    type Raw = UnixStream;
+    type Peer = Uid;
+
+    fn address(_: Uid) -> Option<SocketAddr> {
+        None
+    }
+
+    async fn next(&self) -> io::Result<(UnixStream, Uid)> {
+        self.accept().await
+    }
+}
+
+/// Where connections go: who may come in, and what each is held to.
+pub(super) struct Hall {
+    pub(super) door: Door,
+    pub(super) metrics: Metrics,
+    pub(super) options: Options,
+    pub(super) stop: CancellationToken,
+}
+
+impl Hall {
+    fn drain(&self) -> Duration {
+        self.options.times.drain
+    }
+}
+
+/// Accepts until told to stop, then waits for the connections, but not for ever.
+pub(super) async fn accept<L, P>(listener: L, hall: Hall, port: P)
+where
+    L: Listen<Raw = P::Raw, Peer = P::Peer>,
+    P: Port,
+{
+    let tasks = TaskTracker::new();
+    let ends = Ends {
+        stop: hall.stop.clone(),
+        cut: CancellationToken::new(),
+    };
+    let mut pause = Pause::default();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.next() => accepted,
+            () = hall.stop.cancelled() => break,
+        };
+        match accepted {
+            Ok((raw, peer)) => {
+                pause.over();
+                // Who does not come in is closed here.
+                let Some(entered) = hall.door.enter(L::address(peer), Instant::now()) else {
+                    continue;
+                };
+                let (port, ends, spawner) = (port.clone(), ends.clone(), Spawner(tasks.clone()));
+                let (times, streams) = (hall.options.times, hall.options.streams);
+                tasks.spawn(async move {
+                    let opened = tokio::select! {
+                        opened = port.open(raw, peer) => opened,
+                        () = ends.cut.cancelled() => None,
+                    };
+                    if let Some(stream) = opened {
+                        let pulse = Pulse::new(times, Instant::now());
+                        let service = port.service(peer, pulse.clone());
+                        let served =
+                            connection::serve(stream, service, spawner, pulse, streams, ends);
+                        if let Some(why) = served.await {
+                            port.refused(peer, why).await;
+                        }
+                    }
+                    drop(entered);
+                });
+            }
+            Err(error) => {
+                hall.metrics.capacity().cannot_accept();
+                let Some(pausing) = pause.after(&error) else {
+                    continue;
+                };
+                // Out of descriptors, mostly: what is open goes on, and closes in time.
+                if pause.is_said(Instant::now()) {
+                    tracing::warn!(%error, "cannot accept connections, and tries again");
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(pausing) => {}
+                    () = hall.stop.cancelled() => break,
+                }
+            }
+        }
+    }
+    drop(listener);
+    tasks.close();
+    if tokio::time::timeout(hall.drain(), tasks.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!("connections were still open at the end of the drain, and are cut");
+    }
+    // A request that is cut has its log line all the same: its task has ended when the log is closed.
+    ends.cut.cancel();
+    let _ = tokio::time::timeout(CUT, tasks.wait()).await;
+}

@@ -1,0 +1,140 @@
+//! What is listened on, before anything is served: all of it, or nothing.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use tokio::net::TcpListener;
+
+use super::inherited::{Inherited, InheritedError};
+use super::tls::Tls;
+use crate::admin::{Claim, SocketError};
+
+/// Where callers connect, and how.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// The address.
+    pub address: SocketAddr,
+    /// What they are met with there; none for plain HTTP.
+    pub tls: Option<Tls>,
+}
+
+/// A listener of callers that is bound.
+#[derive(Debug)]
+pub struct BoundListener {
+    /// Its socket.
+    pub socket: TcpListener,
+    /// What is spoken on it.
+    pub tls: Option<Tls>,
+}
+
+impl From<TcpListener> for BoundListener {
+    fn from(socket: TcpListener) -> Self {
+        Self { socket, tls: None }
+    }
+}
+
+/// The operator's listener that is bound.
+#[derive(Debug)]
+pub struct BoundAdmin {
+    /// Its socket.
+    pub socket: TcpListener,
+    /// Whether somebody else listens on the same socket, or will: then it is left to them when this process is told to
+    /// stop, and otherwise kept until it has stopped.
+    pub is_shared: bool,
+}
+
+impl From<TcpListener> for BoundAdmin {
+    fn from(socket: TcpListener) -> Self {
+        Self {
+            socket,
+            is_shared: false,
+        }
+    }
+}
+
+/// Listeners that are bound.
+#[derive(Debug)]
+pub struct Bound {
+    /// For callers.
+    pub callers: Vec<BoundListener>,
+    /// For the operator.
+    pub admin: BoundAdmin,
+    /// For the operator's orders.
+    pub socket: Option<Claim>,
+}
+
+impl Bound {
+    /// That nobody else listens anywhere: for a process that waits for no other to end.
+    ///
+    /// # Errors
+    /// Another process listens on the admin socket.
+    pub fn is_whole(&self) -> Result<(), BindError> {
+        match &self.socket {
+            Some(Claim::Live(path)) => Err(SocketError::Live(path.clone()).into()),
+            Some(Claim::Bound(_)) | None => Ok(()),
+        }
+    }
+}
+
+/// What cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// An address.
+    #[error(
+        "cannot listen on {address}: {source} (`listen:` and `admin:` in the configuration say where)"
+    )]
+    Address {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The admin socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// What whoever started the process has opened.
+    #[error(transparent)]
+    Inherited(#[from] InheritedError),
+}
+
+/// Takes of the `inherited` sockets what is listened on, and binds the rest: every listener or none. But the admin
+/// socket, if another process listens there, can be bound later.
+///
+/// # Errors
+/// The first address that cannot be bound, or a socket that was passed and that nothing here names.
+pub async fn bind(
+    callers: &[Listener],
+    admin: SocketAddr,
+    socket: Option<&Path>,
+    mut inherited: Inherited,
+) -> Result<Bound, BindError> {
+    let mut bind = async |address: SocketAddr| {
+        if let Some(passed) = inherited.take_at(address) {
+            return Ok((passed?, true));
+        }
+        let bound = TcpListener::bind(address).await;
+        let bound = bound.map_err(|source| BindError::Address { address, source })?;
+        Ok::<_, BindError>((bound, false))
+    };
+    let (admin, is_shared) = bind(admin).await?;
+    let mut bound = Vec::new();
+    for listener in callers {
+        let (socket, _) = bind(listener.address).await?;
+        let tls = listener.tls.clone();
+        bound.push(BoundListener { socket, tls });
+    }
+    inherited.none_is_left()?;
+    let socket = match socket {
+        Some(path) => Some(Claim::make(path).await?),
+        None => None,
+    };
+    Ok(Bound {
+        callers: bound,
+        admin: BoundAdmin {
+            socket: admin,
+            is_shared,
+        },
+        socket,
+    })
+}
