@@ -59,7 +59,8 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
     for exposed in settings.exposed() {
         tracing::warn!("{exposed}; keep them out with chmod, or with the mode of the mount");
     }
-    let upstream = Upstream::new(&settings.ca, settings.timeouts)?;
+    let proxy = settings.proxy.as_ref().map(|it| it.open()).transpose()?;
+    let upstream = Upstream::through(proxy.as_ref(), &settings.ca, settings.timeouts)?;
     let webhook = settings.alerts.as_ref().map(|it| it.open()).transpose()?;
     // Bound before anything is written: a port in use changes nothing.
     let bound = bind(
@@ -75,6 +76,7 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let policies = Current::new(policy, clock.now());
     let metrics = Metrics::new(policies.clone());
+    metrics.show_upstream(upstream.counted());
     let hash = policies.loaded().hash;
     let (ledger, hand_over) = Ledger::open_or_wait(settings.ledger.options()?).await?;
     if hand_over.is_none() {
