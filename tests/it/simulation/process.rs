@@ -5,9 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::DuplexStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -22,7 +19,6 @@ use tollgate::ledger::{Aliases, Ledger, Options};
 use tollgate::metrics::Metrics;
 use tollgate::pipeline::access_log::Sink;
 use tollgate::pipeline::credential::Pinned;
-use tollgate::pipeline::edge;
 use tollgate::pipeline::pressure::PressureLayer;
 use tollgate::pipeline::upstream::{Timeouts, Upstream};
 use tollgate::policy::{Policy, PolicyFiles, compile};
@@ -30,7 +26,7 @@ use tollgate::pressure;
 use tollgate::ruleset::Current;
 use tollgate::settle::{Reconciler, Times};
 use tollgate::token::ServiceToken;
-use tollgate::{Parts, gateway};
+use tollgate::{Parts, gateway, serve};
 use tower::Layer;
 
 use super::network::{Dialer, Network};
@@ -210,13 +206,10 @@ async fn live(
     tokio::spawn(reconciler.follow(CancellationToken::new()));
     *told.lock().unwrap() = Some(policies);
     let gateway = gateway(&parts, upstream);
+    let parts = Arc::new(parts);
     while let Some(stream) = connections.recv().await {
-        let pulse = edge::Pulse::new(Default::default(), tokio::time::Instant::now());
-        let service = edge::for_connection(gateway.clone(), None, pulse);
-        tokio::spawn(async move {
-            let server = auto::Builder::new(TokioExecutor::new());
-            let service = TowerToHyperService::new(service);
-            let _ = server.serve_connection(TokioIo::new(stream), service).await;
-        });
+        let (gateway, parts) = (gateway.clone(), Arc::clone(&parts));
+        let peer = ([127, 0, 0, 1], 1).into();
+        tokio::spawn(async move { serve::one(stream, peer, gateway, &parts).await });
     }
 }
