@@ -95,7 +95,7 @@ fn main() {
     let mut rows = Vec::new();
     for storm in storms {
         println!("\n{}: {}", storm.name, storm.what);
-        let gateway = process::tollgate(upstream.address, &keys, options.descriptors);
+        let gateway = process::tollgate(upstream.address, &keys);
         storming(storm, &gateway, &upstream, &keys, &options, &mut rows);
         drop(gateway);
         if is_control_wanted && storm.has_control {
