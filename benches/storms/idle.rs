@@ -15,6 +15,8 @@ use crate::scene::Scene;
 
 /// From one new connection to the next.
 const STEP: Duration = Duration::from_micros(500);
+/// From the last one to the storm.
+const REST: Duration = Duration::from_secs(1);
 
 /// Without TLS.
 pub(crate) async fn plain(scene: Scene, ready: Sender<()>, stop: CancellationToken) {
@@ -78,6 +80,8 @@ async fn kept<S: 'static>(
             Err(_) => scene.tally.add("failed", 1),
         }
     }
+    // What opening them took is another storm.
+    sleep(REST).await;
     scene
         .tally
         .add("held", u64::try_from(streams.len()).unwrap());

@@ -168,7 +168,7 @@ fn storming(
         let (stolen, done) = (process::stolen_since(ticks), scene.tally.counts());
         stop.cancel();
         attackers.join().expect("the attackers failed");
-        let back = attacked.returned(RETURN);
+        let back = attacked.returned(before.descriptors, RETURN);
         std::thread::sleep(SETTLE);
         let row = Row {
             storm: storm.name,

@@ -19,6 +19,8 @@ pub(crate) const DESCRIPTORS: usize = 20_000;
 const CONNECTIONS: usize = 10_000;
 /// What the gateway may have, so that there is room beside the largest storm.
 const ALLOWED: usize = 12_000;
+/// Connections to the upstream that may stay for a while.
+const POOL: usize = 300;
 /// Callers that attackers are.
 const ATTACKERS: usize = 4;
 
@@ -195,7 +197,7 @@ pub(crate) fn tollgate(upstream: SocketAddr, keys: &Keys) -> Attacked {
 impl Attacked {
     /// How long it takes until nothing is left but the one connection of the well-behaved caller, and its request. Only
     /// the gateway can say so: of the other one, the descriptors do.
-    pub(crate) fn returned(&self, within: Duration) -> Option<Duration> {
+    pub(crate) fn returned(&self, before: usize, within: Duration) -> Option<Duration> {
         let begun = Instant::now();
         while begun.elapsed() < within {
             let is_back = match self.admin {
@@ -208,7 +210,7 @@ impl Attacked {
                     };
                     of("tollgate_connections ") <= 1 && of("tollgate_requests_in_flight ") <= 1
                 }
-                None => self.process.descriptors() < 64,
+                None => self.process.descriptors() < before + POOL,
             };
             if is_back {
                 return Some(begun.elapsed());

@@ -65,6 +65,10 @@ const RETURNED: [HeaderName; 17] = [
     SHOULD_RETRY,
 ];
 
+/// The most bytes of an answer that are read at once, and of its head; and of a request that are written. What a client
+/// does not take stands in memory a few times this much: a piece of it in each of the places that it goes through.
+const BUFFER: usize = 64 * 1024;
+
 /// The phase of a time-out before anything was sent.
 const NO_CONNECTION: &str = "no connection in time";
 
@@ -223,7 +227,7 @@ where
             .pool_idle_timeout(Duration::from_secs(20))
             .pool_max_idle_per_host(256)
             .set_host(true)
-            .http1_max_buf_size(128 * 1024)
+            .http1_max_buf_size(BUFFER)
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .http2_max_header_list_size(64 * 1024)
