@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
@@ -12,6 +13,8 @@ use crate::http1;
 use crate::scene::{Scene, Tally};
 
 const CONNECTIONS: usize = 8;
+/// Requests on each of them, where they are held.
+const STREAMS: u32 = 12;
 /// Frames, or pairs of them, in one write.
 const BATCH: u32 = 64;
 /// The code CANCEL.
@@ -73,6 +76,33 @@ pub(crate) async fn continuations(scene: Scene, ready: Sender<()>, stop: Cancell
         }
     })
     .await;
+}
+
+/// Clients that open all windows, ask for much on many streams, and read nothing.
+pub(crate) async fn readers(scene: Scene, ready: Sender<()>, stop: CancellationToken) {
+    let mut held = Vec::new();
+    for n in 0..CONNECTIONS {
+        let mut stream = scene.connect(scene.address, n).await.unwrap();
+        let mut bytes = PREFACE.to_vec();
+        let widest = i32::MAX.to_be_bytes();
+        let setting = [&[0, 4][..], &widest].concat();
+        frame(&mut bytes, kind::SETTINGS, 0, 0, &setting);
+        let more = (i32::MAX - 65_535).to_be_bytes();
+        frame(&mut bytes, kind::WINDOW_UPDATE, 0, 0, &more);
+        for number in 0..STREAMS {
+            let path = http1::large(n * 1_000 + usize::try_from(number).unwrap());
+            let block = get(&path, scene.key(n));
+            let flags = END_STREAM | END_HEADERS;
+            frame(&mut bytes, kind::HEADERS, flags, number * 2 + 1, &block);
+        }
+        stream.write_all(&bytes).await.unwrap();
+        scene.tally.add("held", u64::from(STREAMS));
+        held.push(stream);
+    }
+    // What can be buffered is.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    ready.send(()).unwrap();
+    stop.cancelled().await;
 }
 
 /// Keeps all connections full of what `next` gives for a connection and a batch of its; one that is ended comes again.

@@ -40,12 +40,16 @@ pub(crate) const FORM_BEGINS: &[u8] = b"--b0\r\nContent-Disposition: form-data; 
 /// And ends.
 pub(crate) const FORM_ENDS: &[u8] = b"\r\n--b0--\r\n";
 
-/// Asks for a large answer, another one for each n.
+/// The path of a large answer, another one for each n.
+pub(crate) fn large(n: usize) -> String {
+    format!("{FORMS}/0190a0b0-0000-7000-8000-{n:012x}/a.bin")
+}
+
+/// Asks for one.
 pub(crate) fn download(key: &str, n: usize) -> Vec<u8> {
-    format!(
-        "GET {FORMS}/0190a0b0-0000-7000-8000-{n:012x}/a.bin HTTP/1.1\r\nHost: storm\r\nAuthorization: Bearer {key}\r\n\r\n"
-    )
-    .into_bytes()
+    let path = large(n);
+    format!("GET {path} HTTP/1.1\r\nHost: storm\r\nAuthorization: Bearer {key}\r\n\r\n")
+        .into_bytes()
 }
 
 /// The head of an answer.

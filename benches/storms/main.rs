@@ -11,7 +11,7 @@
 //! with exit 1; how long anybody waited is never judged, since that is the machine's too.
 //!
 //! `cargo bench --bench storms`, or with `-- --only idle,h2-reset --seconds 10 --rounds 3 --pace 500 --no-control`.
-//! Give it descriptors: `ulimit -n 20000`.
+//! `--binary PATH` attacks another build of the gateway. Give it descriptors: `ulimit -n 20000`.
 
 #![expect(
     clippy::unwrap_used,
@@ -90,12 +90,13 @@ fn main() {
             options.descriptors
         );
     }
+    let binary = value("--binary").unwrap_or(env!("CARGO_BIN_EXE_tollgate"));
     let keys = Keys::generate();
     let upstream = process::role(&["--role", "upstream"]);
     let mut rows = Vec::new();
     for storm in storms {
         println!("\n{}: {}", storm.name, storm.what);
-        let gateway = process::tollgate(upstream.address, &keys);
+        let gateway = process::tollgate(binary, upstream.address, &keys);
         storming(storm, &gateway, &upstream, &keys, &options, &mut rows);
         drop(gateway);
         if is_control_wanted && storm.has_control {

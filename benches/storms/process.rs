@@ -134,7 +134,7 @@ fn free() -> SocketAddr {
 }
 
 /// The real binary, when it answers requests.
-pub(crate) fn tollgate(upstream: SocketAddr, keys: &Keys) -> Attacked {
+pub(crate) fn tollgate(binary: &str, upstream: SocketAddr, keys: &Keys) -> Attacked {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let (address, tls, admin) = (free(), free(), free());
@@ -152,7 +152,7 @@ pub(crate) fn tollgate(upstream: SocketAddr, keys: &Keys) -> Attacked {
         "listen:\n  - {{ tcp: \"{address}\" }}\n  - {{ tcp: \"{tls}\", tls: {{ cert: tls.crt, key: tls.key }} }}\nadmin: {{ tcp: \"{admin}\" }}\nupstream: {{ base_url: \"http://{upstream}\", token: {{ env: TOKEN }} }}\npolicies: policies\naccess_log: {{ to: file, path: access.log }}\nlimits:\n  connections: {ALLOWED}\n  sizes: {{ upload: 101MiB }}\n"
     );
     std::fs::write(path.join("tollgate.yaml"), config).unwrap();
-    let child = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+    let child = Command::new(binary)
         .args(["serve", "--log-level", "error", "--config"])
         .arg(path.join("tollgate.yaml"))
         .env("TOKEN", "storm-token")

@@ -68,6 +68,11 @@ pub(crate) static STORMS: &[Storm] = &[
         |scene, ready, stop| Box::pin(slow::readers(scene, ready, stop)),
     ),
     storm(
+        "slow-reader-h2",
+        "96 streams on 8 connections that ask for 100 MiB each with open windows, and take nothing",
+        |scene, ready, stop| Box::pin(h2::readers(scene, ready, stop)),
+    ),
+    storm(
         "idle",
         "10,000 connections that have had one request, and are kept",
         |scene, ready, stop| Box::pin(idle::plain(scene, ready, stop)),

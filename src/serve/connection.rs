@@ -24,6 +24,9 @@ use crate::pipeline::edge::{Next, Over, Pulse};
 /// hyper's buffer per connection: above our own limit on heads, so that ours answers with a reason.
 const BUFFER: usize = 128 * 1024;
 
+/// What of an answer over HTTP/2 is taken on before the client has taken it, whatever windows it opens.
+const UNSENT: usize = 64 * 1024;
+
 /// Spawns what hyper runs for a connection (its HTTP/2 streams) where the end can wait for it.
 #[derive(Clone, Debug)]
 pub(super) struct Spawner(pub(super) TaskTracker);
@@ -127,6 +130,7 @@ fn builder(spawner: Spawner, streams: u32) -> auto::Builder<Spawner> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(streams)
+        .max_send_buf_size(UNSENT)
         .max_header_list_size(u32::try_from(BUFFER).unwrap_or(u32::MAX))
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(15));

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
@@ -16,11 +16,17 @@ const LATE: &[u8] =
 /// The beginning of HTTP/2 (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2";
 
+/// How much of one connection is read in a row, if it has that much: then others have their turn. What is small and many
+/// (frames of HTTP/2 that only have to be answered) is milliseconds of work in far less than a task may do by itself.
+const TURN: usize = 16 * 1024;
+
 /// A socket.
 #[derive(Debug)]
 pub(super) struct Socket<S> {
     inner: S,
     pulse: Pulse,
+    /// Bytes that were read since there was last nothing to read.
+    in_a_row: usize,
     has_read: bool,
     is_over: bool,
 }
@@ -31,6 +37,7 @@ impl<S> Socket<S> {
         Self {
             inner,
             pulse,
+            in_a_row: 0,
             has_read: false,
             is_over: false,
         }
@@ -62,9 +69,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
             }
             return Poll::Ready(Ok(()));
         }
+        if self.in_a_row >= TURN {
+            self.in_a_row = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
+        let Poll::Ready(read) = Pin::new(&mut self.inner).poll_read(cx, buffer) else {
+            self.in_a_row = 0;
+            return Poll::Pending;
+        };
+        read?;
         let read = buffer.filled().get(before..).unwrap_or_default();
+        self.in_a_row = self.in_a_row.saturating_add(read.len());
         if !read.is_empty() {
             if !self.has_read && read.starts_with(PREFACE) {
                 self.pulse.speaks_two();
@@ -107,5 +124,50 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::Waker;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::capacity::Times;
+
+    #[tokio::test(start_paused = true)]
+    async fn r3_whoever_sends_much_is_read_in_turn_with_others() {
+        let much = vec![b'x'; 10 * TURN];
+        let pulse = Pulse::new(Times::default(), Instant::now());
+        let mut socket = Socket::new(connection(&much), pulse);
+        // As a task that goes on for as long as there is something to read.
+        let (mut turns, mut bytes) = (0, 0);
+        let mut cx = Context::from_waker(Waker::noop());
+        while bytes < much.len() {
+            let mut in_turn = 0;
+            let mut buffer = [0; 1_000];
+            while let Poll::Ready(read) = pin!(socket.read(&mut buffer)).poll(&mut cx) {
+                in_turn += read.unwrap();
+                if in_turn + bytes == much.len() {
+                    break;
+                }
+            }
+            assert!(in_turn < TURN + buffer.len(), "{in_turn} bytes in a row");
+            (turns, bytes) = (turns + 1, bytes + in_turn);
+        }
+        assert_eq!(turns, 10);
+        // And it comes by itself to its next turn.
+        let pulse = Pulse::new(Times::default(), Instant::now());
+        let mut all = Vec::new();
+        let mut socket = Socket::new(connection(&much), pulse);
+        socket.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, much);
+    }
+
+    /// A connection of which all this is there to be read.
+    fn connection(bytes: &[u8]) -> impl AsyncRead + AsyncWrite + Unpin + use<> {
+        tokio::io::join(io::Cursor::new(bytes.to_vec()), tokio::io::sink())
     }
 }
