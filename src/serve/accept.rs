@@ -76,6 +76,32 @@ impl Hall {
     }
 }
 
+/// One connection, from its beginning to its end. As long as it is open this takes memory, whatever it does: a test
+/// says how much.
+fn serve<P: Port>(
+    raw: P::Raw,
+    peer: P::Peer,
+    port: P,
+    options: &Options,
+    spawner: Spawner,
+    ends: Ends,
+) -> impl Future<Output = ()> + Send + use<P> {
+    let (times, streams) = (options.times, options.streams);
+    async move {
+        let opened = tokio::select! {
+            opened = Box::pin(port.open(raw, peer)) => opened,
+            () = ends.cut.cancelled() => None,
+        };
+        let Some(stream) = opened else { return };
+        let pulse = Pulse::new(times, Instant::now());
+        let service = port.service(peer, pulse.clone());
+        let served = connection::serve(stream, service, spawner, pulse, streams, ends);
+        if let Some(why) = served.await {
+            Box::pin(port.refused(peer, why)).await;
+        }
+    }
+}
+
 /// Accepts until told to stop, then waits for the connections, but not for ever.
 pub(super) async fn accept<L, P>(listener: L, hall: Hall, port: P)
 where
@@ -101,21 +127,9 @@ where
                     continue;
                 };
                 let (port, ends, spawner) = (port.clone(), ends.clone(), Spawner(tasks.clone()));
-                let (times, streams) = (hall.options.times, hall.options.streams);
+                let serving = serve(raw, peer, port, &hall.options, spawner, ends);
                 tasks.spawn(async move {
-                    let opened = tokio::select! {
-                        opened = port.open(raw, peer) => opened,
-                        () = ends.cut.cancelled() => None,
-                    };
-                    if let Some(stream) = opened {
-                        let pulse = Pulse::new(times, Instant::now());
-                        let service = port.service(peer, pulse.clone());
-                        let served =
-                            connection::serve(stream, service, spawner, pulse, streams, ends);
-                        if let Some(why) = served.await {
-                            port.refused(peer, why).await;
-                        }
-                    }
+                    serving.await;
                     drop(entered);
                 });
             }
@@ -146,4 +160,72 @@ where
     // A request that is cut has its log line all the same: its task has ended when the log is closed.
     ends.cut.cancel();
     let _ = tokio::time::timeout(CUT, tasks.wait()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response};
+    use hyper::body::Incoming;
+    use hyper::service::Service;
+    use tokio::io::DuplexStream;
+
+    use super::*;
+    use crate::body::Body;
+    use crate::serve::port::MaybeTls;
+
+    /// A port of which all that it does is as large as that of a real one.
+    #[derive(Clone)]
+    struct Large;
+
+    type Handshake = [u8; 2_048];
+
+    impl Port for Large {
+        type Raw = DuplexStream;
+        type Peer = ();
+        type Stream = DuplexStream;
+
+        async fn open(&self, raw: DuplexStream, (): ()) -> Option<DuplexStream> {
+            let handshake: Handshake = [0; _];
+            tokio::task::yield_now().await;
+            std::hint::black_box(handshake);
+            Some(raw)
+        }
+
+        fn service(
+            &self,
+            (): (),
+            pulse: Pulse,
+        ) -> impl Service<
+            Request<Incoming>,
+            Response = Response<Body>,
+            Error = Infallible,
+            Future: Send,
+        > + Send
+        + 'static {
+            let gateway: [u8; 512] = [0; _];
+            hyper::service::service_fn(move |_| {
+                drop((gateway, pulse.clone()));
+                std::future::ready(Ok(Response::new(Body::default())))
+            })
+        }
+
+        async fn refused(&self, (): (), _: String) {}
+    }
+
+    #[tokio::test]
+    async fn r5_a_connection_that_does_nothing_takes_little() {
+        let (_client, raw) = tokio::io::duplex(64);
+        let ends = Ends {
+            stop: CancellationToken::new(),
+            cut: CancellationToken::new(),
+        };
+        let spawner = Spawner(TaskTracker::new());
+        let task = serve(raw, (), Large, &Options::default(), spawner, ends);
+        let bytes = std::mem::size_of_val(&task);
+        assert!(bytes <= 1_536, "its task has {bytes} bytes");
+        let stream = std::mem::size_of::<MaybeTls>();
+        assert!(stream <= 64, "its socket has {stream} bytes");
+    }
 }

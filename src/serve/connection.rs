@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::service::Service as HyperService;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -64,14 +65,17 @@ pub(super) struct Ends {
 
 /// Serves a connection to its end. Some if hyper's parser refused what came, or a head did not come to its end: then
 /// there was no request, and nobody has logged it; and if it was cut for what it did too much of.
-pub(super) async fn serve<S, H>(
+///
+/// What is known of the connection goes on the heap at once: in the futures around it, each of which moves what it is
+/// given, it would stand several times for as long as it is open.
+pub(super) fn serve<S, H>(
     stream: S,
     service: H,
     spawner: Spawner,
     pulse: Pulse,
     streams: u32,
-    Ends { stop, cut }: Ends,
-) -> Option<String>
+    ends: Ends,
+) -> impl Future<Output = Option<String>> + Send
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible>
@@ -79,9 +83,21 @@ where
         + 'static,
     H::Future: Send,
 {
-    let builder = builder(spawner, streams);
     let stream = TokioIo::new(Socket::new(stream, pulse.clone()));
-    let mut connection = pin!(builder.serve_connection_with_upgrades(stream, service));
+    let connection = builder(spawner, streams)
+        .serve_connection_with_upgrades(stream, service)
+        .into_owned();
+    to_its_end(Box::pin(connection), pulse, ends)
+}
+
+async fn to_its_end<C>(
+    mut connection: Pin<Box<C>>,
+    pulse: Pulse,
+    Ends { stop, cut }: Ends,
+) -> Option<String>
+where
+    C: GracefulConnection<Error = BoxError>,
+{
     let mut timer = pin!(sleep_until(Instant::now()));
     let mut is_told = false;
     loop {

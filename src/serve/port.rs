@@ -56,6 +56,9 @@ pub(super) trait Port: Clone + Send + Sync + 'static {
     fn refused(&self, peer: Self::Peer, why: String) -> impl Future<Output = ()> + Send;
 }
 
+/// A caller's socket. What TLS has to know is much: it is in a box, so that connections without it do not have its size.
+pub(super) type MaybeTls = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
 /// A port of callers.
 #[derive(Clone)]
 pub(super) struct Callers<G> {
@@ -78,7 +81,7 @@ where
 {
     type Raw = TcpStream;
     type Peer = SocketAddr;
-    type Stream = Either<TcpStream, TlsStream<TcpStream>>;
+    type Stream = MaybeTls;
 
     async fn open(&self, raw: TcpStream, peer: SocketAddr) -> Option<Self::Stream> {
         let Some(tls) = &self.tls else {
@@ -88,7 +91,7 @@ where
         let met = tls
             .meet(raw, self.handshake, &self.metrics, refused)
             .await?;
-        Some(Either::Right(met))
+        Some(Either::Right(Box::new(met)))
     }
 
     fn service(

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
@@ -18,6 +18,10 @@ const LATE: &[u8] =
 /// The beginning of HTTP/2 (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2";
 
+/// How much of one connection is read in a row, if it has that much: then others have their turn. What is small and many
+/// (frames of HTTP/2 that only have to be answered) is milliseconds of work in far less than a task may do by itself.
+const TURN: usize = 16 * 1024;
+
 /// A socket.
 #[derive(Debug)]
 pub(super) struct Socket<S> {
@@ -26,6 +30,8 @@ pub(super) struct Socket<S> {
     lines: Lines,
     /// What has come behind a head, and is given when the head's body is known: at most what was read at once.
     held: Vec<u8>,
+    /// Bytes that were read since there was last nothing to read.
+    in_a_row: usize,
     has_read: bool,
     is_over: bool,
 }
@@ -38,6 +44,7 @@ impl<S> Socket<S> {
             pulse,
             lines: Lines::new(),
             held: Vec::new(),
+            in_a_row: 0,
             has_read: false,
             is_over: false,
         }
@@ -77,14 +84,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
         if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
+        if self.in_a_row >= TURN {
+            self.in_a_row = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let this = &mut *self;
         let before = buffer.filled().len();
         if this.held.is_empty() {
-            ready!(Pin::new(&mut this.inner).poll_read(cx, buffer))?;
+            let Poll::Ready(read) = Pin::new(&mut this.inner).poll_read(cx, buffer) else {
+                this.in_a_row = 0;
+                return Poll::Pending;
+            };
+            read?;
             let read = buffer.filled().get(before..).unwrap_or_default();
             if read.is_empty() {
                 return Poll::Ready(Ok(()));
             }
+            this.in_a_row = this.in_a_row.saturating_add(read.len());
             if !this.has_read && read.starts_with(PREFACE) {
                 this.pulse.speaks_two();
             }
@@ -140,5 +157,50 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::Waker;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::capacity::Times;
+
+    #[tokio::test(start_paused = true)]
+    async fn r3_whoever_sends_much_is_read_in_turn_with_others() {
+        let much = vec![b'x'; 10 * TURN];
+        let pulse = Pulse::new(Times::default(), Instant::now());
+        let mut socket = Socket::new(connection(&much), pulse);
+        // As a task that goes on for as long as there is something to read.
+        let (mut turns, mut bytes) = (0, 0);
+        let mut cx = Context::from_waker(Waker::noop());
+        while bytes < much.len() {
+            let mut in_turn = 0;
+            let mut buffer = [0; 1_000];
+            while let Poll::Ready(read) = pin!(socket.read(&mut buffer)).poll(&mut cx) {
+                in_turn += read.unwrap();
+                if in_turn + bytes == much.len() {
+                    break;
+                }
+            }
+            assert!(in_turn < TURN + buffer.len(), "{in_turn} bytes in a row");
+            (turns, bytes) = (turns + 1, bytes + in_turn);
+        }
+        assert_eq!(turns, 10);
+        // And it comes by itself to its next turn.
+        let pulse = Pulse::new(Times::default(), Instant::now());
+        let mut all = Vec::new();
+        let mut socket = Socket::new(connection(&much), pulse);
+        socket.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, much);
+    }
+
+    /// A connection of which all this is there to be read.
+    fn connection(bytes: &[u8]) -> impl AsyncRead + AsyncWrite + Unpin + use<> {
+        tokio::io::join(io::Cursor::new(bytes.to_vec()), tokio::io::sink())
     }
 }

@@ -59,6 +59,9 @@ const RENEW_AFTER: Duration = Duration::from_secs(5 * 60);
 const IDLE: Duration = Duration::from_secs(20);
 /// How many without a request are kept.
 const MOST_IDLE: usize = 256;
+/// The most bytes of an answer that are read at once, and of its head; and of a request that are written. What a client
+/// does not take stands in memory a few times this much: a piece of it in each of the places that it goes through.
+const BUFFER: usize = 64 * 1024;
 
 /// How long is waited for Devin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +143,7 @@ impl<C: Dial> Upstream<C> {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(MOST_IDLE)
             .set_host(true)
-            .http1_max_buf_size(128 * 1024)
+            .http1_max_buf_size(BUFFER)
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .http2_max_header_list_size(64 * 1024)
