@@ -18,13 +18,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-
 use crate::document::{Budget, Node, Report, Span, Value, parse};
 use crate::pipeline::access_log::Output;
 use crate::pipeline::authenticate::Issuer;
 use crate::pipeline::credential::Pinned;
-use crate::pipeline::upstream::Timeouts;
+use crate::pipeline::upstream::{Authorities, Timeouts};
 use crate::serve::Listener;
 use crate::token::{ServiceToken, TokenError};
 
@@ -55,7 +53,7 @@ pub struct Settings {
     /// Devin's address.
     pub pinned: Pinned,
     /// Certificate authorities to trust beside the system's.
-    pub ca: Vec<CertificateDer<'static>>,
+    pub ca: Authorities,
     /// The proxy on the way to Devin.
     pub proxy: Option<ProxySettings>,
     /// Where the shared token comes from.

@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::access_log::Sink;
 use crate::pipeline::authenticate::Issuer;
 use crate::pipeline::pressure::PressureLayer;
-use crate::pipeline::upstream::Upstream;
+use crate::pipeline::upstream::{Connector, Upstream};
 use crate::policy::{Policy, PolicyFiles, compile};
 use crate::reload::{Files, Reload};
 use crate::ruleset::Current;
@@ -60,7 +60,10 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         tracing::warn!("{exposed}; keep them out with chmod, or with the mode of the mount");
     }
     let proxy = settings.proxy.as_ref().map(|it| it.open()).transpose()?;
-    let upstream = Upstream::through(proxy.as_ref(), &settings.ca, settings.timeouts)?;
+    let (ca, timeouts) = (&settings.ca, settings.timeouts);
+    let connector = Connector::new(ca.certificates(), timeouts.connect, proxy.as_ref())?;
+    let authorities = connector.renewal(ca.clone(), proxy);
+    let upstream = Upstream::over(connector, timeouts);
     let webhook = settings.alerts.as_ref().map(|it| it.open()).transpose()?;
     // Bound before anything is written: a port in use changes nothing.
     let bound = bind(
@@ -70,7 +73,10 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         inherited,
     )
     .await?;
-    let files = files(&settings, &token);
+    let mut files = files(&settings, &token);
+    if let Some(authorities) = authorities {
+        files.add(authorities);
+    }
     let log = Sink::open(settings.access_log)?;
     reopen_log_on_signal(log.clone())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

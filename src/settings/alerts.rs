@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct AlertSettings {
     webhook: Uri,
     key: KeySource,
-    ca: Vec<CertificateDer<'static>>,
+    ca: Authorities,
     proxy: Option<ProxySettings>,
 }
 
@@ -88,7 +88,13 @@ impl AlertSettings {
         let key = key.ok_or(AlertsError::Short(origin))?;
         let proxy = self.proxy.as_ref().map(ProxySettings::open).transpose()?;
         let uri = self.webhook.clone();
-        Ok(Webhook::new(uri, key, &self.ca, proxy.as_ref(), PAUSE)?)
+        Ok(Webhook::new(
+            uri,
+            key,
+            self.ca.certificates(),
+            proxy.as_ref(),
+            PAUSE,
+        )?)
     }
 }
 
@@ -117,7 +123,7 @@ pub(super) fn alerts(node: &Node, folder: &Path, report: &mut Report) -> Option<
         .and_then(|node| key(node, folder, report));
     let ca = table
         .take("ca")
-        .map(|node| certificates(node, folder, report));
+        .map(|node| authorities(node, folder, report));
     let tunnelled = table.take("proxy");
     let is_https = webhook
         .as_ref()
@@ -128,7 +134,7 @@ pub(super) fn alerts(node: &Node, folder: &Path, report: &mut Report) -> Option<
         proxy: proxy?,
         webhook: webhook?,
         key: key?,
-        ca: ca.unwrap_or_else(|| Some(Vec::new()))?,
+        ca: ca.unwrap_or_else(|| Some(Authorities::default()))?,
     })
 }
 

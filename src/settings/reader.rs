@@ -5,15 +5,13 @@ use std::path::Path;
 
 use http::Uri;
 use http::uri::Scheme;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
 use super::proxy::{self, ProxySettings};
 use super::{Policies, Settings, TokenSource, alerts, capacity, issuers, ledger, listen, pressure};
 use crate::document::{Budget, Node, Report, Span, Table, USUAL, Value, duration};
 use crate::pipeline::access_log::Output;
 use crate::pipeline::credential::Pinned;
-use crate::pipeline::upstream::Timeouts;
+use crate::pipeline::upstream::{Authorities, Timeouts};
 
 pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Settings> {
     let mut table = Table::new("tollgate.yaml", root, report)?;
@@ -115,7 +113,7 @@ fn policies(node: &Node, folder: &Path, report: &mut Report) -> Option<Policies>
 
 struct UpstreamSettings {
     pinned: Pinned,
-    ca: Vec<CertificateDer<'static>>,
+    ca: Authorities,
     proxy: Option<ProxySettings>,
     token: TokenSource,
     timeouts: Timeouts,
@@ -129,8 +127,8 @@ fn upstream(node: &Node, folder: &Path, report: &mut Report) -> Option<UpstreamS
         .and_then(|(text, span)| base_url(text, span, report));
     let ca = table
         .take("ca")
-        .map(|node| certificates(node, folder, report));
-    let ca = ca.unwrap_or_else(|| Some(Vec::new()));
+        .map(|node| authorities(node, folder, report));
+    let ca = ca.unwrap_or_else(|| Some(Authorities::default()));
     let token = table
         .require("token")
         .and_then(|node| token(node, folder, report));
@@ -155,33 +153,11 @@ fn upstream(node: &Node, folder: &Path, report: &mut Report) -> Option<UpstreamS
 }
 
 /// `{ file: ca.pem }`
-pub(super) fn certificates(
-    node: &Node,
-    folder: &Path,
-    report: &mut Report,
-) -> Option<Vec<CertificateDer<'static>>> {
+pub(super) fn authorities(node: &Node, folder: &Path, report: &mut Report) -> Option<Authorities> {
     let mut table = Table::new("`ca:`", node, report)?;
     let found = table.require_text("file", report).and_then(|(text, span)| {
-        let path = folder.join(text);
-        let read: Result<Vec<CertificateDer<'static>>, _> =
-            CertificateDer::pem_file_iter(&path).and_then(Iterator::collect);
-        match read {
-            Ok(certificates) if !certificates.is_empty() => Some(certificates),
-            Ok(_) => {
-                report.error(span, format!("{} holds no certificate", path.display()));
-                None
-            }
-            Err(error) => {
-                report.error(
-                    span,
-                    format!(
-                        "the certificates in {} cannot be read: {error}",
-                        path.display()
-                    ),
-                );
-                None
-            }
-        }
+        let opened = Authorities::open(folder.join(text));
+        opened.map_err(|why| report.error(span, why)).ok()
     });
     table.finish(report);
     found

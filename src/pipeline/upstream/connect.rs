@@ -3,12 +3,16 @@
 //! A host's addresses are asked for anew for each connection, and nothing of ours keeps them. They are tried in turn,
 //! those of the other family beside them after 300 ms (RFC 8305), until the time is over. Whatever address it is, the
 //! certificate has to be the pinned host's.
+//!
+//! The authorities of the settings are read again when their file changes; connections that are open go on.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -19,9 +23,10 @@ use tokio::net::TcpStream;
 use tower::Service;
 
 use super::proxy::{Proxy, Through};
-use super::roots::system_roots;
+use super::roots::{Authorities, system_roots};
 use crate::body::BoxError;
 use crate::pipeline::BoxFuture;
+use crate::reload::Renew;
 
 /// How long an address is waited for before those of the other family are tried beside it.
 const OTHER_FAMILY_AFTER: Duration = Duration::from_millis(300);
@@ -90,7 +95,7 @@ enum Way<R> {
 /// Opens connections, TLS included, within their time. Cheap to clone, since the client does so for each request.
 #[derive(Debug)]
 pub struct Connector<R = GaiResolver> {
-    way: Arc<Way<R>>,
+    way: Arc<ArcSwap<Way<R>>>,
     within: Duration,
 }
 
@@ -115,6 +120,43 @@ impl Connector {
     ) -> Result<Self, ClientBuildError> {
         Self::resolving(GaiResolver::new(), extra, within, proxy)
     }
+
+    /// What follows the file of these authorities, if they have one; with the `proxy` of the start.
+    pub fn renewal(&self, extra: Authorities, proxy: Option<Proxy>) -> Option<impl Renew + use<>> {
+        extra.file()?;
+        Some(Renewal {
+            connector: self.clone(),
+            extra,
+            proxy,
+        })
+    }
+}
+
+struct Renewal {
+    connector: Connector,
+    /// Those in use.
+    extra: Authorities,
+    proxy: Option<Proxy>,
+}
+
+impl Renew for Renewal {
+    fn name(&self) -> String {
+        let file = self.extra.file().unwrap_or(Path::new(""));
+        format!("the certificate authorities in {}", file.display())
+    }
+
+    fn renew(&mut self) -> Result<bool, String> {
+        let mut extra = self.extra.clone();
+        let is_new = extra.renew()?;
+        if is_new {
+            let (within, proxy) = (self.connector.within, self.proxy.as_ref());
+            let way = way(GaiResolver::new(), extra.certificates(), within, proxy);
+            let way = way.map_err(|error| error.to_string())?;
+            self.connector.way.store(Arc::new(way));
+            self.extra = extra;
+        }
+        Ok(is_new)
+    }
 }
 
 impl<R: Resolver> Connector<R> {
@@ -128,30 +170,37 @@ impl<R: Resolver> Connector<R> {
         within: Duration,
         proxy: Option<&Proxy>,
     ) -> Result<Self, ClientBuildError> {
-        let tls = tls(extra)?;
-        let mut http = HttpConnector::new_with_resolver(resolver);
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_keepalive(Some(Duration::from_secs(30)));
-        http.set_happy_eyeballs_timeout(Some(OTHER_FAMILY_AFTER));
-        // Each of a host's addresses gets its part of this: one that is dead leaves time for the next.
-        http.set_connect_timeout(Some(within));
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .enable_http2();
-        let way = match proxy {
-            None => Way::Straight(https.wrap_connector(http)),
-            Some(proxy) => {
-                Way::ThroughProxy(https.wrap_connector(Through::new(proxy.clone(), http)))
-            }
-        };
+        let way = way(resolver, extra, within, proxy)?;
         Ok(Self {
-            way: Arc::new(way),
+            way: Arc::new(ArcSwap::from_pointee(way)),
             within,
         })
     }
+}
+
+fn way<R: Resolver>(
+    resolver: R,
+    extra: &[CertificateDer<'static>],
+    within: Duration,
+    proxy: Option<&Proxy>,
+) -> Result<Way<R>, ClientBuildError> {
+    let tls = tls(extra)?;
+    let mut http = HttpConnector::new_with_resolver(resolver);
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    http.set_keepalive(Some(Duration::from_secs(30)));
+    http.set_happy_eyeballs_timeout(Some(OTHER_FAMILY_AFTER));
+    // Each of a host's addresses gets its part of this: one that is dead leaves time for the next.
+    http.set_connect_timeout(Some(within));
+    let https = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .enable_http2();
+    Ok(match proxy {
+        None => Way::Straight(https.wrap_connector(http)),
+        Some(proxy) => Way::ThroughProxy(https.wrap_connector(Through::new(proxy.clone(), http))),
+    })
 }
 
 fn tls(extra: &[CertificateDer<'static>]) -> Result<rustls::ClientConfig, ClientBuildError> {
@@ -184,7 +233,7 @@ impl<R: Resolver> Service<Uri> for Connector<R> {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let (connecting, through_proxy) = match &*self.way {
+        let (connecting, through_proxy) = match &**self.way.load() {
             Way::Straight(connector) => (connector.clone().call(uri), false),
             Way::ThroughProxy(connector) => (connector.clone().call(uri), true),
         };

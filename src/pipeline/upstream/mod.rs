@@ -51,6 +51,7 @@ pub(super) use failure::never_left;
 use failure::{failed, watched};
 use masked::Lookout;
 pub use proxy::Proxy;
+pub use roots::Authorities;
 
 /// How long a connection is used for new requests, however busy it is: then another one is opened, to where the host's
 /// name leads by then.

@@ -3,9 +3,10 @@
 //! `SSL_CERT_FILE`, `SSL_CERT_DIR` and their like are not read: whoever can set a variable of this process must not
 //! be able to have another host believed to be Devin. What is to be trusted beside these stands in the settings (`ca`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use rustls_native_certs::load_certs_from_paths;
 
 /// Where all authorities stand in one file; the first of these that exists.
@@ -35,4 +36,58 @@ pub(super) fn system_roots() -> Vec<CertificateDer<'static>> {
     found.sort_unstable_by(|one, other| one.as_ref().cmp(other.as_ref()));
     found.dedup();
     found
+}
+
+/// Authorities to trust beside the system's: those in a file of the settings, or none.
+#[derive(Clone, Debug, Default)]
+pub struct Authorities {
+    file: Option<PathBuf>,
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+impl Authorities {
+    /// Those in a PEM file.
+    ///
+    /// # Errors
+    /// It cannot be read, or holds none: why.
+    pub fn open(file: PathBuf) -> Result<Self, String> {
+        Ok(Self {
+            certificates: read(&file)?,
+            file: Some(file),
+        })
+    }
+
+    /// They.
+    pub fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
+    }
+
+    /// The file, if there is one.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// Reads the file again, and takes it if it is another.
+    pub(super) fn renew(&mut self) -> Result<bool, String> {
+        let Some(file) = &self.file else {
+            return Ok(false);
+        };
+        let certificates = read(file)?;
+        let is_new = certificates != self.certificates;
+        self.certificates = certificates;
+        Ok(is_new)
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read: Result<Vec<CertificateDer<'static>>, _> =
+        CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
+    let shown = file.display();
+    match read {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) => Err(format!("{shown} holds no certificate")),
+        Err(error) => Err(format!(
+            "the certificates in {shown} cannot be read: {error}"
+        )),
+    }
 }
