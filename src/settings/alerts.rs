@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use http::Uri;
 use http::uri::Scheme;
-use rustls::pki_types::CertificateDer;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::proxy::{ProxyError, ProxySettings, proxy};
-use super::reader::{certificates, hide, is_loopback};
+use super::reader::{authorities, hide, is_loopback};
 use crate::alerts::{Webhook, WebhookKey};
 use crate::document::{Node, Report, Table};
-use crate::pipeline::upstream::ClientBuildError;
+use crate::pipeline::upstream::{Authorities, ClientBuildError};
 
 /// The largest file that is read for a key.
 const MAX_KEY: u64 = 4_096;

@@ -39,7 +39,7 @@ pub(super) fn system_roots() -> Vec<CertificateDer<'static>> {
 }
 
 /// Authorities to trust beside the system's: those in a file of the settings, or none.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Authorities {
     file: Option<PathBuf>,
     certificates: Vec<CertificateDer<'static>>,
