@@ -3,15 +3,19 @@
 //! Beside the request path, on listeners of their own. Off loopback a probe is
 //! told yes or no and nothing else; on loopback it is told why, which policies
 //! run, and what was counted. No probe asks a store or Devin. What changes
-//! anything comes over the socket alone, whose file is its owner's.
+//! anything comes over the socket alone, whose file is its owner's. Pages of other sites in a browser on this machine are told
+//! nothing.
 
 mod health;
 mod money;
 mod socket;
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN};
+use http::request::Parts as Head;
+use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::service::Service;
 use serde_json::{Value, json};
@@ -68,6 +72,10 @@ impl Admin {
 
     async fn answer(self, request: Request<Body>) -> Response<Body> {
         let (head, body) = request.into_parts();
+        if self.tells == Tells::All && is_of_a_page(&head) {
+            let error = "ask by an address or as `localhost`, and not from a page of another site";
+            return as_json(StatusCode::FORBIDDEN, &json!({"error": error}));
+        }
         let path = head.uri.path();
         let (known, methods): (_, &[Method]) = match (path, self.tells) {
             ("/healthz" | "/readyz", _) | ("/metrics", Tells::All | Tells::Orders(_)) => {
@@ -120,6 +128,23 @@ impl Admin {
         }
         as_json(status, &body)
     }
+}
+
+/// Whether a browser asks for a page of somebody else's: it says so itself, or it asks for a name that whoever owns it has
+/// pointed at this machine (A7).
+fn is_of_a_page(head: &Head) -> bool {
+    let is_ours = |authority: &str| {
+        let authority: Option<Authority> = authority.parse().ok();
+        authority.is_some_and(|it| {
+            let host = it.host().trim_start_matches('[').trim_end_matches(']');
+            host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
+        })
+    };
+    let hosts = head.headers.get_all(HOST).iter();
+    let mut named = hosts
+        .map(|it| it.to_str().unwrap_or("?"))
+        .chain(head.uri.authority().map(Authority::as_str));
+    head.headers.contains_key(ORIGIN) || !named.all(is_ours)
 }
 
 fn as_json(status: StatusCode, body: &Value) -> Response<Body> {

@@ -238,6 +238,37 @@ fn operators_ask_and_change_what_a_gateway_has_and_what_none_has() {
 }
 
 #[test]
+fn a7_a_page_in_a_browser_is_told_nothing() {
+    let folder = scene(&with_socket(), 1);
+    let served = serve(folder.path(), &[]);
+    for (head, wanted) in [
+        ("Host: 127.0.0.1:9090\r\n", 200),
+        ("Host: [::1]:9090\r\n", 200),
+        ("Host: LocalHost\r\n", 200),
+        ("Host: rebound.example:9090\r\n", 403),
+        ("Host: localhost.rebound.example\r\n", 403),
+        ("Host: 127.0.0.1@rebound.example\r\n", 403),
+        ("Host: \r\n", 403),
+        ("Host: 127.0.0.1\r\nHost: rebound.example\r\n", 403),
+        ("Host: 127.0.0.1\r\nOrigin: https://other.example\r\n", 403),
+        ("Host: 127.0.0.1\r\nOrigin: null\r\n", 403),
+    ] {
+        for path in ["/healthz", "/metrics"] {
+            let answer = served.operator_to(&format!("GET {path} HTTP/1.1\r\n{head}"));
+            let status = format!("HTTP/1.1 {wanted} ");
+            assert!(answer.starts_with(&status), "{head}: {answer}");
+            assert!(
+                !answer.to_lowercase().contains("access-control"),
+                "{answer}"
+            );
+        }
+    }
+    let old = served.operator_to("GET /healthz HTTP/1.0\r\n");
+    assert!(old.starts_with("HTTP/1.0 200"), "{old}");
+    served.stop();
+}
+
+#[test]
 fn a7_nothing_is_changed_over_the_operators_port() {
     let folder = scene(&with_socket(), 1);
     let served = serve(folder.path(), &[]);
