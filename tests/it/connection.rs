@@ -209,7 +209,7 @@ async fn a_request_in_flight_is_finished_when_the_process_stops() {
     );
     let mut probe = TcpStream::connect(world.admin).await.unwrap();
     probe
-        .write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .await
         .unwrap();
     let mut answer = String::new();

@@ -102,14 +102,14 @@ impl Truth {
         self.payers.len()
     }
 
-    /// The process has begun anew: its clock for rests and deadlines has.
+    /// The process has begun anew: its clock for rests and deadlines has. That something was missed before is kept, in the
+    /// order of the ledger's own ticks.
     pub(super) fn restarted(&mut self) {
         for followed in self.followed.values_mut() {
             followed.rest = None;
         }
         for lost in &mut self.lost {
             lost.deadline = Duration::ZERO;
-            lost.missed = 0;
         }
     }
 
