@@ -111,6 +111,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
             let fits = this.held.len().min(buffer.remaining());
             buffer.put_slice(this.held.get(..fits).unwrap_or_default());
             this.held.drain(..fits);
+            // As if it came now: a head that has begun has its time.
+            this.pulse.read(0, Instant::now());
         }
         let new = buffer.filled_mut().get_mut(before..).unwrap_or_default();
         let passes = this

@@ -43,6 +43,8 @@ pub(super) struct Became {
     pub(super) back: Back,
     /// Whether the gateway ended the connection.
     pub(super) is_closed: bool,
+    /// Whether by a reset, which may take answers with it.
+    is_reset: bool,
     /// The log's lines of its requests.
     pub(super) lines: Vec<Value>,
     /// Whether the parser refused what came, and the log says so.
@@ -77,7 +79,7 @@ impl Became {
         // Whoever hangs up may have one more under way.
         let more = lines.len().checked_sub(named);
         assert!(
-            more.is_some_and(|it| it == 0 || (it == 1 && !self.is_closed)),
+            more.is_some_and(|it| it == 0 || self.is_reset || (it == 1 && !self.is_closed)),
             "{name}: {lines:?} {}",
             back.text
         );
@@ -139,16 +141,17 @@ pub(super) async fn send(world: &World, entries: Vec<Entry>) -> Vec<Became> {
             let _ = stream.write_all(&entry.bytes).await;
             let mut answer = Vec::new();
             let mut buffer = [0; 4096];
-            let is_closed = loop {
+            let (is_closed, is_reset) = loop {
                 match tokio::time::timeout(SILENCE, stream.read(&mut buffer)).await {
-                    Ok(Ok(0) | Err(_)) => break true,
+                    Ok(Ok(0)) => break (true, false),
+                    Ok(Err(_)) => break (true, true),
                     Ok(Ok(length)) => answer.extend_from_slice(&buffer[..length]),
-                    Err(_) => break false,
+                    Err(_) => break (false, false),
                 }
             };
             world.answered(&answer);
             let text = String::from_utf8_lossy(&answer).into_owned();
-            (entry, peer, Back { text }, is_closed)
+            (entry, peer, Back { text }, [is_closed, is_reset])
         })
         .buffer_unordered(AT_ONCE)
         .collect()
@@ -170,20 +173,23 @@ pub(super) async fn send(world: &World, entries: Vec<Entry>) -> Vec<Became> {
         let id = request.header("x-request-id").unwrap().to_owned();
         seen.entry(id).or_default().push(request);
     }
-    let became = sent.into_iter().map(|(entry, peer, back, is_closed)| {
-        let lines = lines.remove(&peer).unwrap_or_default();
-        let (lines, others): (Vec<Value>, Vec<Value>) =
-            lines.into_iter().partition(|it| it["kind"] == "request");
-        world.sent(lines.len());
-        let ids = lines.iter().filter_map(|it| it["request_id"].as_str());
-        Became {
-            seen: ids.filter_map(|it| seen.remove(it)).flatten().collect(),
-            is_refused: !others.is_empty(),
-            entry,
-            back,
-            is_closed,
-            lines,
-        }
-    });
+    let became = sent
+        .into_iter()
+        .map(|(entry, peer, back, [is_closed, is_reset])| {
+            let lines = lines.remove(&peer).unwrap_or_default();
+            let (lines, others): (Vec<Value>, Vec<Value>) =
+                lines.into_iter().partition(|it| it["kind"] == "request");
+            world.sent(lines.len());
+            let ids = lines.iter().filter_map(|it| it["request_id"].as_str());
+            Became {
+                seen: ids.filter_map(|it| seen.remove(it)).flatten().collect(),
+                is_refused: !others.is_empty(),
+                entry,
+                back,
+                is_closed,
+                is_reset,
+                lines,
+            }
+        });
     became.collect()
 }
