@@ -242,7 +242,9 @@ impl Pulse {
     /// Whether it is; and if so, whether to say it in HTTP/1.
     pub fn is_late(&self) -> Option<bool> {
         let state = self.state();
-        state.is_late.then_some(state.has_read && !state.is_two)
+        // Behind the end of another answer that waits, it could come into that one's midst.
+        let says_so = state.has_read && !state.is_two && state.blocked.is_none();
+        state.is_late.then_some(says_so)
     }
 
     /// What is next.
@@ -270,6 +272,8 @@ impl Pulse {
             };
             let oldest = state.given.values().min().copied();
             over = over.or(oldest.and_then(|it| due(taken(it), times.write, Over::Write)));
+        } else if state.stopping.is_some() && state.blocked.is_some() {
+            // The end of an answer waits here for its client to take it: that has the drain, as the answer had.
         } else if let Some(since) = state.leaving {
             over = over.or(due(since.max(state.since), LEAVING, Over::Gone));
         } else if let (Some(stopping), false) = (state.stopping, state.has_read) {
@@ -395,6 +399,37 @@ mod tests {
         let Next::At(_) = busy.next(start + 500 * SECOND) else {
             panic!("a request that is in flight has the drain");
         };
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a11_who_still_takes_the_end_of_an_answer_is_not_idle_while_the_process_stops() {
+        let start = Instant::now();
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let pulse = Pulse::new(Times::default(), start);
+            drop(pulse.request(version, Some(0)));
+            pulse.is_blocked(start);
+            pulse.stops(start);
+            assert_eq!(end(&pulse, start), (Over::Write, 60));
+            pulse.wrote(1, start + 50 * SECOND);
+            pulse.is_blocked(start + 50 * SECOND);
+            assert_eq!(end(&pulse, start), (Over::Write, 110));
+            // It has all of it.
+            pulse.wrote(1, start + 100 * SECOND);
+            assert_eq!(end(&pulse, start), (Over::Idle, 1));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_told_to_be_late_in_the_midst_of_an_answer() {
+        let start = Instant::now();
+        let pulse = Pulse::new(Times::default(), start);
+        drop(pulse.request(Version::HTTP_11, Some(0)));
+        pulse.read(1, start);
+        pulse.is_blocked(start);
+        pulse.late();
+        assert_eq!(pulse.is_late(), Some(false));
+        pulse.wrote(1, start);
+        assert_eq!(pulse.is_late(), Some(true));
     }
 
     #[tokio::test(start_paused = true)]
