@@ -11,7 +11,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 /// Each proxy appends the peer that it was asked by (de facto; see RFC 7239 section 7.4).
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -28,19 +28,28 @@ impl FromIterator<IpNet> for TrustedProxies {
     }
 }
 
-/// An address, or a network such as `10.0.0.0/8` without bits beyond its length.
+/// An address, or a network such as `10.0.0.0/8` without bits beyond its length. One of IPv4 that is written in IPv6
+/// (`::ffff:10.0.0.0/104`) is that of IPv4, as peers are.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn network(text: &str) -> Result<IpNet, &'static str> {
     if let Ok(address) = IpAddr::from_str(text) {
-        return Ok(address.into());
+        return Ok(address.to_canonical().into());
     }
     let network = IpNet::from_str(text).map_err(|_| "is no address, and no network")?;
     if network.trunc() != network {
         return Err("has bits beyond its length");
     }
-    Ok(network)
+    Ok(of_four(network).unwrap_or(network))
+}
+
+/// What it is in IPv4, if it lies in what IPv6 has for that (RFC 4291 section 2.5.5.2).
+fn of_four(network: IpNet) -> Option<IpNet> {
+    let IpNet::V6(six) = network else { return None };
+    let address = six.addr().to_ipv4_mapped()?;
+    let length = six.prefix_len().checked_sub(96)?;
+    Some(Ipv4Net::new(address, length).ok()?.into())
 }
 
 impl TrustedProxies {
@@ -132,6 +141,20 @@ mod tests {
             Some("10.2.2.2"),
             "no more than {MOST} are looked through"
         );
+    }
+
+    #[test]
+    fn h3_a_network_of_ipv4_that_is_written_in_ipv6_is_the_same() {
+        for written in [
+            "::ffff:10.0.0.0/104",
+            "::ffff:10.1.1.1",
+            "::ffff:10.1.1.1/128",
+        ] {
+            let found = client(&trusted(&[written]), "10.1.1.1", &["1.2.3.4"]);
+            assert_eq!(found.as_deref(), Some("1.2.3.4"), "{written}");
+        }
+        assert!(!trusted(&["::ffff:0:0/96"]).has("::1".parse().unwrap()));
+        assert!(!trusted(&["::/0"]).has("10.1.1.1".parse().unwrap()));
     }
 
     #[test]
