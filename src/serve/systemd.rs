@@ -38,7 +38,8 @@ impl Systemd {
     /// Says until the end of the process that it lives, where the unit has `WatchdogSec=`: a runtime that stands still
     /// says nothing, and is restarted.
     pub async fn keep_alive(self) {
-        let Some(within) = watchdog_enabled() else {
+        // A time of nothing is none, as `sd_watchdog_enabled(3)` has it.
+        let Some(within) = watchdog_enabled().filter(|it| !it.is_zero()) else {
             return;
         };
         let mut ticks = tokio::time::interval(within / 2);
