@@ -50,6 +50,11 @@ impl Lines {
         }
     }
 
+    /// Whether it is HTTP/2: its preface has come, in however many pieces.
+    pub(super) fn is_two(&self) -> bool {
+        self.preface == Some(PREFACE.len())
+    }
+
     /// How many of these bytes go on now, changed where they are no line's end. What is left comes again with the next
     /// ones. None go on while a head is whole and `body_of` does not know yet of that many requests: else it says how
     /// long the last one's body is, or that this is not known.
@@ -99,7 +104,7 @@ impl Lines {
             match (*byte, self.is_after_cr) {
                 (b'\n', true) => {
                     if self.is_line_empty && self.has_begun {
-                        let is_two = self.preface == Some(PREFACE.len());
+                        let is_two = self.is_two();
                         self.at = if is_two { At::Rest } else { At::Whole };
                         self.heads += u64::from(!is_two);
                         return passes;

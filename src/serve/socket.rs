@@ -15,8 +15,6 @@ use crate::pipeline::edge::Pulse;
 /// problem could be about.
 const LATE: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-/// The beginning of HTTP/2 (RFC 9113 section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2";
 
 /// How much of one connection is read in a row, if it has that much: then others have their turn. What is small and many
 /// (frames of HTTP/2 that only have to be answered) is milliseconds of work in far less than a task may do by itself.
@@ -32,7 +30,6 @@ pub(super) struct Socket<S> {
     held: Vec<u8>,
     /// Bytes that were read since there was last nothing to read.
     in_a_row: usize,
-    has_read: bool,
     is_over: bool,
 }
 
@@ -45,7 +42,6 @@ impl<S> Socket<S> {
             lines: Lines::new(),
             held: Vec::new(),
             in_a_row: 0,
-            has_read: false,
             is_over: false,
         }
     }
@@ -102,10 +98,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
                 return Poll::Ready(Ok(()));
             }
             this.in_a_row = this.in_a_row.saturating_add(read.len());
-            if !this.has_read && read.starts_with(PREFACE) {
-                this.pulse.speaks_two();
-            }
-            this.has_read = true;
             this.pulse.read(read.len(), Instant::now());
         } else {
             let fits = this.held.len().min(buffer.remaining());
@@ -115,9 +107,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
             this.pulse.read(0, Instant::now());
         }
         let new = buffer.filled_mut().get_mut(before..).unwrap_or_default();
+        let was_two = this.lines.is_two();
         let passes = this
             .lines
             .pass(new, |heads| this.pulse.body_of(heads, cx.waker()));
+        if this.lines.is_two() && !was_two {
+            this.pulse.speaks_two();
+        }
         let left = new.get(passes..).unwrap_or_default();
         this.held.splice(..0, left.iter().copied());
         buffer.set_filled(before + passes);
@@ -154,7 +150,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
+        self.pulse.flushed(flushed.is_ready());
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -199,6 +197,22 @@ mod tests {
         let mut socket = Socket::new(connection(&much), pulse);
         socket.read_to_end(&mut all).await.unwrap();
         assert_eq!(all, much);
+    }
+
+    #[tokio::test]
+    async fn r3_http_2_has_its_bounds_in_however_many_pieces_its_preface_comes() {
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        for size in [1, 5, 24] {
+            let pulse = Pulse::new(Times::default(), Instant::now());
+            let mut socket = Socket::new(connection(preface), pulse.clone());
+            let mut piece = vec![0; size];
+            while socket.read(&mut piece).await.unwrap() > 0 {}
+            assert!(pulse.is_two(), "{size} at once");
+        }
+        let pulse = Pulse::new(Times::default(), Instant::now());
+        let mut socket = Socket::new(connection(b"PRI * HTTP/1.1\r\n\r\n"), pulse.clone());
+        socket.read_to_end(&mut Vec::new()).await.unwrap();
+        assert!(!pulse.is_two());
     }
 
     /// A connection of which all this is there to be read.

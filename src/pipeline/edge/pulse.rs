@@ -81,6 +81,8 @@ struct State {
     written: Instant,
     /// Since when the socket takes nothing.
     blocked: Option<Instant>,
+    /// Whether what was taken waits in TLS for its client.
+    is_unflushed: bool,
     leaving: Option<Instant>,
     /// Since when the process is told to stop.
     stopping: Option<Instant>,
@@ -111,6 +113,7 @@ impl Pulse {
             numbered: 0,
             written: now,
             blocked: None,
+            is_unflushed: false,
             leaving: None,
             stopping: None,
             is_late: false,
@@ -182,6 +185,11 @@ impl Pulse {
     /// Nothing was taken.
     pub fn is_blocked(&self, now: Instant) {
         self.state().blocked.get_or_insert(now);
+    }
+
+    /// Whether what was taken is on its way, all of it.
+    pub fn flushed(&self, all: bool) {
+        self.state().is_unflushed = !all;
     }
 
     /// Of HTTP/1, how long the body of the last request is, if that many have begun; the inner one is none where that is
@@ -272,7 +280,7 @@ impl Pulse {
             };
             let oldest = state.given.values().min().copied();
             over = over.or(oldest.and_then(|it| due(taken(it), times.write, Over::Write)));
-        } else if state.stopping.is_some() && state.blocked.is_some() {
+        } else if state.stopping.is_some() && (state.blocked.is_some() || state.is_unflushed) {
             // The end of an answer waits here for its client to take it: that has the drain, as the answer had.
         } else if let Some(since) = state.leaving {
             over = over.or(due(since.max(state.since), LEAVING, Over::Gone));
@@ -413,8 +421,13 @@ mod tests {
             pulse.wrote(1, start + 50 * SECOND);
             pulse.is_blocked(start + 50 * SECOND);
             assert_eq!(end(&pulse, start), (Over::Write, 110));
-            // It has all of it.
+            // It has all of it but what stands in TLS, and then that.
             pulse.wrote(1, start + 100 * SECOND);
+            pulse.flushed(false);
+            let Next::At(_) = pulse.next(start + 200 * SECOND) else {
+                panic!("what it was given is waited for as long as the drain is");
+            };
+            pulse.flushed(true);
             assert_eq!(end(&pulse, start), (Over::Idle, 1));
         }
     }
