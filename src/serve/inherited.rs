@@ -44,9 +44,7 @@ impl Inherited {
             let unusable = |source| InheritedError::Unusable { number, source };
             let socket = passed.take_tcp_listener(number).map_err(unusable)?;
             let Some(socket) = socket else { continue };
-            let address = socket.local_addr().map_err(unusable)?;
-            socket.set_nonblocking(true).map_err(unusable)?;
-            all.push((address, socket));
+            all.push((ready(&socket).map_err(unusable)?, socket));
         }
         Ok(Self(all))
     }
@@ -68,5 +66,33 @@ impl Inherited {
             Some((address, _)) => Err(InheritedError::Unnamed(*address)),
             None => Ok(()),
         }
+    }
+}
+
+/// Makes one ready to accept, and says where it listens. One that does not, such as a connection (systemd's
+/// `Accept=yes`), would be tried for ever, behind a process that says it is ready.
+fn ready(socket: &std::net::TcpListener) -> io::Result<SocketAddr> {
+    if !rustix::net::sockopt::socket_acceptconn(socket)? {
+        return Err(io::Error::other("it does not listen"));
+    }
+    socket.set_nonblocking(true)?;
+    socket.local_addr()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+
+    #[test]
+    fn a11_a_connection_is_no_listener() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        assert_eq!(ready(&listener).unwrap(), address);
+        let connection = TcpStream::connect(address).unwrap();
+        let refused = ready(&TcpListener::from(OwnedFd::from(connection)));
+        assert_eq!(refused.unwrap_err().to_string(), "it does not listen");
     }
 }
