@@ -52,9 +52,11 @@ pub(super) fn run(options: &Options, format: Format) -> Result<(), Failure> {
     let is_denied = options.deny_warnings && report.warnings() > 0;
     let policy = loaded.as_ref().map(|it| &it.policy);
     let fine = policy.filter(|_| !is_denied);
-    let change = before
-        .zip(policy)
-        .map(|(before, policy)| Change::between(&before, policy, SystemClock.now()));
+    let change = before.zip(policy).map(|(before, policy)| {
+        let is_same = before.hash() == policy.hash();
+        let change = Change::between(&before, policy, SystemClock.now());
+        (change, is_same)
+    });
     match format {
         Format::Json => {
             let mut shown = json!({
@@ -71,7 +73,7 @@ pub(super) fn run(options: &Options, format: Format) -> Result<(), Failure> {
             {
                 shown.insert("expanded".to_owned(), expanded_json(policy));
             }
-            if let (Some(change), Value::Object(shown)) = (&change, &mut shown) {
+            if let (Some((change, _)), Value::Object(shown)) = (&change, &mut shown) {
                 shown.insert("diff".to_owned(), difference_json(change));
             }
             print(&shown.to_string())?;
@@ -84,8 +86,8 @@ pub(super) fn run(options: &Options, format: Format) -> Result<(), Failure> {
             if let (true, Some(policy)) = (options.expand, policy) {
                 print(expanded(policy).trim_end())?;
             }
-            if let Some(change) = &change {
-                print(&difference(change))?;
+            if let Some((change, is_same)) = &change {
+                print(&difference(change, *is_same))?;
             }
         }
     }
@@ -131,8 +133,9 @@ fn refuse(report: &Report, folder: &Path, format: Format) -> io::Result<()> {
     }
 }
 
-/// What came and went, a line each.
-fn difference(change: &Change) -> String {
+/// What came and went, a line each. What is said within a rule is not compared, so that nobody takes this for no change
+/// where the files are others.
+fn difference(change: &Change, is_same: bool) -> String {
     let mut lines = Vec::new();
     for (sign, named) in [
         ('-', &change.removed),
@@ -150,6 +153,10 @@ fn difference(change: &Change) -> String {
     }
     if lines.is_empty() {
         lines.push("no rule, budget or caller came or went".to_owned());
+        if !is_same {
+            let replay = "the files differ all the same: `tollgate replay` shows what their rules decide otherwise";
+            lines.push(replay.to_owned());
+        }
     }
     lines.join("\n")
 }

@@ -62,6 +62,16 @@ fn a3_what_a_change_takes_away_is_shown_told_and_gone_at_once() {
         "{shown}"
     );
 
+    // A rule that says something else under its name is not compared, and nobody is told that nothing changed.
+    let wider = whole.replace("self.get, ", "");
+    let other = folder(CONFIG, &[("t.yaml", &wider), ("rails.yaml", GUARDS)]);
+    let output = run(&["check", "--diff", before], other.path());
+    let shown = text(&output.stdout);
+    assert!(
+        shown.contains("\nthe files differ all the same: "),
+        "{shown}"
+    );
+
     // Then: it is taken, told as a warning, and holds from the next request on.
     let served = serve(old.path(), &[]);
     let answers = |key: &ApiKey, path: &str| {
