@@ -68,12 +68,8 @@ pub(super) struct Hall {
     pub(super) metrics: Metrics,
     pub(super) options: Options,
     pub(super) stop: CancellationToken,
-}
-
-impl Hall {
-    fn drain(&self) -> Duration {
-        self.options.times.drain
-    }
+    /// How long connections may take to end after that.
+    pub(super) drain: Duration,
 }
 
 /// One connection, from its beginning to its end. As long as it is open this takes memory, whatever it does: a test
@@ -151,7 +147,7 @@ where
     }
     drop(listener);
     tasks.close();
-    if tokio::time::timeout(hall.drain(), tasks.wait())
+    if tokio::time::timeout(hall.drain, tasks.wait())
         .await
         .is_err()
     {

@@ -56,7 +56,8 @@ pub use signals::{StopSignals, hangups, reopen_log_on_signal};
 pub use systemd::Systemd;
 pub use tls::{CertificateFiles, Tls, TlsError};
 
-/// How long the tasks of connections that were cut at the end of the drain may take to end.
+/// How long the tasks of connections that were cut at the end of the drain may take to end. The operators' connections
+/// have no longer drain: theirs begins when all else has ended, and nothing that is asked there then is worth waiting for.
 const CUT: Duration = Duration::from_secs(2);
 /// Connections to the operator's port, and to the socket for orders.
 const OPERATORS: usize = 256;
@@ -161,8 +162,9 @@ where
     });
     let gateway = gateway(parts, upstream);
     let options = &parts.capacity;
-    let hall = |door: Door, stop: &CancellationToken| Hall {
+    let hall = |door: Door, stop: &CancellationToken, drain: Duration| Hall {
         door,
+        drain,
         metrics: parts.metrics.clone(),
         options: options.clone(),
         stop: stop.clone(),
@@ -178,7 +180,11 @@ where
             tls: listener.tls,
             handshake: options.times.handshake,
         };
-        let accepting = accept(listener.socket, hall(door.clone(), &stop), port);
+        let accepting = accept(
+            listener.socket,
+            hall(door.clone(), &stop, options.times.drain),
+            port,
+        );
         tasks.push(tokio::spawn(accepting));
     }
     let watch = Watch::new(
@@ -197,7 +203,7 @@ where
     let mut admin_tasks = Vec::new();
     if let Some(socket) = bound.socket {
         let port = Orders(admin.clone());
-        let hall = hall(door(), &stop_admin);
+        let hall = hall(door(), &stop_admin, CUT);
         let (ledger, stop) = (parts.ledger.clone(), stop_admin.clone());
         admin_tasks.push(tokio::spawn(async move {
             let ours = async {
@@ -218,7 +224,11 @@ where
         true => &stop,
         false => &stop_admin,
     };
-    let accepting = accept(bound.admin.socket, hall(door(), until), Operators(admin));
+    let accepting = accept(
+        bound.admin.socket,
+        hall(door(), until, CUT),
+        Operators(admin),
+    );
     admin_tasks.push(tokio::spawn(accepting));
     Ok(Running {
         callers,

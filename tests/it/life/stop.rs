@@ -104,3 +104,25 @@ async fn a11_what_does_not_end_is_cut_at_the_end_of_the_drain_and_has_its_line()
         .collect();
     assert_eq!(lines.len(), 1, "one head that could be read: {log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a11_who_takes_no_answer_of_the_operators_port_does_not_hold_up_the_end() {
+    let site = Site::new(&format!("{CONFIG}limits: {{ times: {{ drain: 5m }} }}\n"));
+    let gateway = serve(site.path(), &[]);
+    let mut asks = TcpStream::connect(gateway.admin).await.unwrap();
+    // HTTP/2 whose window stays shut: the head of the answer comes, and nothing of its body goes.
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend(b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0");
+    let head = b"\x82\x86\x04\x07/readyz\x01\x09localhost";
+    bytes.extend([0, 0, u8::try_from(head.len()).unwrap(), 1, 5, 0, 0, 0, 1]);
+    bytes.extend(head);
+    asks.write_all(&bytes).await.unwrap();
+    let mut heard = Vec::new();
+    while !heard.windows(5).any(|it| it == b"\x01\x04\0\0\0") {
+        assert!(asks.read_buf(&mut heard).await.unwrap() > 0, "{heard:?}");
+    }
+    gateway.signal("TERM");
+    let ended = spawn_blocking(|| gateway.stopped());
+    let code = tokio::time::timeout(Duration::from_secs(40), ended).await;
+    assert_eq!(code.expect("it ends").unwrap(), Some(0));
+}
