@@ -1,17 +1,22 @@
 # syntax=docker/dockerfile:1
 
-# --- build: the Rust image carries the C compiler that aws-lc and, later, SQLite are built with.
+# Both by an exact tag. Tags can move: a release names digests instead, which docs/release.md tells how to find.
+ARG RUST_IMAGE=rust:1.95.0-bookworm
+ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+
+# --- build: the Rust image carries the C compiler that aws-lc and SQLite are built with, and Python.
 # bookworm is Debian 12, as is the base below: the binary meets the glibc that it was linked to.
-FROM rust:1-bookworm AS build
+FROM ${RUST_IMAGE} AS build
+RUN cargo install cargo-cyclonedx --version 0.5.9 --locked
 WORKDIR /build
 COPY . .
-# --locked: exactly the versions that were tested and audited.
-RUN cargo build --release --locked --bin tollgate
-# The same script builds the tree that the test suite runs without a container engine.
-RUN deploy/image-root target/release/tollgate policies /image-root
+# The same scripts build and list what the test suite runs without a container engine.
+RUN deploy/build target \
+    && deploy/sbom /sbom.cdx.json \
+    && deploy/image-root target/release/tollgate policies /image-root /sbom.cdx.json
 
 # --- final: glibc, libgcc, CA certificates and a user, no shell and no package manager.
-FROM gcr.io/distroless/cc-debian12:nonroot
+FROM ${BASE_IMAGE}
 # Owners and modes come along as the script set them: all of it root's, except the data folder.
 COPY --from=build /image-root/ /
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::catalogue::{Operation, Takes};
+use crate::proxies::TrustedProxies;
 
 /// Requests for the gateway's own pages that are answered at once: beside the others, so that they are answered when
 /// there is no room for those.
@@ -33,6 +34,8 @@ pub struct Options {
     pub times: Times,
     /// How large bodies may be.
     pub sizes: Arc<Sizes>,
+    /// Peers that connect for others: of their connections there may be as many as in all.
+    pub proxies: TrustedProxies,
 }
 
 impl Default for Options {
@@ -45,6 +48,7 @@ impl Default for Options {
             streams: 128,
             times: Times::default(),
             sizes: Arc::default(),
+            proxies: TrustedProxies::default(),
         }
     }
 }

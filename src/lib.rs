@@ -79,6 +79,7 @@ pub mod json;
 pub mod ledger;
 pub mod policy;
 pub mod pressure;
+pub mod proxies;
 pub mod redact;
 pub mod replay;
 pub mod target;
@@ -202,7 +203,10 @@ where
     parts.metrics.capacity().show(room.clone());
     ServiceBuilder::new()
         // Id and clock first: everything below can name the request.
-        .layer(TraceLayer::new(Arc::clone(&parts.clock)))
+        .layer(TraceLayer::new(
+            Arc::clone(&parts.clock),
+            parts.capacity.proxies.clone(),
+        ))
         // Around all that can refuse, fail or panic, so that each request has its one line.
         .layer(AccessLogLayer::new(
             parts.log.clone(),

@@ -7,9 +7,11 @@
 //! page is.
 
 mod capacity;
+mod denials;
 mod money;
 mod pressure;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,6 +35,7 @@ use crate::ruleset::{Current, Loaded};
 use crate::trail::Trail;
 
 pub(crate) use capacity::{NoHandshake, OfCapacity, TurnedAway};
+use denials::{Denials, is_denial};
 pub use money::Counted;
 use money::OfMoney;
 pub(crate) use pressure::{OfPressure, Refused};
@@ -61,6 +64,8 @@ struct Families {
     money: OfMoney,
     pressure: OfPressure,
     capacity: OfCapacity,
+    denials: Denials,
+    policies: Current,
 }
 
 /// Small numbers, so that counting a request makes no text; the page does.
@@ -166,13 +171,15 @@ impl Metrics {
             "Reads of which several can have one answer: hit had a kept one, shared that of the same read under way, miss asked Devin",
             Family::clone(&reads),
         );
-        registry.register_collector(Box::new(OfPolicy(policies)));
+        registry.register_collector(Box::new(OfPolicy(policies.clone())));
         let money = OfMoney::default();
         registry.register_collector(Box::new(money.clone()));
         let pressure = OfPressure::default();
         pressure.register(&mut registry);
         let capacity = OfCapacity::default();
         capacity.register(&mut registry);
+        let denials = Denials::default();
+        registry.register_collector(Box::new(denials.clone()));
         Self(Arc::new(Families {
             registry,
             requests,
@@ -184,6 +191,8 @@ impl Metrics {
             money,
             pressure,
             capacity,
+            denials,
+            policies,
         }))
     }
 
@@ -207,6 +216,17 @@ impl Metrics {
         if code == Some(Code::Internal) {
             self.0.internal_errors.inc();
         }
+        if let (Some(caller), true) = (trail.caller.get(), code.is_some_and(is_denial)) {
+            let ended = trail.started.checked_add(duration).unwrap_or(trail.started);
+            if let Some(denials) = self.0.denials.count(&caller.name, ended) {
+                tracing::warn!(
+                    caller = &*caller.name,
+                    team = &*caller.team,
+                    denials,
+                    "a caller is denied again and again: see its lines in the access log"
+                );
+            }
+        }
         if let Some(cache) = trail.cache.get() {
             let labels = ReadLabels {
                 cache: cache.as_str(),
@@ -227,9 +247,13 @@ impl Metrics {
         self.0.shadows.get_or_create(&labels).inc();
     }
 
-    /// Another policy set runs: rules of the one before are counted no more, and their names go.
+    /// Another policy set runs: rules of the one before are counted no more, nor are callers that it does
+    /// not have, and their names go.
     pub fn policy_replaced(&self) {
         self.0.shadows.clear();
+        let set = self.0.policies.load();
+        let callers: BTreeSet<&str> = set.policy().callers().map(|it| &**it.name()).collect();
+        self.0.denials.keep(&callers);
     }
 
     /// What is counted of the pressure on Devin.
@@ -359,7 +383,7 @@ mod tests {
     }
 
     fn trail() -> Trail {
-        Trail::begin(&Request::new(()), None, &SystemClock)
+        Trail::begin(&Request::new(()), None, None, &SystemClock)
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod alerts;
 mod capacity;
+mod exposed;
 mod issuers;
 mod ledger;
 mod listen;
@@ -29,6 +30,7 @@ use crate::token::{ServiceToken, TokenError};
 pub(crate) use capacity::{MOST, MOST_STREAMS};
 
 pub use alerts::{AlertSettings, AlertsError};
+pub use exposed::Exposed;
 pub use ledger::{LedgerSettings, TagKeyError, TagKeySource};
 
 /// The prefix of environment variables that override settings: `TOLLGATE__UPSTREAM__BASE_URL`.

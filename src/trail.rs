@@ -5,7 +5,7 @@
 //! clients that leave. Nothing in here may be secret.
 
 use std::any::Any;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -120,6 +120,8 @@ pub struct Trail {
     pub trace_id: String,
     /// The other end of the connection.
     pub peer: Option<SocketAddr>,
+    /// For whom it asks, if it is a proxy that is believed.
+    pub client: Option<IpAddr>,
     /// The method as received.
     pub method: Method,
     /// The path as received, without the query.
@@ -188,6 +190,8 @@ pub struct Trail {
     pub place: OnceLock<Place>,
     /// The same among its caller's.
     pub callers_place: OnceLock<CallersPlace>,
+    /// That the log stands still, and as many requests wait for it as may.
+    pub no_line: OnceLock<()>,
 }
 
 /// The longest id of a caller's that is logged.
@@ -195,7 +199,12 @@ const MAX_CLIENT_ID: usize = 128;
 
 impl Trail {
     /// Starts the trail of a request.
-    pub fn begin<B>(request: &Request<B>, peer: Option<SocketAddr>, clock: &dyn Clock) -> Self {
+    pub fn begin<B>(
+        request: &Request<B>,
+        peer: Option<SocketAddr>,
+        client: Option<IpAddr>,
+        clock: &dyn Clock,
+    ) -> Self {
         let request_id = clock.id();
         let mut text = Uuid::encode_buffer();
         let text = request_id.hyphenated().encode_lower(&mut text);
@@ -219,6 +228,7 @@ impl Trail {
                 .and_then(trace_id)
                 .map_or_else(|| clock.id().simple().to_string(), str::to_owned),
             peer,
+            client,
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
             user_agent: request
@@ -255,6 +265,7 @@ impl Trail {
             retries: AtomicU64::new(0),
             place: OnceLock::new(),
             callers_place: OnceLock::new(),
+            no_line: OnceLock::new(),
         }
     }
 

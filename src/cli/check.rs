@@ -1,6 +1,7 @@
 //! `tollgate check`: every mistake of the configuration and of all policies, at once, and every warning.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use crate::catalogue::OperationIx;
 use crate::clock::{Clock, SystemClock};
 use crate::document::Report;
 use crate::policy::Policy;
+use crate::ruleset::{Change, Named};
 
 /// What is checked.
 #[derive(Args, Debug)]
@@ -23,6 +25,9 @@ pub(super) struct Options {
     /// Show each rule with the operations that its patterns mean.
     #[arg(long)]
     expand: bool,
+    /// Show which rules, budgets and callers came and went since the policies of this folder, and which budgets changed.
+    #[arg(long, value_name = "DIR")]
+    diff: Option<PathBuf>,
 }
 
 pub(super) fn run(options: &Options, format: Format) -> Result<(), Failure> {
@@ -31,9 +36,25 @@ pub(super) fn run(options: &Options, format: Format) -> Result<(), Failure> {
     if let Some(loaded) = &loaded {
         advise(loaded, &mut report);
     }
+    let before = match (&options.diff, &loaded) {
+        (Some(folder), Some(loaded)) => {
+            // Its mistakes would be taken for those of what is checked, so it has a report of its own.
+            let mut report = Report::default();
+            let before = options.source.beside(loaded, folder, &mut report);
+            if before.is_none() {
+                refuse(&report, folder, format)?;
+                return Err(Failure::Bad);
+            }
+            before
+        }
+        _ => None,
+    };
     let is_denied = options.deny_warnings && report.warnings() > 0;
     let policy = loaded.as_ref().map(|it| &it.policy);
     let fine = policy.filter(|_| !is_denied);
+    let change = before
+        .zip(policy)
+        .map(|(before, policy)| Change::between(&before, policy, SystemClock.now()));
     match format {
         Format::Json => {
             let mut shown = json!({
@@ -50,6 +71,9 @@ pub(super) fn run(options: &Options, format: Format) -> Result<(), Failure> {
             {
                 shown.insert("expanded".to_owned(), expanded_json(policy));
             }
+            if let (Some(change), Value::Object(shown)) = (&change, &mut shown) {
+                shown.insert("diff".to_owned(), difference_json(change));
+            }
             print(&shown.to_string())?;
         }
         Format::Text => {
@@ -59,6 +83,9 @@ pub(super) fn run(options: &Options, format: Format) -> Result<(), Failure> {
             }
             if let (true, Some(policy)) = (options.expand, policy) {
                 print(expanded(policy).trim_end())?;
+            }
+            if let Some(change) = &change {
+                print(&difference(change))?;
             }
         }
     }
@@ -86,6 +113,55 @@ fn complain(report: &Report, is_loaded: bool, is_denied: bool) -> io::Result<()>
     };
     let mut out = io::stderr();
     writeln!(out, "{}{end}", report.human(out.is_terminal()))
+}
+
+/// What is wrong with the policies that these were to be compared with.
+fn refuse(report: &Report, folder: &Path, format: Format) -> io::Result<()> {
+    let folder = folder.display();
+    match format {
+        Format::Json => print(
+            &json!({"ok": false, "error": format!("{folder} cannot be compared with"), "mistakes": report.json()})
+                .to_string(),
+        ),
+        Format::Text => {
+            let mut out = io::stderr();
+            let shown = report.human(out.is_terminal());
+            writeln!(out, "{shown}{} in {folder}, which cannot be compared with", report.count())
+        }
+    }
+}
+
+/// What came and went, a line each.
+fn difference(change: &Change) -> String {
+    let mut lines = Vec::new();
+    for (sign, named) in [
+        ('-', &change.removed),
+        ('+', &change.added),
+        ('~', &change.changed),
+    ] {
+        lines.extend(named.rules.iter().map(|it| format!("{sign} {it}")));
+        let more = named.count - named.rules.len();
+        if more > 0 {
+            lines.push(format!("{sign} and {more} more"));
+        }
+    }
+    if change.loses_guard {
+        lines.push("what refused before is gone: see the first lines".to_owned());
+    }
+    if lines.is_empty() {
+        lines.push("no rule, budget or caller came or went".to_owned());
+    }
+    lines.join("\n")
+}
+
+fn difference_json(change: &Change) -> Value {
+    let named = |named: &Named| json!({ "count": named.count, "rules": named.rules });
+    json!({
+        "removed": named(&change.removed),
+        "added": named(&change.added),
+        "changed": named(&change.changed),
+        "loses_guard": change.loses_guard,
+    })
 }
 
 fn summary(policy: &Policy) -> String {

@@ -54,6 +54,9 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
         tracing::warn!(warnings, "the policies have warnings: run `tollgate check`");
     }
     let token = settings.token.open()?;
+    for exposed in settings.exposed() {
+        tracing::warn!("{exposed}; keep them out with chmod, or with the mode of the mount");
+    }
     let upstream = Upstream::new(&settings.ca, settings.timeouts)?;
     let webhook = settings.alerts.as_ref().map(|it| it.open()).transpose()?;
     // Bound before anything is written: a port in use changes nothing.

@@ -1,6 +1,6 @@
 //! Which policies a command looks at: those of a configuration, or a folder by itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -58,5 +58,22 @@ impl Source {
             budget,
             settings: None,
         })
+    }
+
+    /// Another folder of policies, read as those were that were loaded: with the same issuers, and files of the same size.
+    pub(super) fn beside(
+        &self,
+        loaded: &Loaded,
+        folder: &Path,
+        report: &mut Report,
+    ) -> Option<Policy> {
+        let files = PolicyFiles::read(folder, loaded.budget, report);
+        let configured = loaded.settings.iter().flat_map(|it| &it.issuers);
+        let issuers: Vec<&str> = configured
+            .map(|it| it.name.as_str())
+            .chain(self.issuers.iter().map(String::as_str))
+            .collect();
+        let policy = compile(&files, &issuers, report)?;
+        report.is_clean().then_some(policy)
     }
 }

@@ -33,6 +33,11 @@ impl Stage<Arrived> for Admit {
     type Out = Arrived;
 
     fn judge(&self, exchange: Exchange<Arrived>) -> Result<Exchange<Arrived>, Rejection> {
+        if exchange.trail.no_line.get().is_some() {
+            return Err(Rejection::Overloaded(
+                "The access log takes nothing, and as many requests wait for it as may",
+            ));
+        }
         let is_own = exchange.request.uri().path().starts_with(OWN);
         let room = if is_own {
             &self.own_pages

@@ -13,6 +13,7 @@ use super::edge::Arrival;
 use super::head;
 use crate::body::Body;
 use crate::clock::Clock;
+use crate::proxies::TrustedProxies;
 use crate::rejection::Rejection;
 use crate::trail::Trail;
 
@@ -31,12 +32,13 @@ pub struct Traced {
 #[derive(Clone, Debug)]
 pub struct TraceLayer {
     clock: Arc<dyn Clock>,
+    proxies: TrustedProxies,
 }
 
 impl TraceLayer {
-    /// With the time of day from `clock`.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock }
+    /// With the time of day from `clock`; these proxies are believed for whom they ask.
+    pub fn new(clock: Arc<dyn Clock>, proxies: TrustedProxies) -> Self {
+        Self { clock, proxies }
     }
 }
 
@@ -46,6 +48,7 @@ impl<S> Layer<S> for TraceLayer {
     fn layer(&self, inner: S) -> Trace<S> {
         Trace {
             clock: Arc::clone(&self.clock),
+            proxies: self.proxies.clone(),
             inner,
         }
     }
@@ -55,6 +58,7 @@ impl<S> Layer<S> for TraceLayer {
 #[derive(Clone, Debug)]
 pub struct Trace<S> {
     clock: Arc<dyn Clock>,
+    proxies: TrustedProxies,
     inner: S,
 }
 
@@ -70,7 +74,8 @@ impl<S: Service<Traced>> Service<Arrival> for Trace<S> {
     fn call(&mut self, Arrival { mut request, peer }: Arrival) -> S::Future {
         // Before anything reads a header, the trail included.
         let head = head::take(&mut request);
-        let trail = Arc::new(Trail::begin(&request, peer, &*self.clock));
+        let client = peer.and_then(|it| self.proxies.client(it.ip(), request.headers()));
+        let trail = Arc::new(Trail::begin(&request, peer, client, &*self.clock));
         self.inner.call(Traced {
             request,
             trail,

@@ -23,7 +23,7 @@ fn u7_no_answer_holds_a_cause() {
             may_have_acted: true,
         },
     ] {
-        let trail = Trail::begin(&Request::new(()), None, &SystemClock);
+        let trail = Trail::begin(&Request::new(()), None, None, &SystemClock);
         let Answer {
             response, cause, ..
         } = rejection.answer(&trail);

@@ -319,7 +319,7 @@ impl Reload {
     }
 }
 
-/// Says which rules and budgets came and went: a file of guard rails that is no longer read is no mistake, and nothing else tells.
+/// Says which rules, budgets and callers came and went: a file of guard rails that is no longer read is no mistake, and nothing else tells.
 fn tell(change: &Change) {
     let Change {
         at: _,
@@ -346,7 +346,7 @@ fn tell(change: &Change) {
             came,
             ?added,
             ?changed,
-            "rules or budgets came, went or changed"
+            "rules, budgets or callers came, went or changed"
         );
     }
 }

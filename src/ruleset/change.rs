@@ -1,4 +1,4 @@
-//! Which rules and budgets came and went when one set followed another.
+//! Which rules, budgets and callers came and went when one set followed another.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::policy::{Effect, Policy, Rule};
 /// How many of each are named. A name has 64 characters, behind a file's or a team's.
 const NAMED: usize = 20;
 
-/// What a reload did to the rules and budgets. A rule that stayed and says something else now is not in here.
+/// What a reload did to the rules, budgets and callers. A rule that stayed and says something else now is not in here.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// When.
@@ -25,12 +25,13 @@ pub struct Change {
     pub loses_guard: bool,
 }
 
-/// Some rules and budgets.
+/// Some rules, budgets and callers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     /// How many.
     pub count: usize,
-    /// The first of them, as `deny rails/name` or `budget team/name: …`; those that refuse stand first.
+    /// The first of them, as `deny rails/name`, `budget team/name: …` or `caller name of team`; those that refuse stand
+    /// first.
     pub rules: Vec<String>,
 }
 
@@ -81,16 +82,29 @@ fn only<'p>(these: &Budgets<'p>, others: &Budgets<'_>) -> Vec<&'p Budget> {
     mine.map(|(_, budget)| *budget).collect()
 }
 
-fn named(rules: &BTreeSet<&Known<'_>>, budgets: &[&Budget]) -> Named {
+/// The callers of a set, each with its team.
+type Callers<'p> = BTreeSet<(&'p str, &'p str)>;
+
+fn callers(set: &Policy) -> Callers<'_> {
+    set.callers()
+        .map(|it| (&**it.name(), &**it.team()))
+        .collect()
+}
+
+fn named(rules: &BTreeSet<&Known<'_>>, budgets: &[&Budget], callers: &Callers<'_>) -> Named {
     // What refuses stands in front of the grants already; a budget refuses, too.
     let refusing = rules.iter().filter(|it| !it.only_allows);
     let allowing = rules.iter().filter(|it| it.only_allows);
     let budgets_shown = budgets.iter().map(|it| shown(it));
+    let callers_shown = callers
+        .iter()
+        .map(|(name, team)| format!("caller {name} of {team}"));
     Named {
-        count: rules.len() + budgets.len(),
+        count: rules.len() + budgets.len() + callers.len(),
         rules: refusing
             .map(|it| it.shown())
             .chain(budgets_shown)
+            .chain(callers_shown)
             .chain(allowing.map(|it| it.shown()))
             .take(NAMED)
             .collect(),
@@ -113,12 +127,15 @@ impl Change {
             before.is_some_and(|before| before != *budget)
         });
         let changed: Vec<&Budget> = stayed.map(|(_, budget)| *budget).collect();
+        let [old_callers, new_callers] = [old, new].map(callers);
+        let met = new_callers.difference(&old_callers).copied().collect();
+        let left = old_callers.difference(&new_callers).copied().collect();
         let [old, new] = [old, new].map(|set| set.rules().map(Known::of).collect::<BTreeSet<_>>());
         Self {
             at,
-            added: named(&new.difference(&old).collect(), &came),
-            removed: named(&old.difference(&new).collect(), &went),
-            changed: named(&BTreeSet::new(), &changed),
+            added: named(&new.difference(&old).collect(), &came, &met),
+            removed: named(&old.difference(&new).collect(), &went, &left),
+            changed: named(&BTreeSet::new(), &changed, &BTreeSet::new()),
             loses_guard: old.difference(&new).any(Known::is_guard)
                 || went.iter().any(|budget| !budget.shadow),
         }

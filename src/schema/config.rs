@@ -52,6 +52,11 @@ pub(super) fn schema() -> Value {
             },
             "access_log": access_log(),
             "limits": limits(),
+            "trusted_proxies": {
+                "description": "Peers whose X-Forwarded-For the access log believes: 10.0.0.0/8, 127.0.0.1. Left out: none.",
+                "type": "array",
+                "items": { "type": "string", "pattern": r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$" },
+            },
             "store": text_of("The ledger's file. Left out: sqlite:tollgate.db.", "^sqlite:.+"),
             "tag_key": source("What tags on sessions are signed with; at least 32 characters. Left out: a file that is made beside the ledger."),
             "restricted_tags": {

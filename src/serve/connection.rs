@@ -24,8 +24,24 @@ use crate::pipeline::edge::{Next, Over, Pulse};
 /// hyper's buffer per connection: above our own limit on heads, so that ours answers with a reason.
 const BUFFER: usize = 128 * 1024;
 
-/// What of an answer over HTTP/2 is taken on before the client has taken it, whatever windows it opens.
-const UNSENT: usize = 64 * 1024;
+/// Streams of HTTP/2 that a client opened and took back before they were begun, at once: h2 keeps them (CVE-2023-44487).
+const PENDING_RESETS: usize = 20;
+/// Streams of a connection that a client's mistakes made h2 reset, in all: each may have been begun (CVE-2025-8671).
+/// A stream too many is one, too; a client that does not know the bound yet may open some of these.
+const ERROR_RESETS: usize = 256;
+/// The largest list of headers of HTTP/2, uncompressed, in bytes with 32 for each header (RFC 9113 section 6.5.2): twice
+/// our own bound on heads, so that ours answers with a reason. Of four times as much, the connection ends.
+const HEADER_LIST: u32 = 64 * 1024;
+/// The largest frame, in bytes: the least that there is, so that a connection's buffers are small.
+const FRAME: u32 = 16 * 1024;
+/// What may come of one stream's body before it is read, in bytes: half of its connection's, so that one body that waits
+/// does not stop all others.
+const STREAM_WINDOW: u32 = 512 * 1024;
+/// What may come of all bodies of a connection before they are read, in bytes. It is how much of its callers' bodies a
+/// connection can make us keep.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What is kept of one stream's answer while its client does not take it, in bytes; with all streams of a connection, 8 MiB.
+const SEND_BUFFER: usize = 64 * 1024;
 
 /// Spawns what hyper runs for a connection (its HTTP/2 streams) where the end can wait for it.
 #[derive(Clone, Debug)]
@@ -48,7 +64,7 @@ pub(super) struct Ends {
 }
 
 /// Serves a connection to its end. Some if hyper's parser refused what came, or a head did not come to its end: then
-/// there was no request, and nobody has logged it.
+/// there was no request, and nobody has logged it; and if it was cut for what it did too much of.
 ///
 /// What is known of the connection goes on the heap at once: in the futures around it, each of which moves what it is
 /// given, it would stand several times for as long as it is open.
@@ -110,14 +126,21 @@ where
             }
         }
         tokio::select! {
-            ended = &mut connection => return ended.err().and_then(|error| parser_refusal(&error)),
+            // A request that comes at the same moment is told that it is the last one.
+            biased;
             () = stop.cancelled(), if !pulse.is_stopping() => pulse.stops(Instant::now()),
             () = cut.cancelled() => return None,
+            ended = &mut connection => {
+                let abuse = pulse.abuse().map(str::to_owned);
+                return abuse.or_else(|| ended.err().and_then(|error| parser_refusal(&error)));
+            }
             () = &mut timer => {}
         }
     }
 }
 
+/// hyper's bounds, all of them said: a default that changes with a version is no bound of ours. What neither hyper nor
+/// h2 can bound, [`Pulse::abuse`] does.
 fn builder(spawner: Spawner, streams: u32) -> auto::Builder<Spawner> {
     let mut builder = auto::Builder::new(spawner);
     builder
@@ -130,8 +153,14 @@ fn builder(spawner: Spawner, streams: u32) -> auto::Builder<Spawner> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(streams)
-        .max_send_buf_size(UNSENT)
-        .max_header_list_size(u32::try_from(BUFFER).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(ERROR_RESETS)
+        .max_header_list_size(HEADER_LIST)
+        .max_frame_size(FRAME)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .adaptive_window(false)
+        .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(15));
     builder

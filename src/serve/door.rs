@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::capacity::Options;
 use crate::metrics::{Metrics, TurnedAway};
+use crate::proxies::TrustedProxies;
 
 /// From one line of a kind to the next.
 const SAID_EVERY: Duration = Duration::from_secs(60);
@@ -28,6 +30,7 @@ pub(super) struct Door(Arc<Inner>);
 struct Inner {
     most: usize,
     most_of_peer: usize,
+    proxies: TrustedProxies,
     metrics: Option<Metrics>,
     open: Mutex<Open>,
 }
@@ -50,11 +53,23 @@ pub(super) struct Entered {
 }
 
 impl Door {
-    /// For so many connections, and so many of one peer.
-    pub(super) fn new(most: usize, most_of_peer: usize, metrics: Option<Metrics>) -> Self {
+    /// For so many connections, of whomever.
+    pub(super) fn new(most: usize) -> Self {
         Self(Arc::new(Inner {
             most,
-            most_of_peer,
+            most_of_peer: most,
+            proxies: TrustedProxies::default(),
+            metrics: None,
+            open: Mutex::default(),
+        }))
+    }
+
+    /// For callers, with the bounds of the settings.
+    pub(super) fn of_callers(options: &Options, metrics: Option<Metrics>) -> Self {
+        Self(Arc::new(Inner {
+            most: options.connections,
+            most_of_peer: options.connections_per_peer,
+            proxies: options.proxies.clone(),
             metrics,
             open: Mutex::default(),
         }))
@@ -66,6 +81,8 @@ impl Door {
 
     /// Lets a connection in, or not.
     pub(super) fn enter(&self, peer: Option<SocketAddr>, now: Instant) -> Option<Entered> {
+        // A proxy connects for many.
+        let peer = peer.filter(|it| !self.0.proxies.has(it.ip()));
         let peer = peer.map(|it| one_peer(it.ip()));
         let mut open = self.open();
         let of_peer = peer.and_then(|it| open.peers.get(&it)).copied();
@@ -177,6 +194,7 @@ impl Pause {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxies::network;
 
     fn peer(text: &str) -> Option<SocketAddr> {
         Some(text.parse().unwrap())
@@ -185,7 +203,21 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn r5_no_peer_has_more_than_its_share_and_all_no_more_than_there_is() {
         let now = Instant::now();
-        let door = Door::new(4, 2, None);
+        let options = Options {
+            connections: 4,
+            connections_per_peer: 2,
+            proxies: [network("10.9.0.0/16").unwrap()].into_iter().collect(),
+            ..Options::default()
+        };
+        let door = Door::of_callers(&options, None);
+        let proxies: Vec<_> = (1..=4)
+            .map(|it| door.enter(peer(&format!("10.9.0.1:{it}")), now))
+            .collect();
+        assert!(
+            proxies.iter().all(Option::is_some),
+            "a proxy has all that there are"
+        );
+        drop(proxies);
         let one = door.enter(peer("10.0.0.1:1"), now).unwrap();
         let _two = door.enter(peer("10.0.0.1:2"), now).unwrap();
         assert!(door.enter(peer("10.0.0.1:3"), now).is_none());

@@ -13,6 +13,8 @@ mod connection;
 pub mod descriptors;
 mod door;
 mod inherited;
+mod lines;
+mod one;
 mod port;
 mod signals;
 mod socket;
@@ -47,6 +49,7 @@ use port::{Callers, Operators, Orders};
 
 pub use bind::{BindError, Bound, BoundAdmin, BoundListener, Listener, bind};
 pub use inherited::{Inherited, InheritedError};
+pub use one::one;
 pub use signals::{StopSignals, hangups, reopen_log_on_signal};
 pub use systemd::Systemd;
 pub use tls::{CertificateFiles, Tls, TlsError};
@@ -162,8 +165,7 @@ where
         options: options.clone(),
         stop: stop.clone(),
     };
-    let metrics = Some(parts.metrics.clone());
-    let door = Door::new(options.connections, options.connections_per_peer, metrics);
+    let door = Door::of_callers(options, Some(parts.metrics.clone()));
     for listener in bound.callers {
         callers.push(listener.socket.local_addr()?);
         let port = Callers {
@@ -189,7 +191,7 @@ where
     };
     let admin = Admin::new(health.clone(), parts, tells);
     let stop_admin = CancellationToken::new();
-    let door = || Door::new(OPERATORS, OPERATORS, None);
+    let door = || Door::new(OPERATORS);
     let mut admin_tasks = Vec::new();
     if let Some(socket) = bound.socket {
         let port = Orders(admin.clone());

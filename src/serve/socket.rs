@@ -1,4 +1,5 @@
-//! A connection's socket, which tells the connection's [`Pulse`] what is read and written.
+//! A connection's socket, which tells the connection's [`Pulse`] what is read and written, and gives the parser no line end
+//! that another reader does not see ([`Lines`]).
 
 use std::io;
 use std::pin::Pin;
@@ -7,6 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::lines::Lines;
 use crate::pipeline::edge::Pulse;
 
 /// What a client is told whose head did not come in time (RFC 9110 section 15.5.9). It has sent no request yet that a
@@ -27,6 +29,9 @@ pub(super) struct Socket<S> {
     pulse: Pulse,
     /// Bytes that were read since there was last nothing to read.
     in_a_row: usize,
+    lines: Lines,
+    /// What has come behind a head, and is given when the head's body is known: at most what was read at once.
+    held: Vec<u8>,
     has_read: bool,
     is_over: bool,
 }
@@ -38,6 +43,8 @@ impl<S> Socket<S> {
             inner,
             pulse,
             in_a_row: 0,
+            lines: Lines::new(),
+            held: Vec::new(),
             has_read: false,
             is_over: false,
         }
@@ -69,27 +76,53 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
             }
             return Poll::Ready(Ok(()));
         }
+        // h2 has read what it was given; it reads no more.
+        if self.pulse.abuse().is_some() {
+            self.is_over = true;
+            return Poll::Ready(Ok(()));
+        }
+        if buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
         if self.in_a_row >= TURN {
             self.in_a_row = 0;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        let this = &mut *self;
         let before = buffer.filled().len();
-        let Poll::Ready(read) = Pin::new(&mut self.inner).poll_read(cx, buffer) else {
-            self.in_a_row = 0;
-            return Poll::Pending;
-        };
-        read?;
-        let read = buffer.filled().get(before..).unwrap_or_default();
-        self.in_a_row = self.in_a_row.saturating_add(read.len());
-        if !read.is_empty() {
-            if !self.has_read && read.starts_with(PREFACE) {
-                self.pulse.speaks_two();
+        if this.held.is_empty() {
+            let Poll::Ready(read) = Pin::new(&mut this.inner).poll_read(cx, buffer) else {
+                this.in_a_row = 0;
+                return Poll::Pending;
+            };
+            read?;
+            let read = buffer.filled().get(before..).unwrap_or_default();
+            if read.is_empty() {
+                return Poll::Ready(Ok(()));
             }
-            self.has_read = true;
-            self.pulse.read(Instant::now());
+            if !this.has_read && read.starts_with(PREFACE) {
+                this.pulse.speaks_two();
+            }
+            this.has_read = true;
+            this.in_a_row = this.in_a_row.saturating_add(read.len());
+            this.pulse.read(read.len(), Instant::now());
+        } else {
+            let fits = this.held.len().min(buffer.remaining());
+            buffer.put_slice(this.held.get(..fits).unwrap_or_default());
+            this.held.drain(..fits);
         }
-        Poll::Ready(Ok(()))
+        let new = buffer.filled_mut().get_mut(before..).unwrap_or_default();
+        let passes = this
+            .lines
+            .pass(new, |heads| this.pulse.body_of(heads, cx.waker()));
+        let left = new.get(passes..).unwrap_or_default();
+        this.held.splice(..0, left.iter().copied());
+        buffer.set_filled(before + passes);
+        match passes {
+            0 => Poll::Pending,
+            _ => Poll::Ready(Ok(())),
+        }
     }
 }
 

@@ -58,6 +58,14 @@ pub enum AlertsError {
 }
 
 impl AlertSettings {
+    /// The file that the key is in, if it is in one.
+    pub(super) fn key_file(&self) -> Option<&Path> {
+        match &self.key {
+            KeySource::File(path) => Some(path),
+            KeySource::Env(_) => None,
+        }
+    }
+
     /// The webhook, with its key.
     ///
     /// # Errors

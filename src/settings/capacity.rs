@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::capacity::{OfOperation, Options, Sizes, Times};
 use crate::catalogue::OperationIx;
 use crate::document::{Node, Report, Table, duration, size};
+use crate::proxies::{TrustedProxies, network};
 
 /// The most connections, and the most requests in flight.
 pub(crate) const MOST: i64 = 1_000_000;
@@ -47,7 +48,25 @@ pub(super) fn limits(node: &Node, report: &mut Report) -> Option<Options> {
         streams: u32::try_from(streams?).ok()?,
         times: times?,
         sizes: sizes?,
+        proxies: default.proxies,
     })
+}
+
+/// `[10.0.0.0/8, 127.0.0.1]`
+pub(super) fn proxies(table: &mut Table<'_>, report: &mut Report) -> TrustedProxies {
+    let items = table.list("trusted_proxies", report);
+    let items = items.map_or(&[][..], |(items, _)| items);
+    let mut read = |item: &Node| {
+        let text = item.as_text("trusted_proxies", report)?;
+        let found = network(text);
+        if let Err(why) = found {
+            report
+                .error(item.span, format!("`{}` {why}", text.escape_debug()))
+                .help("write an address or a network, such as 10.0.0.0/8");
+        }
+        found.ok()
+    };
+    items.iter().filter_map(&mut read).collect()
 }
 
 /// `{ head: 10s, idle: 75s, body_idle: 30s, body: 60s, upload: 5m, write: 60s, handshake: 5s, drain: 30s }`
@@ -203,8 +222,11 @@ policies: policies/
                 operations: [("self.get", of_self)].into(),
                 ..Sizes::default()
             }),
+            proxies: TrustedProxies::default(),
         };
         assert_eq!(options, wanted);
+        let options = read(&["trusted_proxies=['10.0.0.0/8', '::1']"]).unwrap();
+        assert!(options.proxies.has("10.1.1.1".parse().unwrap()));
         for (bad, wanted) in [
             ("limits.requests=0", "from 1 to 1000000"),
             ("limits.streams=10001", "from 1 to 10000"),
@@ -223,6 +245,12 @@ policies: policies/
                 "did you mean `answer`",
             ),
             ("limits=5", "must be a mapping"),
+            ("trusted_proxies=10.0.0.0/8", "must be a list"),
+            ("trusted_proxies=[proxy]", "`proxy` is no address"),
+            (
+                "trusted_proxies=['10.0.0.1/8']",
+                "has bits beyond its length",
+            ),
         ] {
             let error = read(&[bad]).unwrap_err();
             assert!(error.contains(wanted), "{bad}: {error}");

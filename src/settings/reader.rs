@@ -44,7 +44,8 @@ pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Se
         Some(node) => capacity::limits(node, report),
         None => Some(crate::capacity::Options::default()),
     };
-    for field in ["limits_store", "mode", "trusted_proxies"] {
+    let proxies = capacity::proxies(&mut table, report);
+    for field in ["limits_store", "mode"] {
         table.not_yet(field, report);
     }
     table.finish(report);
@@ -62,7 +63,10 @@ pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Se
         ca: upstream.ca,
         token: upstream.token,
         timeouts: upstream.timeouts,
-        capacity: capacity?,
+        capacity: crate::capacity::Options {
+            proxies,
+            ..capacity?
+        },
         pressure: upstream.pressure.0,
         share_spans: upstream.pressure.1,
         issuers,

@@ -136,7 +136,7 @@ where
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
-        let trail = Arc::new(Trail::begin(&request, None, &*self.clock));
+        let trail = Arc::new(Trail::begin(&request, None, None, &*self.clock));
         let headers = request.headers_mut();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(USER_AGENT, HeaderValue::from_static("tollgate"));

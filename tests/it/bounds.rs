@@ -79,6 +79,66 @@ async fn g10_what_is_forwarded_is_what_was_judged() {
 }
 
 #[tokio::test]
+async fn b11_what_the_catalogue_does_not_know_is_named_and_passes_only_where_it_may() {
+    let world = world().await;
+    let body = r#"{"prompt":"x","quantum_mode":true,"max_acu_limit":2}"#;
+    world.post("one", SESSIONS, body).await.is_upstream(200);
+    assert_eq!(sent(&world)["quantum_mode"], true);
+    let line = world.last_line().await;
+    assert_eq!(line["unknown_fields"], json!(["body.quantum_mode"]));
+    world.finish().await;
+    let world = World::with(Setup {
+        policy: POLICY.replace("  - name: run\n", "  - name: run\n    unknown: refuse\n"),
+        ..Setup::default()
+    })
+    .await;
+    world
+        .post("one", SESSIONS, body)
+        .await
+        .is_problem(403, "field-denied");
+    let query = format!("{SESSIONS}?quantum_mode=true");
+    world
+        .post("one", &query, r#"{"prompt":"x"}"#)
+        .await
+        .is_problem(403, "field-denied");
+    assert!(world.upstream().is_empty());
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn b13_a_schema_of_the_callers_is_bytes_and_never_followed() {
+    let world = world().await;
+    let references: Vec<Value> = (0..3_000)
+        .map(|it| json!({"$ref": format!("#/anyOf/{it}"), "pattern": "(a+)+$"}))
+        .collect();
+    let schema = json!({"anyOf": references}).to_string();
+    let body = format!(r#"{{"prompt":"x","structured_output_schema":{schema}}}"#);
+    world.post("one", SESSIONS, &body).await.is_upstream(200);
+    let before = world.upstream().len();
+    let cyclic = r##"{"$ref":"#","pattern":"(a+)+$","n":1.10}"##;
+    let body = format!(r#"{{"prompt":"x","structured_output_schema":{cyclic}}}"#);
+    world.post("one", SESSIONS, &body).await.is_upstream(200);
+    let forwarded = world.upstream()[before].body.clone();
+    assert!(String::from_utf8_lossy(&forwarded).contains(cyclic));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn b15_a_body_with_a_read_names_nothing() {
+    let world = world().await;
+    for body in [
+        r#"{"org_id":"org-web"}"#,
+        r#"{"session_ids":["devin-1"]}"#,
+        "x",
+    ] {
+        let answer = world.call("one", http::Method::GET, SESSIONS, body).await;
+        answer.is_problem(400, "body-invalid");
+    }
+    assert!(world.upstream().is_empty());
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_refused_field_is_named_with_its_rule_and_nothing_is_sent() {
     let world = world().await;
     for (body, code, status, field) in [

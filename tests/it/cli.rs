@@ -258,6 +258,43 @@ fn serve_works_stops_and_starts_again() {
 }
 
 #[test]
+fn a1_files_that_let_others_in_are_told_of_at_the_start() {
+    use std::os::unix::fs::PermissionsExt;
+    let config = CONFIG.replace("{ env: DEVIN_SERVICE_USER_TOKEN }", "{ file: token }")
+        + "tag_key: { file: tag-key }\n";
+    let folder = folder(&config, &[("a.yaml", "team: a\ncallers: { x: {} }\n")]);
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("token"), "canary-token-value").unwrap();
+    std::fs::write(at("tag-key"), "canary-tag-key-of-32-characters-or-more").unwrap();
+    let modes = |token: u32, key: u32, policies: u32| {
+        for (name, mode) in [("token", token), ("tag-key", key), ("policies", policies)] {
+            std::fs::set_permissions(at(name), PermissionsExt::from_mode(mode)).unwrap();
+        }
+        let log = serve(folder.path(), &[]).stop();
+        assert!(!log.contains("canary"), "{log}");
+        let told = log.lines().filter(|line| line.contains("others may "));
+        told.map(|line| line.split("others may ").nth(1).unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert!(modes(0o400, 0o640, 0o755).is_empty());
+    let told = modes(0o644, 0o660, 0o777);
+    let wanted = [
+        ("read ", "token (`upstream.token`, mode 0644)"),
+        ("change ", "tag-key (`tag_key`, mode 0660)"),
+        ("change ", "policies/ (`policies`, mode 0777)"),
+    ];
+    assert_eq!(told.len(), wanted.len(), "{told:#?}");
+    for (line, (may, what)) in told.iter().zip(wanted) {
+        assert!(line.starts_with(may) && line.contains(what), "{line}");
+    }
+    // What it makes itself is for nobody else.
+    for name in ["tollgate.db", "access.log"] {
+        let mode = std::fs::metadata(at(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o007, 0, "{name}: {mode:o}");
+    }
+}
+
+#[test]
 fn u8_a_key_in_odd_places_is_not_logged() {
     let key = ApiKey::generate("x1").unwrap();
     let folder = folder(CONFIG, &[("a.yaml", "team: a\ncallers: { x: {} }\n")]);

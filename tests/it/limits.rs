@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use http::{Method, Request};
 use serde_json::{Value, json};
+use tollgate::api_key::ApiKey;
 use tollgate::fake_devin::{Fault, FaultKind};
 
+use crate::process::{CONFIG, folder, serve};
 use crate::world::{Setup, World};
 
 const SELF: &str = "/v3/self";
@@ -356,4 +358,25 @@ async fn r13_who_waits_with_many_requests_takes_nobody_elses_place() {
         .await
         .is_problem(429, "rate-limited");
     world.finish().await;
+}
+
+#[test]
+fn m22_a_restart_gives_a_burst_again_and_no_more() {
+    let key = ApiKey::generate("x1").unwrap();
+    let policy = format!(
+        "team: a\ncallers: {{ x: {{ keys: [{{ id: x1, sha256: \"{}\" }}] }} }}\n\
+         allow: [{{ name: self, operations: [self.get], organizations: any }}]\n\
+         limits: [{{ name: few, per: caller, rate: 1/h, burst: 3 }}]\n",
+        key.digest_hex()
+    );
+    let folder = folder(CONFIG, &[("a.yaml", &policy)]);
+    for _ in 0..2 {
+        let served = serve(folder.path(), &[]);
+        // Nothing listens upstream: what is let through is an honest 502.
+        for wanted in ["502", "502", "502", "429", "429"] {
+            let answer = served.get("/v3/self", key.expose());
+            assert_eq!(answer.split(' ').nth(1), Some(wanted), "{answer}");
+        }
+        served.stop();
+    }
 }

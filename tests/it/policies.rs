@@ -113,6 +113,82 @@ fn rejected_samples_say_what_is_wrong_and_where() {
 }
 
 #[test]
+fn a6_names_are_plain_and_what_is_shown_of_them_moves_nothing() {
+    let file = |team: &str, caller: &str, rule: &str, owner: &str| {
+        let quoted = |text: &str| serde_json::to_string(text).unwrap();
+        let [team, caller, rule, owner] = [team, caller, rule, owner].map(quoted);
+        let text = format!(
+            "team: {team}\nowner: {owner}\ncallers: {{ {caller}: {{}} }}\nallow: [{{ name: {rule}, operations: [self.get], organizations: any }}]\n"
+        );
+        told(&[("t.yaml".to_owned(), text)])
+    };
+    let plain = ["web", "web-app", "read own", "web@acme.example"];
+    let with = |at: usize, text: &str| {
+        let mut all = plain;
+        all[at] = text;
+        file(all[0], all[1], all[2], all[3])
+    };
+    assert!(file(plain[0], plain[1], plain[2], plain[3]).is_ok());
+    // An owner is text for people: HTML is text as well, and is only ever shown as such.
+    assert!(with(3, "<img src=x onerror=alert(1)> & friends").is_ok());
+    for bad in [
+        "",
+        "a/b",
+        "../a",
+        "a\\b",
+        "{{a}}",
+        "${a}",
+        "a\u{0}",
+        "a\nb",
+        "a\rb",
+        "a\u{1b}[31m",
+        "a\u{7f}",
+        "\u{430}dmin",
+        "\u{ff21}",
+        "a\u{301}",
+        "a\u{202e}b",
+        "a\u{200b}",
+        "a,b",
+        "a:b",
+        "<b>",
+        "\"a\"",
+        "a'b",
+        "=cmd",
+        "a%2fb",
+        " a",
+        &"a".repeat(65),
+    ] {
+        // Of a team, a caller, a rule.
+        for at in 0..3 {
+            let Err(report) = with(at, bad) else {
+                panic!("{bad:?} is a name, at {at}");
+            };
+            for shown in [
+                report.plain(),
+                report.human(false),
+                report.json().to_string(),
+            ] {
+                // What hides between letters is spelled out in the message, above the line as it stands in the file.
+                let moves = |it: char| {
+                    (it.is_control() && it != '\n') || matches!(it, '\u{202a}'..='\u{202e}')
+                };
+                assert!(!shown.contains(moves), "{bad:?}: {shown:?}");
+            }
+        }
+    }
+    for bad in [
+        "",
+        "a\nb",
+        "a\u{1b}[31m",
+        "a\u{202e}b",
+        "a\u{200b}b",
+        &"a".repeat(300),
+    ] {
+        assert!(with(3, bad).is_err(), "{bad:?} is an owner");
+    }
+}
+
+#[test]
 fn no_snapshot_is_of_a_sample_that_has_gone() {
     let names: BTreeSet<String> = samples("rejected").into_iter().map(|it| it.0).collect();
     for entry in std::fs::read_dir(folder("rejected")).unwrap() {

@@ -211,6 +211,13 @@ impl Served {
         status.success()
     }
 
+    /// Waits for its end, after it was told to stop: its exit code.
+    pub(crate) fn stopped(mut self) -> Option<i32> {
+        let status = self.child.wait().unwrap();
+        self.log.join().unwrap();
+        status.code()
+    }
+
     /// Kills it, and waits until it is gone.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();

@@ -383,6 +383,11 @@ impl World {
         *self.sent.lock().unwrap() += count;
     }
 
+    /// Notes that there were so many in all: of a flood, only the log knows how many were requests.
+    pub(crate) fn sent_in_all(&self, count: usize) {
+        *self.sent.lock().unwrap() = count;
+    }
+
     pub(crate) fn answered(&self, bytes: &[u8]) {
         self.answers.lock().unwrap().extend_from_slice(bytes);
     }

@@ -29,8 +29,17 @@ def as_nonroot() -> dict:
 
 
 def build_tree(out: Path) -> Path:
+    """The tree as the Dockerfile builds it, with a stand-in for the bill of materials."""
+    bill = out.parent / "sbom.json"
+    bill.write_text("{}")
     subprocess.run(
-        [str(PROJECT / "deploy" / "image-root"), str(tollgate_binary()), str(PROJECT / "policies"), str(out)],
+        [
+            str(PROJECT / "deploy" / "image-root"),
+            str(tollgate_binary()),
+            str(PROJECT / "policies"),
+            str(out),
+            str(bill),
+        ],
         check=True,
         env=bare_environment(),
     )
@@ -64,6 +73,12 @@ def test_the_tree_is_what_it_should_be_and_the_same_each_time(folder):
     modes = {str(path): mode for path, mode, *_ in first}
     assert modes["usr/local/bin/tollgate"] == "-rwxr-xr-x"
     assert modes["var/lib/tollgate"] == "drwxr-x---"
+    assert modes["usr/share/doc/tollgate/sbom.cdx.json"] == "-rw-r--r--"
+    # No setuid or setgid, nothing that is neither file nor folder, and nothing that could hold a secret.
+    assert {mode[0] for mode in modes.values()} == {"-", "d"}
+    assert not any("s" in mode.lower() for mode in modes.values()), "something runs as another than who starts it"
+    suspicious = re.compile(r"\.(key|pem|p12|db|env)$|token|secret|id_rsa")
+    assert not [path for path in modes if suspicious.search(path)]
     policies = [path for path in modes if path.startswith("etc/tollgate/policies/") and path.endswith(".yaml")]
     assert policies and all(modes[path] == "-rw-r--r--" for path in policies)
     assert not any("w" in mode[4:] for mode in modes.values()), "something is writable by others than its owner"

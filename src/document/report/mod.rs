@@ -71,7 +71,7 @@ impl Diagnostic {
         let known: Vec<&str> = known.into_iter().collect();
         if let Some(near) = nearest(wrong, known.iter().copied()) {
             self.help = Some(format!("did you mean `{near}`?"));
-        } else if !known.is_empty() && known.len() <= 12 {
+        } else if !known.is_empty() && known.len() <= 16 {
             self.help = Some(format!("known here: {}", known.join(", ")));
         }
         self

@@ -87,17 +87,24 @@ where
     fn call(&mut self, traced: Traced) -> Self::Future {
         // The guard is made here and not in the future, which may be dropped before it is ever polled.
         let slot = self.sink.try_slot();
-        let has_slot = slot.is_some();
+        let waiting = match slot {
+            Some(_) => None,
+            None => self.sink.may_wait(),
+        };
+        if slot.is_none() && waiting.is_none() {
+            // It is refused for that (`admit`), with a line beside the queue.
+            let _ = traced.trail.no_line.set(());
+        }
         let line = Line::begin(&traced.trail, self, slot);
-        if has_slot {
+        let Some(waiting) = waiting else {
             let answering = self.inner.call(traced);
             return Box::pin(async move { Ok(line.follow(answering.await?)) });
-        }
+        };
         // The copy that was polled ready goes into the future; the fresh one stays here.
         let fresh = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, fresh);
         Box::pin(async move {
-            let slot = line.0.sink.slot().await;
+            let slot = waiting.slot().await;
             *lock(&line.0.slot) = Some(slot);
             Ok(line.follow(ready.call(traced).await?))
         })
@@ -176,7 +183,9 @@ struct LoggedBody {
 impl LoggedBody {
     fn new(inner: Body, line: Line) -> Self {
         let expected = inner.size_hint().exact();
-        if inner.is_end_stream() || expected == Some(0) {
+        // What answers a `HEAD` says a length and has no body: nobody asks for it (RFC 9110 section 9.3.2).
+        let has_none = line.0.trail.method == http::Method::HEAD;
+        if has_none || inner.is_end_stream() || expected == Some(0) {
             line.ends(Outcome::Complete);
         }
         Self {
@@ -233,5 +242,71 @@ fn answered_by(trail: &Trail) -> &'static str {
         "upstream"
     } else {
         "gateway"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::document::Report;
+    use crate::policy::{PolicyFiles, compile};
+    use crate::ruleset::Current;
+    use http::Request;
+    use std::task::Waker;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn r10_while_the_log_stands_still_so_many_wait_and_the_others_are_told() {
+        let mut report = Report::default();
+        let files = PolicyFiles::from_texts([("t.yaml", "team: t\n")], &mut report);
+        let policies = Current::new(
+            compile(&files, &[], &mut report).unwrap(),
+            jiff::Timestamp::UNIX_EPOCH,
+        );
+        let memory = MemoryLog::default();
+        let sink = Sink::open(Output::Memory(memory.clone())).unwrap();
+        let told = tower::service_fn(|traced: Traced| async move {
+            let status = match traced.trail.no_line.get() {
+                Some(()) => 503,
+                None => 200,
+            };
+            let mut response = Response::new(crate::body::empty());
+            *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+            Ok(response)
+        });
+        let service = AccessLogLayer::new(sink.clone(), Metrics::new(policies)).layer(told);
+        let ask = || {
+            let request = Request::new(crate::body::empty());
+            let trail = Trail::begin(&request, None, None, &SystemClock);
+            service.clone().oneshot(Traced {
+                request,
+                trail: Arc::new(trail),
+                head: Ok(()),
+            })
+        };
+        assert_eq!(ask().await.unwrap().status(), 200);
+        let taken: Vec<Slot> = std::iter::from_fn(|| sink.try_slot()).collect();
+        let mut waiting = Vec::new();
+        let refused = loop {
+            let mut asked = Box::pin(ask());
+            let mut cx = Context::from_waker(Waker::noop());
+            match asked.as_mut().poll(&mut cx) {
+                Poll::Pending => waiting.push(asked),
+                Poll::Ready(answer) => break answer.unwrap(),
+            }
+        };
+        assert_eq!((refused.status().as_u16(), waiting.len()), (503, 4_096));
+        drop(refused);
+        for slot in taken {
+            slot.write(|_| ());
+        }
+        for asked in waiting {
+            assert_eq!(asked.await.unwrap().status(), 200);
+        }
+        sink.flush();
+        let text = memory.text();
+        let refused = text.lines().filter(|it| it.contains("\"status\":503"));
+        assert_eq!((refused.count(), text.lines().count()), (1, 4_098));
     }
 }

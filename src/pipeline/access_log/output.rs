@@ -37,6 +37,12 @@ impl MemoryLog {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&lock(&self.0)).into_owned()
     }
+
+    /// What has been written since it was taken last.
+    pub fn take(&self) -> String {
+        let taken = std::mem::take(&mut *lock(&self.0));
+        String::from_utf8_lossy(&taken).into_owned()
+    }
 }
 
 pub(super) enum Target {

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -217,6 +217,8 @@ struct Record<'a> {
     cache: Option<Cache>,
     #[serde(skip_serializing_if = "is_zero")]
     upstream_retries: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<IpAddr>,
 }
 
 fn is_zero(count: &u64) -> bool {
@@ -342,6 +344,7 @@ pub(super) fn write(
         user_agent: trail.user_agent.as_deref().map(Free),
         cache: trail.cache.get().copied(),
         upstream_retries: trail.retries.load(Ordering::Relaxed),
+        client: trail.client,
     };
     append(line, &record);
 }

@@ -7,7 +7,7 @@
 //! while there is load. A crash loses at most what was gathered in that moment.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use super::record::FORM;
 
 /// The most lines between their requests' heads and the disk.
 const SLOTS: usize = 16 * 1024;
+/// The most requests that wait for a place.
+const MOST_WAITING: usize = 4 * 1024;
 /// The writer writes at once when this much is waiting.
 const BATCH: usize = 64 * 1024;
 /// How long it gathers otherwise.
@@ -39,6 +41,7 @@ struct Shared {
     wake: Condvar,
     written: Condvar,
     slots: Semaphore,
+    waiting: AtomicUsize,
     healthy: AtomicBool,
     reopen: AtomicBool,
 }
@@ -88,6 +91,7 @@ impl Sink {
             wake: Condvar::new(),
             written: Condvar::new(),
             slots: Semaphore::new(SLOTS),
+            waiting: AtomicUsize::new(0),
             healthy: AtomicBool::new(true),
             reopen: AtomicBool::new(false),
         });
@@ -113,6 +117,14 @@ impl Sink {
     pub(super) fn try_slot(&self) -> Option<Slot> {
         self.0.slots.try_acquire().ok()?.forget();
         Some(self.counted())
+    }
+
+    /// Leave to wait for a place; none while as many wait as may.
+    pub(super) fn may_wait(&self) -> Option<Waiting> {
+        let one_more = |waiting| (waiting < MOST_WAITING).then_some(waiting + 1);
+        let waiting = &self.0.waiting;
+        let taken = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        taken.ok().map(|_| Waiting(Arc::clone(&self.0)))
     }
 
     fn counted(&self) -> Slot {
@@ -179,6 +191,23 @@ impl Sink {
             .wait_timeout_while(state, LAST_WORDS, |state| !state.finished);
         let state = waited.unwrap_or_else(PoisonError::into_inner).0;
         state.finished && !state.lost
+    }
+}
+
+/// Leave to wait for a place, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Waiting(Arc<Shared>);
+
+impl Waiting {
+    /// Waits for it.
+    pub(super) async fn slot(self) -> Slot {
+        Sink(Arc::clone(&self.0)).slot().await
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -321,6 +350,11 @@ mod tests {
         }
         assert!(sink.extra_slot().is_none());
         assert_eq!(lock(&sink.0.state).abandoned, 1);
+        // And so are those that wait.
+        let waiting: Vec<_> = (0..MOST_WAITING).map(|_| sink.may_wait()).collect();
+        assert!(waiting.iter().all(Option::is_some) && sink.may_wait().is_none());
+        drop(waiting);
+        assert!(sink.may_wait().is_some());
         let _ = sink.close();
     }
 

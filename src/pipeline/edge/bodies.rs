@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::pulse::Beat;
+use super::pulse::{Beat, Pulse};
 use crate::body::{Body, BoxError};
 use crate::capacity::Times;
 
@@ -21,6 +21,7 @@ pub struct BodyLate;
 /// Only waiting for the client counts: while nobody asks for the next piece, that is not its fault.
 pub(super) struct Arriving {
     inner: Body,
+    pulse: Pulse,
     times: Times,
     until: Instant,
     waiting: Option<Instant>,
@@ -28,9 +29,11 @@ pub(super) struct Arriving {
 }
 
 impl Arriving {
-    pub(super) fn new(inner: Body, times: Times, now: Instant) -> Self {
+    pub(super) fn new(inner: Body, pulse: Pulse, now: Instant) -> Self {
+        let times = pulse.times();
         Self {
             inner,
+            pulse,
             times,
             until: now + times.upload.max(times.body),
             waiting: None,
@@ -49,6 +52,9 @@ impl http_body::Body for Arriving {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
             self.waiting = None;
+            if matches!(frame, Some(Ok(_))) {
+                self.pulse.came();
+            }
             return Poll::Ready(frame);
         }
         let since = *self.waiting.get_or_insert_with(Instant::now);
@@ -127,16 +133,21 @@ mod tests {
         StreamBody::new(Box::pin(pieces)).boxed_unsync()
     }
 
+    fn pulse(now: Instant) -> Pulse {
+        Pulse::new(Times::default(), now)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn r1_a_body_has_a_time_for_each_piece_and_one_for_all() {
-        let times = Times::default();
         for (pauses, wanted) in [
             (vec![29; 10], Ok(10)),
             (vec![1, 31], Err(31)),
             (vec![29; 11], Err(300)),
         ] {
             let begun = Instant::now();
-            let body = Arriving::new(slowly(&pauses), times, begun).collect().await;
+            let body = Arriving::new(slowly(&pauses), pulse(begun), begun)
+                .collect()
+                .await;
             match (body, wanted) {
                 (Ok(body), Ok(length)) => assert_eq!(body.to_bytes().len(), length),
                 (Err(error), Err(seconds)) => {
@@ -150,7 +161,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_nobody_asks_for_is_not_late() {
-        let mut body = Arriving::new(slowly(&[1, 1]), Times::default(), Instant::now());
+        let now = Instant::now();
+        let mut body = Arriving::new(slowly(&[1, 1]), pulse(now), now);
         assert!(body.frame().await.unwrap().is_ok());
         tokio::time::sleep(Duration::from_secs(200)).await;
         assert!(body.frame().await.unwrap().is_ok());

@@ -85,13 +85,14 @@ where
 {
     service_fn(move |request: Request<Incoming>| {
         let is_one = request.version() < Version::HTTP_2;
-        let beat = pulse.request(request.version());
+        let length = http_body::Body::size_hint(request.body()).exact();
+        let mut beat = pulse.request(request.version(), length);
         let is_empty = http_body::Body::is_end_stream(request.body());
         let request = request.map(|body| {
             let body = WithoutTrailers::boxed(body);
             match is_empty {
                 true => body,
-                false => Arriving::new(body, beat.times(), Instant::now()).boxed_unsync(),
+                false => Arriving::new(body, pulse.clone(), Instant::now()).boxed_unsync(),
             }
         });
         // With its type named: the compiler does not see by itself that it can go to another thread.
@@ -99,6 +100,7 @@ where
             Box::pin(inner.clone().oneshot(request));
         async move {
             let mut answer = answering.await?;
+            beat.answered();
             if is_one && beat.is_last() {
                 let close = HeaderValue::from_static("close");
                 answer.headers_mut().insert(CONNECTION, close);

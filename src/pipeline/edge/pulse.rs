@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 use http::Version;
@@ -13,10 +14,19 @@ use tokio::time::Instant;
 
 use crate::capacity::Times;
 
-/// Written at once, this much is more than a control frame: HTTP/2's own pings tell nothing of who reads.
+/// Written at once, this much is more than a control frame: HTTP/2's own pings tell nothing of who reads. Nor do its
+/// answers to a client's control frames, of which none has more than twice as many bytes as what it answers.
 const MORE_THAN_A_FRAME: usize = 1_024;
 /// How long a connection that is idle may take to say good-bye.
 const LEAVING: Duration = Duration::from_secs(2);
+/// The most bytes that an HTTP/2 connection may say with which nothing gets on: neither begins a request, nor comes a
+/// piece of a body, nor goes a piece of an answer. Four times what the windows let come of bodies that wait to be read.
+/// h2 bounds what such frames (`PING`, `SETTINGS`, `WINDOW_UPDATE`, `PRIORITY`, unknown ones, heads that it refuses) take
+/// in memory, and not how many there are.
+const MAX_IDLE_TALK: usize = 4 * 1024 * 1024;
+/// From so many requests on that a connection of HTTP/2 took back before they were answered, they may not be most of
+/// its requests: each has made work, here and at Devin (CVE-2023-44487). h2 counts those alone that were not begun.
+const MAX_TAKEN_BACK: u64 = 500;
 
 /// How long a connection without a request is kept when the process is told to stop: a request that is on its way then
 /// is served, with the word that it is the last one. Without that, HTTP/1 has no way to close an idle connection of which
@@ -75,6 +85,16 @@ struct State {
     /// Since when the process is told to stop.
     stopping: Option<Instant>,
     is_late: bool,
+    /// What was read of HTTP/2 since anything last got on, in bytes.
+    idle_talk: usize,
+    /// What was read of HTTP/2 and could still be answered by control frames, in bytes.
+    heard: usize,
+    /// The requests that ended before they had an answer.
+    taken_back: u64,
+    /// How long the last request's body is.
+    body: Option<u64>,
+    /// Who waits to be told so.
+    waits: Option<Waker>,
 }
 
 impl Pulse {
@@ -94,6 +114,11 @@ impl Pulse {
             leaving: None,
             stopping: None,
             is_late: false,
+            idle_talk: 0,
+            heard: 0,
+            taken_back: 0,
+            body: None,
+            waits: None,
         })))
     }
 
@@ -106,12 +131,35 @@ impl Pulse {
         self.state().times
     }
 
-    /// Something came.
-    pub fn read(&self, now: Instant) {
+    /// So many bytes came.
+    pub fn read(&self, bytes: usize, now: Instant) {
         let mut state = self.state();
         state.has_read = true;
+        if state.is_two {
+            state.idle_talk = state.idle_talk.saturating_add(bytes);
+            state.heard = state.heard.saturating_add(bytes);
+        }
         if state.requests == 0 && !state.is_two {
             state.head.get_or_insert(now);
+        }
+    }
+
+    /// A piece of a request's body came.
+    pub fn came(&self) {
+        self.state().idle_talk = 0;
+    }
+
+    /// What of HTTP/2 it does too much of to be served on: it is cut.
+    pub fn abuse(&self) -> Option<&'static str> {
+        let state = self.state();
+        if !state.is_two {
+            None
+        } else if state.idle_talk > MAX_IDLE_TALK {
+            Some("too many frames with which nothing gets on")
+        } else if state.taken_back > MAX_TAKEN_BACK && state.taken_back > state.numbered / 2 {
+            Some("too many requests that were taken back")
+        } else {
+            None
         }
     }
 
@@ -124,9 +172,11 @@ impl Pulse {
     pub fn wrote(&self, bytes: usize, now: Instant) {
         let mut state = self.state();
         state.blocked = None;
-        if !state.is_two || bytes >= MORE_THAN_A_FRAME {
+        let replies = state.heard.saturating_mul(2);
+        if !state.is_two || bytes >= MORE_THAN_A_FRAME.saturating_add(replies) {
             state.written = now;
         }
+        state.heard = state.heard.saturating_sub(bytes / 2);
     }
 
     /// Nothing was taken.
@@ -134,15 +184,32 @@ impl Pulse {
         self.state().blocked.get_or_insert(now);
     }
 
-    /// A request begins.
-    pub fn request(&self, version: Version) -> Beat {
+    /// Of HTTP/1, how long the body of the last request is, if that many have begun; the inner one is none where that is
+    /// not known. Otherwise this is woken with the next one.
+    pub fn body_of(&self, requests: u64, waker: &Waker) -> Option<Option<u64>> {
         let mut state = self.state();
+        if state.numbered >= requests {
+            return Some(state.body);
+        }
+        state.waits = Some(waker.clone());
+        None
+    }
+
+    /// A request begins, with a body of this length if that is known.
+    pub fn request(&self, version: Version, body: Option<u64>) -> Beat {
+        let mut state = self.state();
+        state.body = body;
+        if let Some(waker) = state.waits.take() {
+            waker.wake();
+        }
         state.is_two = version >= Version::HTTP_2;
         state.requests += 1;
         state.head = None;
         state.numbered += 1;
+        state.idle_talk = 0;
         Beat {
             number: state.numbered,
+            is_answered: false,
             pulse: self.clone(),
         }
     }
@@ -222,13 +289,21 @@ impl Pulse {
 #[derive(Debug)]
 pub struct Beat {
     number: u64,
+    is_answered: bool,
     pulse: Pulse,
 }
 
 impl Beat {
+    /// Its answer begins.
+    pub fn answered(&mut self) {
+        self.is_answered = true;
+    }
+
     /// It gave a piece of its answer.
     pub fn gave(&self, now: Instant) {
-        self.pulse.state().given.insert(self.number, now);
+        let mut state = self.pulse.state();
+        state.given.insert(self.number, now);
+        state.idle_talk = 0;
     }
 
     /// That was taken: it is asked for the next.
@@ -253,6 +328,7 @@ impl Drop for Beat {
         let mut state = self.pulse.state();
         state.given.remove(&self.number);
         state.requests = state.requests.saturating_sub(1);
+        state.taken_back += u64::from(!self.is_answered);
         if state.requests == 0 {
             state.since = now;
             state.has_read = false;
@@ -286,12 +362,12 @@ mod tests {
         let start = Instant::now();
         let pulse = Pulse::new(Times::default(), start);
         assert_eq!(end(&pulse, start), (Over::Head { begun: false }, 10));
-        pulse.read(start + 9 * SECOND);
+        pulse.read(1, start + 9 * SECOND);
         assert_eq!(end(&pulse, start), (Over::Head { begun: true }, 10));
-        drop(pulse.request(Version::HTTP_11));
+        drop(pulse.request(Version::HTTP_11, None));
         assert_eq!(end(&pulse, start), (Over::Idle, 75));
-        pulse.read(start + 70 * SECOND);
-        pulse.read(start + 75 * SECOND);
+        pulse.read(1, start + 70 * SECOND);
+        pulse.read(1, start + 75 * SECOND);
         assert_eq!(end(&pulse, start), (Over::Head { begun: true }, 80));
         assert_eq!(pulse.is_late(), None);
         pulse.late();
@@ -303,11 +379,11 @@ mod tests {
         let start = Instant::now();
         let new = Pulse::new(Times::default(), start);
         let used = Pulse::new(Times::default(), start);
-        drop(used.request(Version::HTTP_11));
+        drop(used.request(Version::HTTP_11, Some(0)));
         let busy = Pulse::new(Times::default(), start);
-        let request = busy.request(Version::HTTP_11);
+        let request = busy.request(Version::HTTP_11, Some(0));
         let begun = Pulse::new(Times::default(), start);
-        begun.read(start);
+        begun.read(1, start);
         for pulse in [&new, &used, &busy, &begun] {
             assert!(!pulse.is_stopping());
             pulse.stops(start + 5 * SECOND);
@@ -325,13 +401,17 @@ mod tests {
     async fn of_http_2_neither_pings_nor_their_answers_are_a_sign_of_life() {
         let start = Instant::now();
         let pulse = Pulse::new(Times::default(), start);
-        drop(pulse.request(Version::HTTP_2));
-        pulse.read(start + 30 * SECOND);
+        drop(pulse.request(Version::HTTP_2, None));
+        pulse.read(17, start + 30 * SECOND);
         pulse.wrote(17, start + 60 * SECOND);
+        // A hundred pings at once, and what answers them in two writes.
+        pulse.read(1_700, start + 60 * SECOND);
+        pulse.wrote(1_200, start + 60 * SECOND);
+        pulse.wrote(500, start + 61 * SECOND);
         assert_eq!(end(&pulse, start), (Over::Idle, 75));
         pulse.leaves(start + 75 * SECOND);
         assert_eq!(end(&pulse, start), (Over::Gone, 77));
-        let request = pulse.request(Version::HTTP_2);
+        let request = pulse.request(Version::HTTP_2, None);
         let Next::At(_) = pulse.next(start + 80 * SECOND) else {
             panic!("a request that came meanwhile is served");
         };
@@ -342,7 +422,7 @@ mod tests {
     async fn r2_who_takes_something_is_waited_for_and_who_takes_nothing_is_not() {
         let start = Instant::now();
         let pulse = Pulse::new(Times::default(), start);
-        let request = pulse.request(Version::HTTP_11);
+        let request = pulse.request(Version::HTTP_11, None);
         request.gave(start);
         assert_eq!(end(&pulse, start), (Over::Write, 60));
         pulse.wrote(1, start + 59 * SECOND);
@@ -356,8 +436,8 @@ mod tests {
         assert_eq!(end(&pulse, start), (Over::Write, 131));
         // A window of HTTP/2 that stays shut, whatever its other streams take.
         let pulse = Pulse::new(Times::default(), start);
-        let stuck = pulse.request(Version::HTTP_2);
-        let other = pulse.request(Version::HTTP_2);
+        let stuck = pulse.request(Version::HTTP_2, None);
+        let other = pulse.request(Version::HTTP_2, None);
         stuck.gave(start);
         pulse.wrote(100_000, start + 59 * SECOND);
         other.gave(start + 59 * SECOND);
@@ -367,5 +447,49 @@ mod tests {
         let Next::At(_) = pulse.next(start + 500 * SECOND) else {
             panic!("a request that waits for Devin is waited for");
         };
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r3_who_only_talks_is_cut_and_who_gets_on_is_not() {
+        let start = Instant::now();
+        let pulse = Pulse::new(Times::default(), start);
+        pulse.read(MAX_IDLE_TALK + 1, start);
+        assert_eq!(
+            pulse.abuse(),
+            None,
+            "of HTTP/1 the parser has its own bounds"
+        );
+        pulse.speaks_two();
+        pulse.read(MAX_IDLE_TALK, start);
+        assert_eq!(pulse.abuse(), None);
+        for gets_on in [0, 1, 2] {
+            match gets_on {
+                0 => drop(pulse.request(Version::HTTP_2, None)),
+                1 => pulse.came(),
+                _ => pulse.request(Version::HTTP_2, None).gave(start),
+            }
+            pulse.read(MAX_IDLE_TALK, start);
+            assert_eq!(pulse.abuse(), None);
+        }
+        pulse.read(1, start);
+        assert!(pulse.abuse().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r3_who_takes_most_requests_back_is_cut_after_many() {
+        let start = Instant::now();
+        let pulse = Pulse::new(Times::default(), start);
+        let answered = || pulse.request(Version::HTTP_2, None).answered();
+        for _ in 0..MAX_TAKEN_BACK {
+            drop(pulse.request(Version::HTTP_2, None));
+        }
+        assert_eq!(pulse.abuse(), None);
+        drop(pulse.request(Version::HTTP_2, None));
+        assert!(pulse.abuse().is_some());
+        // Where as many are answered, somebody changes its mind often.
+        for _ in 0..=MAX_TAKEN_BACK {
+            answered();
+        }
+        assert_eq!(pulse.abuse(), None);
     }
 }

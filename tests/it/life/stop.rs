@@ -68,7 +68,8 @@ async fn a11_a_kept_connection_has_one_more_answer_that_says_it_is_the_last() {
     idle.read_to_end(&mut nothing).await.unwrap();
     assert!(nothing.is_empty(), "an idle connection ends without a word");
     assert!(TcpStream::connect(gateway.callers).await.is_err());
-    assert!(spawn_blocking(|| gateway.ends()).await.unwrap());
+    let code = spawn_blocking(|| gateway.stopped()).await.unwrap();
+    assert_eq!(code, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,7 +95,8 @@ async fn a11_what_does_not_end_is_cut_at_the_end_of_the_drain_and_has_its_line()
             .await
             .expect("it is cut");
     }
-    assert!(spawn_blocking(|| gateway.ends()).await.unwrap());
+    let code = spawn_blocking(|| gateway.stopped()).await.unwrap();
+    assert_eq!(code, Some(0));
     let log = site.log();
     let lines: Vec<Value> = log
         .lines()

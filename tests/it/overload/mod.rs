@@ -29,7 +29,7 @@ use crate::world::{Setup, World};
 
 const SESSIONS: &str = "/v3/organizations/org-ds/sessions";
 /// Far longer than anything here takes, and far less than what is bounded would take without a bound.
-const GENEROUS: Duration = Duration::from_secs(20);
+pub(crate) const GENEROUS: Duration = Duration::from_secs(20);
 
 fn bounded(change: impl FnOnce(&mut Options)) -> Setup {
     let mut setup = Setup::default();
@@ -76,7 +76,7 @@ async fn begin(world: &World, method_and_path: &str, headers: &str, body: &str) 
 }
 
 /// A series of the metrics without labels, or with these.
-async fn metric(world: &World, series: &str) -> u64 {
+pub(crate) async fn metric(world: &World, series: &str) -> u64 {
     let (_, _, page) = world.operator("/metrics").await;
     let line = page.lines().find_map(|it| it.strip_prefix(series));
     line.unwrap_or_else(|| panic!("{series}:\n{page}"))
@@ -85,7 +85,7 @@ async fn metric(world: &World, series: &str) -> u64 {
         .unwrap()
 }
 
-async fn until(world: &World, series: &str, wanted: u64) {
+pub(crate) async fn until(world: &World, series: &str, wanted: u64) {
     let start = Instant::now();
     while metric(world, series).await != wanted {
         assert!(start.elapsed() < GENEROUS, "{series} is never {wanted}");
@@ -93,8 +93,8 @@ async fn until(world: &World, series: &str, wanted: u64) {
     }
 }
 
-const IN_FLIGHT: &str = "tollgate_requests_in_flight ";
-const OPEN: &str = "tollgate_connections ";
+pub(crate) const IN_FLIGHT: &str = "tollgate_requests_in_flight ";
+pub(crate) const OPEN: &str = "tollgate_connections ";
 
 #[tokio::test]
 async fn r11_beyond_the_requests_in_flight_new_ones_are_refused_at_once() {

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 /// Clones roll the same dice, one after the other.
 #[derive(Clone)]
-pub(super) struct Dice(Arc<Mutex<u64>>);
+pub(crate) struct Dice(Arc<Mutex<u64>>);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(seed)))
     }
 
     /// Dice of somebody's own: how often they are rolled changes nothing for others.
-    pub(super) fn fork(&self) -> Self {
+    pub(crate) fn fork(&self) -> Self {
         Self::new(self.next())
     }
 
@@ -27,21 +27,21 @@ impl Dice {
         it ^ (it >> 31)
     }
 
-    pub(super) fn roll(&self, sides: u64) -> u64 {
+    pub(crate) fn roll(&self, sides: u64) -> u64 {
         self.next() % sides
     }
 
     /// Once in so many times.
-    pub(super) fn once_in(&self, times: u64) -> bool {
+    pub(crate) fn once_in(&self, times: u64) -> bool {
         self.roll(times) == 0
     }
 
-    pub(super) fn one<T: Clone>(&self, of: &[T]) -> Option<T> {
+    pub(crate) fn one<T: Clone>(&self, of: &[T]) -> Option<T> {
         (!of.is_empty()).then(|| of[self.roll(of.len() as u64) as usize].clone())
     }
 
     /// Less than so many milliseconds.
-    pub(super) fn time(&self, below: u64) -> Duration {
+    pub(crate) fn time(&self, below: u64) -> Duration {
         Duration::from_millis(self.roll(below))
     }
 }

@@ -9,7 +9,7 @@
 
 mod account;
 mod callers;
-mod dice;
+pub(crate) mod dice;
 mod greedy;
 mod network;
 mod process;
