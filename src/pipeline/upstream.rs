@@ -69,6 +69,17 @@ const RETURNED: [HeaderName; 17] = [
 /// does not take stands in memory a few times this much: a piece of it in each of the places that it goes through.
 const BUFFER: usize = 64 * 1024;
 
+/// What the system keeps of what has come on one connection and is not read yet, in bytes. It would let that grow to
+/// many MiB for whoever reads fast at first and then nothing, as a client that takes nothing makes us do.
+const RECEIVED: usize = 512 * 1024;
+
+/// What may come of one answer over HTTP/2 before it is read, in bytes.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// What may come of all answers over one connection of HTTP/2: as much as 1,024 streams may have, so that clients that take
+/// nothing of theirs do not stop everybody else's, which come over the same connection (RFC 9113 section 5.2.1).
+const CONNECTION_WINDOW: u32 = 1_024 * STREAM_WINDOW;
+
 /// The phase of a time-out before anything was sent.
 const NO_CONNECTION: &str = "no connection in time";
 
@@ -154,6 +165,7 @@ impl Connector {
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_keepalive(Some(Duration::from_secs(30)));
+        http.set_recv_buffer_size(Some(RECEIVED));
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
@@ -231,6 +243,9 @@ where
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .http2_max_header_list_size(64 * 1024)
+            .http2_adaptive_window(false)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .build(connector);
         Self {
             client: Arc::new(client),
