@@ -26,7 +26,7 @@ use http_body::Frame;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
-use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::client::legacy::{Builder, Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
@@ -196,6 +196,26 @@ impl Service<Uri> for Connector {
     }
 }
 
+/// What each connection to Devin is held to.
+fn builder() -> Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder
+        .retry_canceled_requests(false)
+        .pool_timer(TokioTimer::new())
+        .timer(TokioTimer::new())
+        .pool_idle_timeout(Duration::from_secs(20))
+        .pool_max_idle_per_host(256)
+        .set_host(true)
+        .http1_max_buf_size(BUFFER)
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .http2_keep_alive_timeout(Duration::from_secs(10))
+        .http2_max_header_list_size(64 * 1024)
+        .http2_adaptive_window(false)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW);
+    builder
+}
+
 /// The client, over connections of a [`Connector`], or of whatever else opens some.
 #[derive(Debug)]
 pub struct Upstream<C = Connector> {
@@ -232,21 +252,7 @@ where
 {
     /// Over connections of another's; it opens each within a time of its own.
     pub fn over(connector: C, timeouts: Timeouts) -> Self {
-        let client = Client::builder(TokioExecutor::new())
-            .retry_canceled_requests(false)
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(20))
-            .pool_max_idle_per_host(256)
-            .set_host(true)
-            .http1_max_buf_size(BUFFER)
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .http2_keep_alive_timeout(Duration::from_secs(10))
-            .http2_max_header_list_size(64 * 1024)
-            .http2_adaptive_window(false)
-            .http2_initial_stream_window_size(STREAM_WINDOW)
-            .http2_initial_connection_window_size(CONNECTION_WINDOW)
-            .build(connector);
+        let client = builder().build(connector);
         Self {
             client: Arc::new(client),
             timeouts,
@@ -435,4 +441,56 @@ fn returned(
     *response.status_mut() = parts.status;
     *response.headers_mut() = headers;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http_body_util::{BodyExt, Full};
+    use hyper::server::conn::http2;
+    use hyper::service::service_fn;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Much, or little.
+    async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let bytes = match request.uri().path() {
+            "/much" => 8 << 20,
+            _ => 1 << 10,
+        };
+        Ok(Response::new(Full::new(vec![b'x'; bytes].into())))
+    }
+
+    #[tokio::test]
+    async fn r2_answers_that_nobody_takes_stop_no_others_over_the_same_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let served = http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service_fn(answer));
+            served.await.unwrap();
+        });
+        // Without TLS there is no ALPN that would choose it.
+        let client: Client<_, Full<Bytes>> = builder().http2_only(true).build(HttpConnector::new());
+        let ask = async |path| {
+            let uri: Uri = format!("http://{address}{path}").parse().unwrap();
+            let asking = client.get(uri);
+            tokio::time::timeout(Duration::from_secs(30), asking).await
+        };
+        let mut held = Vec::new();
+        for _ in 0..32 {
+            let answer: Response<Incoming> = ask("/much").await.unwrap().unwrap();
+            held.push(answer);
+        }
+        for _ in 0..4 {
+            let little = ask("/little").await.unwrap().unwrap().into_body();
+            let whole = tokio::time::timeout(Duration::from_secs(30), little.collect()).await;
+            let whole = whole.expect("it is stopped by those that nobody takes");
+            assert_eq!(whole.unwrap().to_bytes().len(), 1 << 10);
+        }
+        drop(held);
+    }
 }
