@@ -182,4 +182,20 @@ mod tests {
         let met = tokio::time::timeout(Duration::from_secs(30), all).await;
         assert!(met.is_ok(), "only {} of {many} are met", open.len());
     }
+
+    #[tokio::test]
+    async fn r2_the_system_takes_little_for_a_client_that_takes_nothing() {
+        let bound = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = bound.local_addr().unwrap();
+        let _client = TcpStream::connect(address).await.unwrap();
+        let (stream, _) = bound.accept().await.unwrap();
+        let (piece, mut taken) = (vec![b'x'; 64 * 1024], 0);
+        let pause = Duration::from_millis(500);
+        while let Ok(ready) = tokio::time::timeout(pause, stream.writable()).await {
+            ready.unwrap();
+            taken += stream.try_write(&piece).unwrap_or(0);
+        }
+        // With what the client's own side takes. Without a bound it is 3.7 MiB.
+        assert!(taken < 3 << 19, "{taken} bytes");
+    }
 }
