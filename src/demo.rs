@@ -199,7 +199,9 @@ async fn begin(options: &Options, output: Output) -> Result<Demo, BoxError> {
         pressure,
         capacity: crate::capacity::Options::default(),
     };
-    let running = start(bound, &parts, Upstream::new(&[], timeouts)?)?;
+    let to_fake = Upstream::new(&[], timeouts)?;
+    parts.metrics.show_upstream(to_fake.counted());
+    let running = start(bound, &parts, to_fake)?;
     let url =
         |address: Option<&SocketAddr>| address.map(|it| format!("http://{it}")).unwrap_or_default();
     Ok(Demo {

@@ -10,6 +10,7 @@ mod capacity;
 mod denials;
 mod money;
 mod pressure;
+mod upstream;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -39,6 +40,8 @@ use denials::{Denials, is_denial};
 pub use money::Counted;
 use money::OfMoney;
 pub(crate) use pressure::{OfPressure, Refused};
+pub use upstream::OfUpstream;
+use upstream::Shown;
 
 /// The media type of [`Metrics::page`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -66,6 +69,7 @@ struct Families {
     capacity: OfCapacity,
     denials: Denials,
     policies: Current,
+    upstream: Shown,
 }
 
 /// Small numbers, so that counting a request makes no text; the page does.
@@ -180,6 +184,8 @@ impl Metrics {
         capacity.register(&mut registry);
         let denials = Denials::default();
         registry.register_collector(Box::new(denials.clone()));
+        let upstream = Shown::default();
+        registry.register_collector(Box::new(upstream.clone()));
         Self(Arc::new(Families {
             registry,
             requests,
@@ -193,6 +199,7 @@ impl Metrics {
             capacity,
             denials,
             policies,
+            upstream,
         }))
     }
 
@@ -264,6 +271,11 @@ impl Metrics {
     /// What is counted of connections and requests in flight.
     pub(crate) fn capacity(&self) -> &OfCapacity {
         &self.0.capacity
+    }
+
+    /// The page will tell of this client of Devin's.
+    pub fn show_upstream(&self, counted: OfUpstream) {
+        self.0.upstream.0.store(Some(Arc::new(counted)));
     }
 
     /// The page will say this of the ledger.

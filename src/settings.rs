@@ -11,6 +11,7 @@ mod issuers;
 mod ledger;
 mod listen;
 mod pressure;
+mod proxy;
 mod reader;
 
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ pub(crate) use capacity::{MOST, MOST_STREAMS};
 pub use alerts::{AlertSettings, AlertsError};
 pub use exposed::Exposed;
 pub use ledger::{LedgerSettings, TagKeyError, TagKeySource};
+pub use proxy::{ProxyError, ProxySettings};
 
 /// The prefix of environment variables that override settings: `TOLLGATE__UPSTREAM__BASE_URL`.
 ///
@@ -54,6 +56,8 @@ pub struct Settings {
     pub pinned: Pinned,
     /// Certificate authorities to trust beside the system's.
     pub ca: Vec<CertificateDer<'static>>,
+    /// The proxy on the way to Devin.
+    pub proxy: Option<ProxySettings>,
     /// Where the shared token comes from.
     pub token: TokenSource,
     /// How long is waited for Devin.

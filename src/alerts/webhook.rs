@@ -28,7 +28,7 @@ use super::bell::{Alert, Kind};
 use crate::body::{BoxError, chain};
 use crate::clock::Clock;
 use crate::ledger::Ledger;
-use crate::pipeline::upstream::{ClientBuildError, Connector};
+use crate::pipeline::upstream::{ClientBuildError, Connector, Proxy};
 
 /// Where the signature stands: `t=<seconds since 1970>,v1=<HMAC-SHA256 of "t.body", in hex>`.
 pub const SIGNATURE: HeaderName = HeaderName::from_static("tollgate-signature");
@@ -91,8 +91,8 @@ impl fmt::Debug for Webhook {
 }
 
 impl Webhook {
-    /// At this address; over TLS, its certificate is checked against the system's roots and `extra` ones. After an
-    /// attempt that failed there is this pause, and then twice as long each time.
+    /// At this address, perhaps through a proxy; over TLS, its certificate is checked against the system's roots and
+    /// `extra` ones. After an attempt that failed there is this pause, and then twice as long each time.
     ///
     /// # Errors
     /// See [`ClientBuildError`].
@@ -100,6 +100,7 @@ impl Webhook {
         uri: Uri,
         key: WebhookKey,
         extra: &[CertificateDer<'static>],
+        proxy: Option<&Proxy>,
         pause: Duration,
     ) -> Result<Self, ClientBuildError> {
         let client = Client::builder(TokioExecutor::new())
@@ -108,7 +109,7 @@ impl Webhook {
             .timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(20))
             .pool_max_idle_per_host(1)
-            .build(Connector::new(extra, CONNECT)?);
+            .build(Connector::new(extra, CONNECT, proxy)?);
         Ok(Self {
             uri,
             key,
@@ -222,7 +223,7 @@ mod tests {
     fn u7_no_message_names_more_of_the_address_than_its_host() {
         let key = WebhookKey::new(&[7; 32]).unwrap();
         let uri = Uri::from_static("https://hooks.example/services/T0/secret");
-        let webhook = Webhook::new(uri, key, &[], CONNECT).unwrap();
+        let webhook = Webhook::new(uri, key, &[], None, CONNECT).unwrap();
         let shown = format!("{webhook:?}");
         assert!(
             shown.contains("hooks.example") && !shown.contains("secret"),

@@ -22,12 +22,14 @@ use crate::policy::{Policy, PolicyFiles, compile};
 use crate::reload::{Files, Reload};
 use crate::ruleset::Current;
 use crate::serve::{
-    Inherited, StopSignals, Systemd, bind, descriptors, hangups, reopen_log_on_signal, start,
+    Inherited, StopSignals, Systemd, bind, descriptors, hangups, harden, reopen_log_on_signal,
+    start,
 };
 use crate::settings::{Settings, TokenSource, load};
 use crate::token::ServiceToken;
 
 pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
+    harden();
     // First of all: it takes what it reads out of the environment.
     let inherited = Inherited::from_env()?;
     let mut report = Report::default();
@@ -57,7 +59,8 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
     for exposed in settings.exposed() {
         tracing::warn!("{exposed}; keep them out with chmod, or with the mode of the mount");
     }
-    let upstream = Upstream::new(&settings.ca, settings.timeouts)?;
+    let proxy = settings.proxy.as_ref().map(|it| it.open()).transpose()?;
+    let upstream = Upstream::through(proxy.as_ref(), &settings.ca, settings.timeouts)?;
     let webhook = settings.alerts.as_ref().map(|it| it.open()).transpose()?;
     // Bound before anything is written: a port in use changes nothing.
     let bound = bind(
@@ -73,6 +76,7 @@ pub(super) async fn run(config: Config, format: Format) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let policies = Current::new(policy, clock.now());
     let metrics = Metrics::new(policies.clone());
+    metrics.show_upstream(upstream.counted());
     let hash = policies.loaded().hash;
     let (ledger, hand_over) = Ledger::open_or_wait(settings.ledger.options()?).await?;
     if hand_over.is_none() {

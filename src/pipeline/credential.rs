@@ -27,9 +27,8 @@ use crate::token::ServiceToken;
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What of a caller's headers goes to Devin. Framing is our own; `Connection` can name nothing that matters.
-pub(super) static FORWARDED: [HeaderName; 13] = [
+pub(super) static FORWARDED: [HeaderName; 12] = [
     ACCEPT,
-    ACCEPT_ENCODING,
     ACCEPT_LANGUAGE,
     CONTENT_ENCODING,
     CONTENT_TYPE,
@@ -141,6 +140,8 @@ impl Stage<Funded> for Credential {
         }
         headers.insert(REQUEST_ID, exchange.trail.request_id_header.clone());
         headers.insert(VIA, HeaderValue::from_static("1.1 tollgate"));
+        // No answer can be looked through that is compressed, and each of them is (`upstream`).
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(AUTHORIZATION, self.token.header());
 
         let path = PathAndQuery::try_from(exchange.proof.permitted().path_and_query());

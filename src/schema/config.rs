@@ -14,6 +14,9 @@ const BASE_URL: &str = r"^([Hh][Tt][Tt][Pp][Ss]://[^/?#@]+|[Hh][Tt][Tt][Pp]://(l
 /// https anywhere, http to this machine; no user.
 const WEBHOOK: &str = r"^([Hh][Tt][Tt][Pp][Ss]://[^/?#@]+|[Hh][Tt][Tt][Pp]://(localhost|127(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?)([/?].*)?$";
 
+/// http, a host and a port; no user, path or query.
+const PROXY: &str = r"^[Hh][Tt][Tt][Pp]://[^/?#@]+:[1-9][0-9]{0,4}/?$";
+
 pub(super) fn schema() -> Value {
     let mut schema = mapping(
         "How the process runs. Relative paths are relative to this file.",
@@ -76,6 +79,7 @@ pub(super) fn schema() -> Value {
                 "ca": mapping("Certificate authorities to trust beside the system's.", &["file"], json!({
                     "file": file("A PEM file."),
                 })),
+                "proxy": proxy(),
             })),
         }),
     );
@@ -116,6 +120,7 @@ fn upstream() -> Value {
             "ca": mapping("Certificate authorities to trust beside the system's.", &["file"], json!({
                 "file": file("A PEM file."),
             })),
+            "proxy": proxy(),
             "token": source("Where the shared token is; never the token itself."),
             "rate": text_of("Requests that never leave faster for Devin: 5/s, 300/min, 1000/h. Left out: only what Devin refuses is learned.", r"^[0-9]+ */ *(s|sec|second|min|minute|h|hour)$"),
             "shares": {
@@ -131,6 +136,22 @@ fn upstream() -> Value {
             })),
         }),
     )
+}
+
+fn proxy() -> Value {
+    let url = || text_of("http://, a host and a port.", PROXY);
+    json!({
+        "description": "A proxy on the way out, which opens tunnels (CONNECT). Left out: none; variables of the environment are not read.",
+        "anyOf": [
+            url(),
+            mapping("A proxy.", &["url"], json!({ "url": url() })),
+            mapping("A proxy that wants credentials.", &["url", "user", "password"], json!({
+                "url": url(),
+                "user": text_of("The name that it wants.", "^[^:]+$"),
+                "password": source("Where the password is; never the password itself."),
+            })),
+        ],
+    })
 }
 
 fn limits() -> Value {

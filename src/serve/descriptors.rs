@@ -4,6 +4,8 @@
 //! than the process can have, less is taken on: clients that are turned away are better than a listener, an operator's
 //! port or a log file without a descriptor.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::capacity::Options;
 
 /// What else takes descriptors: listeners, the ledger, log files, connections of operators.
@@ -11,17 +13,21 @@ const OTHERS: usize = 100;
 /// What is taken on however few descriptors there are; then the listeners pause when they run out.
 const LEAST: usize = 64;
 
-/// The most descriptors that the process may have, where the system says so.
+/// Takes as many as the system allows (its soft limit is for programs that use `select(2)`); none where there is no limit.
 pub fn most() -> Option<usize> {
-    soft_limit(&std::fs::read_to_string("/proc/self/limits").ok()?)
-}
-
-/// `Max open files   1024   524288   files`; none if there is no limit.
-fn soft_limit(text: &str) -> Option<usize> {
-    let line = text
-        .lines()
-        .find_map(|it| it.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    let most = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(error) => {
+            tracing::debug!(%error, "the limit of descriptors stays as it is");
+            limit.current
+        }
+    };
+    most.and_then(|it| usize::try_from(it).ok())
 }
 
 /// What of `options` fits so many descriptors. Says so where that is less.
@@ -54,13 +60,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_limit_is_read_as_linux_writes_it() {
-        let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
-                    Max processes             127000               127000               processes \n\
-                    Max open files            1024                 524288               files     \n";
-        assert_eq!(soft_limit(text), Some(1_024));
-        assert_eq!(soft_limit("Max open files            unlimited"), None);
-        assert_eq!(soft_limit(""), None);
+    fn r5_the_process_takes_all_that_it_may() {
+        let most = most();
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
+        assert_eq!(most, limit.maximum.and_then(|it| usize::try_from(it).ok()));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod bind;
 mod connection;
 pub mod descriptors;
 mod door;
+mod hardening;
 mod inherited;
 mod lines;
 mod one;
@@ -48,6 +49,7 @@ use door::Door;
 use port::{Callers, Operators, Orders};
 
 pub use bind::{BindError, Bound, BoundAdmin, BoundListener, Listener, bind};
+pub use hardening::harden;
 pub use inherited::{Inherited, InheritedError};
 pub use one::one;
 pub use signals::{StopSignals, hangups, reopen_log_on_signal};

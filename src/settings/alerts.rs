@@ -8,6 +8,7 @@ use http::uri::Scheme;
 use rustls::pki_types::CertificateDer;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::proxy::{ProxyError, ProxySettings, proxy};
 use super::reader::{certificates, hide, is_loopback};
 use crate::alerts::{Webhook, WebhookKey};
 use crate::document::{Node, Report, Table};
@@ -24,6 +25,7 @@ pub struct AlertSettings {
     webhook: Uri,
     key: KeySource,
     ca: Vec<CertificateDer<'static>>,
+    proxy: Option<ProxySettings>,
 }
 
 /// Where the key is that alerts are signed with.
@@ -55,6 +57,9 @@ pub enum AlertsError {
     /// There is no client.
     #[error("the webhook of `alerts:`: {0}")]
     Client(#[from] ClientBuildError),
+    /// The proxy has no password.
+    #[error("the proxy of `alerts:`: {0}")]
+    Proxy(#[from] ProxyError),
 }
 
 impl AlertSettings {
@@ -81,7 +86,9 @@ impl AlertSettings {
         };
         let key = WebhookKey::new(text.expose_secret().trim().as_bytes());
         let key = key.ok_or(AlertsError::Short(origin))?;
-        Ok(Webhook::new(self.webhook.clone(), key, &self.ca, PAUSE)?)
+        let proxy = self.proxy.as_ref().map(ProxySettings::open).transpose()?;
+        let uri = self.webhook.clone();
+        Ok(Webhook::new(uri, key, &self.ca, proxy.as_ref(), PAUSE)?)
     }
 }
 
@@ -99,7 +106,7 @@ fn read(path: &Path) -> Result<SecretString, AlertsError> {
     Ok(text.into())
 }
 
-/// `{ webhook: https://…, key: { file: … }, ca: { file: … } }`
+/// `{ webhook: https://…, key: { file: … }, ca: { file: … }, proxy: "http://proxy.corp:3128" }`
 pub(super) fn alerts(node: &Node, folder: &Path, report: &mut Report) -> Option<AlertSettings> {
     let mut table = Table::new("`alerts:`", node, report)?;
     let webhook = table
@@ -111,8 +118,14 @@ pub(super) fn alerts(node: &Node, folder: &Path, report: &mut Report) -> Option<
     let ca = table
         .take("ca")
         .map(|node| certificates(node, folder, report));
+    let tunnelled = table.take("proxy");
+    let is_https = webhook
+        .as_ref()
+        .is_none_or(|it| it.scheme() == Some(&Scheme::HTTPS));
+    let proxy = proxy(tunnelled, is_https, "`webhook:`", folder, report);
     table.finish(report);
     Some(AlertSettings {
+        proxy: proxy?,
         webhook: webhook?,
         key: key?,
         ca: ca.unwrap_or_else(|| Some(Vec::new()))?,

@@ -8,6 +8,7 @@ use http::uri::Scheme;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::proxy::{self, ProxySettings};
 use super::{Policies, Settings, TokenSource, alerts, capacity, issuers, ledger, listen, pressure};
 use crate::document::{Budget, Node, Report, Span, Table, USUAL, Value, duration};
 use crate::pipeline::access_log::Output;
@@ -61,6 +62,7 @@ pub(super) fn read(root: &Node, folder: &Path, report: &mut Report) -> Option<Se
         },
         pinned: upstream.pinned,
         ca: upstream.ca,
+        proxy: upstream.proxy,
         token: upstream.token,
         timeouts: upstream.timeouts,
         capacity: crate::capacity::Options {
@@ -114,6 +116,7 @@ fn policies(node: &Node, folder: &Path, report: &mut Report) -> Option<Policies>
 struct UpstreamSettings {
     pinned: Pinned,
     ca: Vec<CertificateDer<'static>>,
+    proxy: Option<ProxySettings>,
     token: TokenSource,
     timeouts: Timeouts,
     pressure: pressure::Read,
@@ -136,13 +139,15 @@ fn upstream(node: &Node, folder: &Path, report: &mut Report) -> Option<UpstreamS
         None => Some(Timeouts::default()),
     };
     let pressure = pressure::pressure(&mut table, report);
-    for field in ["proxy", "limits"] {
-        table.not_yet(field, report);
-    }
+    let tunnelled = table.take("proxy");
+    let is_https = pinned.as_ref().is_none_or(|it| it.scheme == Scheme::HTTPS);
+    let proxy = proxy::proxy(tunnelled, is_https, "`base_url:`", folder, report);
+    table.not_yet("limits", report);
     table.finish(report);
     Some(UpstreamSettings {
         pinned: pinned?,
         ca: ca?,
+        proxy: proxy?,
         token: token?,
         timeouts: timeouts?,
         pressure: pressure?,

@@ -114,8 +114,16 @@ async fn g1_nothing_of_the_callers_goes_along() {
     names.sort_unstable();
     assert_eq!(
         names,
-        ["accept", "authorization", "host", "via", "x-request-id"]
+        [
+            "accept",
+            "accept-encoding",
+            "authorization",
+            "host",
+            "via",
+            "x-request-id"
+        ]
     );
+    assert_eq!(seen.header("accept-encoding"), Some("identity"));
     assert_eq!(
         seen.header("host"),
         Some(world.fake_address.to_string().as_str())
@@ -128,7 +136,7 @@ async fn g1_nothing_of_the_callers_goes_along() {
 }
 
 #[tokio::test]
-async fn a_file_goes_up_and_its_link_comes_back_unfollowed() {
+async fn u11_a_file_goes_up_and_its_link_comes_back_unfollowed_and_unlogged() {
     let world = World::start().await;
     let content = "x".repeat(300_000);
     let body = format!(

@@ -31,6 +31,7 @@ mod consumption;
 mod corpora;
 mod differential;
 mod downgrade;
+mod edge;
 mod filter;
 mod floods;
 mod forward;

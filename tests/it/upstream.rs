@@ -14,6 +14,7 @@ use tollgate::pipeline::upstream::{Timeouts, Upstream};
 use tollgate::rejection::Rejection;
 use tower::Service;
 
+use crate::edge::tls::{Ca, Place};
 use crate::world::{Setup, World};
 
 const SESSIONS: &str = "/v3/organizations/org-ds/sessions";
@@ -380,10 +381,10 @@ async fn f7_a_body_that_breaks_off_is_not_sent_on_as_a_whole_one() {
 
 #[tokio::test]
 async fn tls_is_verified_and_speaks_http_2() {
-    let ca = TestCa::new();
+    let ca = Ca::of(&["localhost"]);
     for trusted in [true, false] {
-        let fake_side = std::sync::Arc::new(std::sync::OnceLock::new());
-        let proxy = ca.terminate(fake_side.clone()).await;
+        let fake_side = Place::default();
+        let proxy = ca.terminate("127.0.0.1:0", &fake_side).await;
         let mut world = World::with(Setup {
             roots: if trusted {
                 vec![ca.root.clone()]
@@ -417,62 +418,5 @@ async fn tls_is_verified_and_speaks_http_2() {
             assert!(cause.contains("certificate"), "{cause}");
         }
         world.finish().await;
-    }
-}
-
-/// An authority of the test's own, and a TLS end in front of the fake.
-struct TestCa {
-    root: rustls::pki_types::CertificateDer<'static>,
-    server: std::sync::Arc<rustls::ServerConfig>,
-}
-
-impl TestCa {
-    fn new() -> Self {
-        use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-        let ca_key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca = params.self_signed(&ca_key).unwrap();
-        let issuer = Issuer::new(params, ca_key);
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let leaf = params.signed_by(&key, &issuer).unwrap();
-        let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut server = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf.der().clone()], key.into())
-            .unwrap();
-        server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Self {
-            root: ca.der().clone(),
-            server: std::sync::Arc::new(server),
-        }
-    }
-
-    /// Ends TLS and copies bytes to the fake.
-    async fn terminate(
-        &self,
-        fake: std::sync::Arc<std::sync::OnceLock<std::net::SocketAddr>>,
-    ) -> std::net::SocketAddr {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let acceptor = tokio_rustls::TlsAcceptor::from(self.server.clone());
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, fake) = (acceptor.clone(), fake.clone());
-                tokio::spawn(async move {
-                    let Ok(mut tls) = acceptor.accept(stream).await else {
-                        return;
-                    };
-                    let mut plain = tokio::net::TcpStream::connect(fake.get().unwrap())
-                        .await
-                        .unwrap();
-                    let _ = tokio::io::copy_bidirectional(&mut tls, &mut plain).await;
-                });
-            }
-        });
-        address
     }
 }

@@ -279,7 +279,9 @@ impl World {
             admin: TcpListener::bind("127.0.0.1:0").await.unwrap().into(),
             socket: None,
         };
-        let upstream = wrap(Upstream::new(&setup.roots, setup.timeouts).unwrap());
+        let upstream = Upstream::new(&setup.roots, setup.timeouts).unwrap();
+        metrics.show_upstream(upstream.counted());
+        let upstream = wrap(upstream);
         let running = start(bound, &parts, upstream).unwrap();
         Self {
             fake,

@@ -163,6 +163,26 @@ CONFIGS = {
         False,
         UPSTREAM + "policies: policies\nalerts: { webhook: 'https://x.example/', key: { file: k, env: K } }\n",
     ),
+    "a proxy": (True, UPSTREAM.replace(" } }", " }, proxy: 'http://proxy.corp:3128' }") + "policies: policies\n"),
+    "a proxy with credentials": (
+        True,
+        UPSTREAM.replace(" } }", " }, proxy: { url: 'http://[::1]:3128/', user: gate, password: { file: p } } }") + "policies: policies\n",
+    ),
+    "a proxy for alerts": (
+        True,
+        UPSTREAM + "policies: policies\n"
+        "alerts: { webhook: 'https://x.example/', key: { file: k }, proxy: { url: 'http://proxy.corp:3128' } }\n",
+    ),
+    "a proxy without a port": (False, UPSTREAM.replace(" } }", " }, proxy: 'http://proxy.corp' }") + "policies: policies\n"),
+    "a proxy over TLS": (False, UPSTREAM.replace(" } }", " }, proxy: 'https://proxy.corp:3128' }") + "policies: policies\n"),
+    "a proxy with the password itself": (
+        False,
+        UPSTREAM.replace(" } }", " }, proxy: 'http://gate:word@proxy.corp:3128' }") + "policies: policies\n",
+    ),
+    "a proxy with a name alone": (
+        False,
+        UPSTREAM.replace(" } }", " }, proxy: { url: 'http://proxy.corp:3128', user: gate } }") + "policies: policies\n",
+    ),
     "another store": (False, UPSTREAM + "policies: policies\nstore: 'redis:x'\n"),
     "log to standard output": (True, UPSTREAM + "policies: policies\naccess_log: { to: stdout }\n"),
     "no upstream": (False, "policies: policies\n"),

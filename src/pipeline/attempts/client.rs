@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH};
-use http::{HeaderValue, Response};
+use http::Response;
+use http::header::CONTENT_LENGTH;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError};
 use tokio::sync::watch;
@@ -213,8 +213,6 @@ async fn read(exchange: &mut Exchange<Owned>, within: Duration) -> Result<Finger
     *request.body_mut() = full(bytes.clone());
     // Framing is the client's own, by the size of what it is given.
     request.headers_mut().remove(CONTENT_LENGTH);
-    let identity = HeaderValue::from_static("identity");
-    request.headers_mut().insert(ACCEPT_ENCODING, identity);
     // A body that was judged was counted as it came.
     let counted = &exchange.trail.bytes_in;
     if counted.load(Ordering::Relaxed) == 0 {

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{
+    CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde::Deserialize;
 
@@ -19,8 +21,10 @@ pub const MAX_ANSWER: usize = 4 * 1024 * 1024;
 pub const MAX_STORED: usize = 64 * 1024;
 
 /// What of an answer's headers still holds when it is given again.
-const AGAIN: [HeaderName; 7] = [
+const AGAIN: [HeaderName; 9] = [
+    CONTENT_DISPOSITION,
     CONTENT_ENCODING,
+    CONTENT_SECURITY_POLICY,
     CONTENT_TYPE,
     RETRY_AFTER,
     ANSWERED_BY,

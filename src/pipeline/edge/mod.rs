@@ -12,7 +12,8 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, COOKIE, PROXY_AUTHORIZATION, VIA, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, COOKIE, PROXY_AUTHORIZATION, VIA,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Request, Response, Version};
 use http_body_util::BodyExt;
@@ -61,6 +62,11 @@ where
         .layer(SetResponseHeaderLayer::appending(
             VIA,
             HeaderValue::from_static("1.1 tollgate"),
+        ))
+        // Whoever is between knows nothing of callers (U6); what may be kept, `share` keeps.
+        .layer(SetResponseHeaderLayer::overriding(
+            CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
         ))
         .layer(SetResponseHeaderLayer::overriding(
             X_CONTENT_TYPE_OPTIONS,

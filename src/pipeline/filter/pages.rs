@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, IF_MATCH,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, IF_MATCH,
     IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
@@ -36,13 +36,12 @@ const NOT_ASKED: [HeaderName; 9] = [
 /// What of a page's headers still holds for what is left of it.
 const ANSWERED: [HeaderName; 3] = [CONTENT_TYPE, DATE, ANSWERED_BY];
 
-/// The headers to ask for a whole and plain page with.
+/// The headers to ask for a whole page with; `credential` asks for a plain one.
 pub(super) fn asked(headers: &HeaderMap) -> HeaderMap {
     let mut asked = headers.clone();
     for name in NOT_ASKED {
         asked.remove(name);
     }
-    asked.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     asked
 }
 

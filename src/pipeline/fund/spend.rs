@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response};
 use http_body_util::BodyExt;
 use tower::Service;
@@ -101,9 +101,6 @@ where
         headers.remove(CONTENT_LENGTH);
         *exchange.request.body_mut() = full(body);
     }
-    // The answer is read here, so it must not be compressed.
-    let headers = exchange.request.headers_mut();
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let operation = exchange.proof.owned().permitted().operation();
     let begun = purse.ledger.begin_reading(&*purse.clock);
     let sent = exchange.prove(|intended| Funded { intended });

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::header::ACCEPT_ENCODING;
-use http::{HeaderValue, Response};
+use http::Response;
 use http_body::Frame;
 use tower::Service;
 
@@ -24,7 +23,7 @@ const MAX_RECORD: usize = 1024 * 1024;
 pub(super) async fn watch<S>(
     purse: Arc<Purse>,
     mut ready: S,
-    mut exchange: Exchange<Intended>,
+    exchange: Exchange<Intended>,
 ) -> Result<Response<Body>, Rejection>
 where
     S: Service<Exchange<Funded>, Response = Response<Body>, Error = Rejection>,
@@ -35,9 +34,6 @@ where
             .call(exchange.prove(|intended| Funded { intended }))
             .await;
     }
-    // A compressed record cannot be read while it passes.
-    let headers = exchange.request.headers_mut();
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let trail = Arc::clone(&exchange.trail);
     let begun = purse.ledger.begin_reading(&*purse.clock);
     let response = ready

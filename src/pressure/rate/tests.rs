@@ -209,7 +209,7 @@ fn a_ceiling_is_kept_in_every_minute() {
     }
     for from in 0..540 {
         let of = secs(f64::from(from))..secs(f64::from(from) + 60.0);
-        let count = left.iter().filter(|it| of.contains(it)).count();
+        let count = left.iter().filter(|it| of.contains(*it)).count();
         assert!((298..=304).contains(&count), "{from}: {count}");
     }
 }

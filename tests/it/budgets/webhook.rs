@@ -60,7 +60,14 @@ const ELSEWHERE: &str = "HTTP/1.1 307 There\r\nLocation: http://127.0.0.1:1/\r\n
 
 fn webhook(uri: &str) -> Webhook {
     let key = WebhookKey::new(KEY).unwrap();
-    Webhook::new(uri.parse().unwrap(), key, &[], Duration::from_millis(1)).unwrap()
+    Webhook::new(
+        uri.parse().unwrap(),
+        key,
+        &[],
+        None,
+        Duration::from_millis(1),
+    )
+    .unwrap()
 }
 
 async fn ledger() -> Ledger {
@@ -182,7 +189,7 @@ async fn an_alert_that_is_never_taken_keeps_none_behind_it_waiting() {
     let (uri, mut told) = receiver(vec![BROKEN, OK, OK]).await;
     let key = WebhookKey::new(KEY).unwrap();
     let hour = Duration::from_secs(3_600);
-    let webhook = Webhook::new(uri.parse().unwrap(), key, &[], hour).unwrap();
+    let webhook = Webhook::new(uri.parse().unwrap(), key, &[], None, hour).unwrap();
     let ledger = ledger().await;
     let stop = CancellationToken::new();
     let sending = send(webhook, ledger.clone(), Arc::new(SystemClock), stop.clone());
