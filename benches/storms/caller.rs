@@ -22,6 +22,9 @@ pub(crate) struct Caller {
 #[derive(Clone, Copy)]
 struct Sample {
     due: Instant,
+    /// From when it was due to its answer.
+    since_due: Duration,
+    /// From when it was sent.
     took: Duration,
     is_good: bool,
 }
@@ -35,6 +38,8 @@ pub(crate) struct Window {
     pub(crate) p50: f64,
     pub(crate) p99: f64,
     pub(crate) longest: f64,
+    /// The same of the times since requests were due: where answers take longer than the pace allows, they add up.
+    pub(crate) p99_since_due: f64,
 }
 
 impl Caller {
@@ -52,13 +57,15 @@ impl Caller {
                 // One that is late makes the next ones late: they were due all the same, and wait since then.
                 let due = begun + Duration::from_secs_f64(f64::from(n) / pace);
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                let sent = Instant::now();
                 let asked = ask(&mut connection, address, &http1::read(&key, n));
-                let took = due.elapsed();
+                let (since_due, took) = (due.elapsed(), sent.elapsed());
                 if asked.is_err() {
                     connection = None;
                 }
                 noted.lock().unwrap().push(Sample {
                     due,
+                    since_due,
                     took,
                     is_good: asked.is_ok_and(|status| status == 200),
                 });
@@ -75,25 +82,30 @@ impl Caller {
     pub(crate) fn window(&self, from: Instant, to: Instant) -> Window {
         let samples = self.samples.lock().unwrap();
         let samples = samples.iter().filter(|it| it.due >= from && it.due < to);
-        let (mut times, mut failed) = (Vec::new(), 0);
+        let (mut took, mut since_due, mut failed) = (Vec::new(), Vec::new(), 0);
         for sample in samples {
-            times.push(sample.took.as_secs_f64() * 1_000.0);
+            took.push(sample.took.as_secs_f64() * 1_000.0);
+            since_due.push(sample.since_due.as_secs_f64() * 1_000.0);
             failed += usize::from(!sample.is_good);
         }
-        times.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let rank = (times.len() as f64 * share) as usize;
-            let rank = rank.min(times.len().saturating_sub(1));
-            times.get(rank).copied().unwrap_or_default()
-        };
+        took.sort_by(f64::total_cmp);
+        since_due.sort_by(f64::total_cmp);
         Window {
-            requests: times.len(),
+            requests: took.len(),
             failed,
-            p50: at(0.5),
-            p99: at(0.99),
-            longest: at(1.0),
+            p50: at(&took, 0.5),
+            p99: at(&took, 0.99),
+            longest: at(&took, 1.0),
+            p99_since_due: at(&since_due, 0.99),
         }
     }
+}
+
+/// The time that this share is not above.
+fn at(sorted: &[f64], share: f64) -> f64 {
+    let rank = (sorted.len() as f64 * share) as usize;
+    let rank = rank.min(sorted.len().saturating_sub(1));
+    sorted.get(rank).copied().unwrap_or_default()
 }
 
 impl Drop for Caller {

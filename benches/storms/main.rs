@@ -2,7 +2,7 @@
 //! whether all of it comes back.
 //!
 //! The real binary serves as a process of its own, with a null upstream on loopback. A caller on one kept connection
-//! sends requests at a fixed pace, each timed from the moment at which it was due, before and during each storm; the
+//! sends requests at a fixed pace, each timed, before and during each storm; the
 //! ratio of the two is the figure. Two controls tell the gateway's part from the machine's: the same caller going to the
 //! upstream itself during the same storm, and the same storm against a bare hyper proxy. Attackers have one thread of
 //! this process, and share the machine with what they attack.

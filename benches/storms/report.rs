@@ -78,7 +78,7 @@ impl Row {
     /// What is known of it, in full.
     pub(crate) fn print(&self) {
         println!(
-            "  {} {}: p50 {:.2} -> {:.2} ms, p99 {:.2} -> {:.2} ms, longest {:.1} ms of {} requests, {} failed",
+            "  {} {}: p50 {:.2} -> {:.2} ms, p99 {:.2} -> {:.2} ms, longest {:.1} ms of {} requests, {} failed; p99 since due {:.2} -> {:.2} ms",
             self.target(),
             self.round,
             self.quiet.p50,
@@ -88,6 +88,8 @@ impl Row {
             self.during.longest,
             self.during.requests,
             self.during.failed,
+            self.quiet.p99_since_due,
+            self.during.p99_since_due,
         );
         if self.rise.requests > 0 {
             println!(
@@ -132,13 +134,14 @@ pub(crate) fn table(rows: &[Row]) {
         "\np99 in ms of the well-behaved caller (aim: at most doubles), beside that of one that goes to the upstream itself; memory (RSS) in MiB"
     );
     println!(
-        "{:<16}{:<9}{:>7}{:>8}{:>7}{:>8}{:>7} |{:>7}{:>7}{:>7}{:>10} |{:>6}{:>7}{:>6} |{:>6}{:>9}",
+        "{:<16}{:<9}{:>7}{:>8}{:>7}{:>8}{:>9}{:>7} |{:>7}{:>7}{:>7}{:>10} |{:>6}{:>7}{:>6} |{:>6}{:>9}",
         "storm",
         "attacked",
         "quiet",
         "storm",
         "ratio",
         "direct",
+        "due",
         "failed",
         "before",
         "peak",
@@ -152,13 +155,14 @@ pub(crate) fn table(rows: &[Row]) {
     );
     for row in rows {
         println!(
-            "{:<16}{:<9}{:>7.2}{:>8.2}{:>7.2}{:>8.2}{:>7} |{:>7.1}{:>7.1}{:>7.1}{:>10} |{:>6}{:>7}{:>6} |{:>6.2}{:>9}",
+            "{:<16}{:<9}{:>7.2}{:>8.2}{:>7.2}{:>8.2}{:>9.1}{:>7} |{:>7.1}{:>7.1}{:>7.1}{:>10} |{:>6}{:>7}{:>6} |{:>6.2}{:>9}",
             row.storm,
             row.target(),
             row.quiet.p99,
             row.during.p99,
             ratio(&row.during, &row.quiet),
             ratio(&row.direct_during, &row.direct_quiet),
+            row.during.p99_since_due,
             row.during.failed + row.rise.failed,
             mib(row.before.resident_kib),
             mib(row.peak_kib),
@@ -174,6 +178,6 @@ pub(crate) fn table(rows: &[Row]) {
         );
     }
     println!(
-        "ratio: of p99, storm to quiet; direct: the same of the caller beside it, so what the machine does to anybody; back: until its connections and requests were gone"
+        "ratio: of p99, storm to quiet; direct: the same of the caller beside it, so what the machine does to anybody; due: p99 since requests were due, which grows with the storm where answers take longer than the pace allows; back: until its connections and requests were gone"
     );
 }

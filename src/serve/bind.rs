@@ -4,11 +4,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::inherited::{Inherited, InheritedError};
 use super::tls::Tls;
 use crate::admin::{Claim, SocketError};
+
+/// Connections that the system has met and that are not accepted yet; it may allow less (`net.core.somaxconn`). Beyond
+/// them it lets new ones wait for a second or more, before they try again.
+const BACKLOG: u32 = 4_096;
+/// What the system takes of what is written to one connection before its client has it, in bytes. It would let that grow
+/// to several MiB, for whoever takes nothing too.
+const UNSENT: u32 = 512 * 1024;
 
 /// Where callers connect, and how.
 #[derive(Clone, Debug)]
@@ -98,6 +105,19 @@ pub enum BindError {
     Inherited(#[from] InheritedError),
 }
 
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // As the standard library does: a port that was just left can be taken again.
+    socket.set_reuseaddr(true)?;
+    // Its connections have the same.
+    socket.set_send_buffer_size(UNSENT)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Takes of the `inherited` sockets what is listened on, and binds the rest: every listener or none. But the admin
 /// socket, if another process listens there, can be bound later.
 ///
@@ -113,8 +133,7 @@ pub async fn bind(
         if let Some(passed) = inherited.take_at(address) {
             return Ok((passed?, true));
         }
-        let bound = TcpListener::bind(address).await;
-        let bound = bound.map_err(|source| BindError::Address { address, source })?;
+        let bound = listen(address).map_err(|source| BindError::Address { address, source })?;
         Ok::<_, BindError>((bound, false))
     };
     let (admin, is_shared) = bind(admin).await?;
@@ -137,4 +156,46 @@ pub async fn bind(
         },
         socket,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn r5_who_comes_with_many_others_is_met_at_once() {
+        let bound = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = bound.local_addr().unwrap();
+        // Nothing is accepted; what the system may not keep is its operator's to say.
+        let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+        let many = allowed.trim().parse::<usize>().unwrap().min(600);
+        let mut open = Vec::new();
+        let all = async {
+            for _ in 0..many {
+                open.push(TcpStream::connect(address).await.unwrap());
+            }
+        };
+        let met = tokio::time::timeout(Duration::from_secs(30), all).await;
+        assert!(met.is_ok(), "only {} of {many} are met", open.len());
+    }
+
+    #[tokio::test]
+    async fn r2_the_system_takes_little_for_a_client_that_takes_nothing() {
+        let bound = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = bound.local_addr().unwrap();
+        let _client = TcpStream::connect(address).await.unwrap();
+        let (stream, _) = bound.accept().await.unwrap();
+        let (piece, mut taken) = (vec![b'x'; 64 * 1024], 0);
+        let pause = Duration::from_millis(500);
+        while let Ok(ready) = tokio::time::timeout(pause, stream.writable()).await {
+            ready.unwrap();
+            taken += stream.try_write(&piece).unwrap_or(0);
+        }
+        // With what the client's own side takes. Without a bound it is 3.7 MiB.
+        assert!(taken < 3 << 19, "{taken} bytes");
+    }
 }

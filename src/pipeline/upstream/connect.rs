@@ -28,6 +28,10 @@ use crate::body::BoxError;
 use crate::pipeline::BoxFuture;
 use crate::reload::Renew;
 
+/// What the system keeps of what has come on one connection and is not read yet, in bytes. It would let that grow to
+/// many MiB for whoever reads fast at first and then nothing, as a client that takes nothing makes us do.
+const RECEIVED: usize = 512 * 1024;
+
 /// How long an address is waited for before those of the other family are tried beside it.
 const OTHER_FAMILY_AFTER: Duration = Duration::from_millis(300);
 
@@ -189,6 +193,7 @@ fn way<R: Resolver>(
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_keepalive(Some(Duration::from_secs(30)));
+    http.set_recv_buffer_size(Some(RECEIVED));
     http.set_happy_eyeballs_timeout(Some(OTHER_FAMILY_AFTER));
     // Each of a host's addresses gets its part of this: one that is dead leaves time for the next.
     http.set_connect_timeout(Some(within));

@@ -12,6 +12,7 @@
 //! neither asked for nor taken.
 
 mod answer;
+mod client;
 mod connect;
 mod counted;
 mod echo;
@@ -31,7 +32,6 @@ use http::header::AUTHORIZATION;
 use http::{Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::capture_connection;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant, sleep_until};
 use tower::Service;
@@ -44,6 +44,9 @@ use crate::metrics::OfUpstream;
 use crate::rejection::Rejection;
 
 use answer::{is_encoded, returned};
+#[cfg(test)]
+use client::IDLE;
+use client::builder;
 pub use connect::{ClientBuildError, Connector, Resolver};
 pub use counted::Dial;
 use counted::{Born, Counting, One};
@@ -56,13 +59,6 @@ pub use roots::Authorities;
 /// How long a connection is used for new requests, however busy it is: then another one is opened, to where the host's
 /// name leads by then.
 const RENEW_AFTER: Duration = Duration::from_secs(5 * 60);
-/// How long one without a request is kept.
-const IDLE: Duration = Duration::from_secs(20);
-/// How many without a request are kept.
-const MOST_IDLE: usize = 256;
-/// The most bytes of an answer that are read at once, and of its head; and of a request that are written. What a client
-/// does not take stands in memory a few times this much: a piece of it in each of the places that it goes through.
-const BUFFER: usize = 64 * 1024;
 
 /// How long is waited for Devin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,18 +133,8 @@ impl<C: Dial> Upstream<C> {
     /// Over connections of another's; it opens each within a time of its own.
     pub fn over(connector: C, timeouts: Timeouts) -> Self {
         let counted = OfUpstream::default();
-        let client = Client::builder(TokioExecutor::new())
-            .retry_canceled_requests(false)
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(MOST_IDLE)
-            .set_host(true)
-            .http1_max_buf_size(BUFFER)
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .http2_keep_alive_timeout(Duration::from_secs(10))
-            .http2_max_header_list_size(64 * 1024)
-            .build(Counting::new(connector, counted.connections.clone()));
+        let dial = Counting::new(connector, counted.connections.clone());
+        let client = builder().build(dial);
         Self {
             client: Arc::new(client),
             timeouts,

@@ -214,7 +214,7 @@ fn r5_out_of_descriptors_the_listener_pauses_and_recovers() {
     let mut open = std::net::TcpStream::connect(served.admin).unwrap();
     let mut failures = || {
         use std::io::{Read, Write};
-        write!(open, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        write!(open, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
         let (mut page, mut buffer) = (String::new(), [0; 65_536]);
         while !page.ends_with("# EOF\n") {
             let read = open.read(&mut buffer).unwrap();
