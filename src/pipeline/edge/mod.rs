@@ -7,6 +7,7 @@
 mod bodies;
 mod chunked;
 mod pulse;
+mod taken_back;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use http::Version;
 use tokio::time::Instant;
 
+use super::taken_back::TakenBack;
 use crate::capacity::Times;
 
 /// Written at once, this much is more than a control frame: HTTP/2's own pings tell nothing of who reads. Nor do its
@@ -24,9 +25,6 @@ const LEAVING: Duration = Duration::from_secs(2);
 /// h2 bounds what such frames (`PING`, `SETTINGS`, `WINDOW_UPDATE`, `PRIORITY`, unknown ones, heads that it refuses) take
 /// in memory, and not how many there are.
 const MAX_IDLE_TALK: usize = 4 * 1024 * 1024;
-/// From so many requests on that a connection of HTTP/2 took back before they were answered, they may not be most of
-/// its requests: each has made work, here and at Devin (CVE-2023-44487). h2 counts those alone that were not begun.
-const MAX_TAKEN_BACK: u64 = 500;
 
 /// How long a connection without a request is kept when the process is told to stop: a request that is on its way then
 /// is served, with the word that it is the last one. Without that, HTTP/1 has no way to close an idle connection of which
@@ -91,8 +89,7 @@ struct State {
     idle_talk: usize,
     /// What was read of HTTP/2 and could still be answered by control frames, in bytes.
     heard: usize,
-    /// The requests that ended before they had an answer.
-    taken_back: u64,
+    taken_back: TakenBack,
     /// How long the last request's body is.
     body: Option<u64>,
     /// Who waits to be told so.
@@ -119,7 +116,7 @@ impl Pulse {
             is_late: false,
             idle_talk: 0,
             heard: 0,
-            taken_back: 0,
+            taken_back: TakenBack::new(now),
             body: None,
             waits: None,
         })))
@@ -159,7 +156,7 @@ impl Pulse {
             None
         } else if state.idle_talk > MAX_IDLE_TALK {
             Some("too many frames with which nothing gets on")
-        } else if state.taken_back > MAX_TAKEN_BACK && state.taken_back > state.numbered / 2 {
+        } else if state.taken_back.is_too_much() {
             Some("too many requests that were taken back")
         } else {
             None
@@ -340,7 +337,7 @@ impl Drop for Beat {
         let mut state = self.pulse.state();
         state.given.remove(&self.number);
         state.requests = state.requests.saturating_sub(1);
-        state.taken_back += u64::from(!self.is_answered);
+        state.taken_back.ends(self.is_answered, now);
         if state.requests == 0 {
             state.since = now;
             state.has_read = false;
@@ -525,19 +522,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn r3_who_takes_most_requests_back_is_cut_after_many() {
-        let start = Instant::now();
-        let pulse = Pulse::new(Times::default(), start);
-        let answered = || pulse.request(Version::HTTP_2, None).answered();
-        for _ in 0..MAX_TAKEN_BACK {
+        let pulse = Pulse::new(Times::default(), Instant::now());
+        for _ in 0..=500 {
+            assert_eq!(pulse.abuse(), None);
             drop(pulse.request(Version::HTTP_2, None));
         }
-        assert_eq!(pulse.abuse(), None);
-        drop(pulse.request(Version::HTTP_2, None));
         assert!(pulse.abuse().is_some());
-        // Where as many are answered, somebody changes its mind often.
-        for _ in 0..=MAX_TAKEN_BACK {
-            answered();
-        }
-        assert_eq!(pulse.abuse(), None);
     }
 }
