@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE,
-    IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, USER_AGENT,
-    VIA,
+    IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, USER_AGENT, VIA,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
@@ -26,8 +25,9 @@ use crate::token::ServiceToken;
 /// Our id of the request, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What of a caller's headers goes to Devin. Framing is our own; `Connection` can name nothing that matters.
-pub(super) static FORWARDED: [HeaderName; 12] = [
+/// What of a caller's headers goes to Devin: no `Range`, since a piece of an answer could be one of the token's (U5). Framing
+/// is our own; `Connection` can name nothing that matters.
+pub(super) static FORWARDED: [HeaderName; 10] = [
     ACCEPT,
     ACCEPT_LANGUAGE,
     CONTENT_ENCODING,
@@ -35,9 +35,7 @@ pub(super) static FORWARDED: [HeaderName; 12] = [
     IF_MATCH,
     IF_MODIFIED_SINCE,
     IF_NONE_MATCH,
-    IF_RANGE,
     IF_UNMODIFIED_SINCE,
-    RANGE,
     USER_AGENT,
     HeaderName::from_static("x-stainless-retry-count"),
 ];

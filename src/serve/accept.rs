@@ -4,12 +4,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::CUT;
+use super::bind::BACKLOG;
 use super::connection::{self, Ends, Spawner};
 use super::door::{Door, Pause};
 use super::port::Port;
@@ -110,6 +112,18 @@ where
         cut: CancellationToken::new(),
     };
     let mut pause = Pause::default();
+    let take = |raw, peer| {
+        // Who does not come in is closed here.
+        let Some(entered) = hall.door.enter(L::address(peer), Instant::now()) else {
+            return;
+        };
+        let (port, ends, spawner) = (port.clone(), ends.clone(), Spawner(tasks.clone()));
+        let serving = serve(raw, peer, port, &hall.options, spawner, ends);
+        tasks.spawn(async move {
+            serving.await;
+            drop(entered);
+        });
+    };
     loop {
         let accepted = tokio::select! {
             accepted = listener.next() => accepted,
@@ -118,16 +132,7 @@ where
         match accepted {
             Ok((raw, peer)) => {
                 pause.over();
-                // Who does not come in is closed here.
-                let Some(entered) = hall.door.enter(L::address(peer), Instant::now()) else {
-                    continue;
-                };
-                let (port, ends, spawner) = (port.clone(), ends.clone(), Spawner(tasks.clone()));
-                let serving = serve(raw, peer, port, &hall.options, spawner, ends);
-                tasks.spawn(async move {
-                    serving.await;
-                    drop(entered);
-                });
+                take(raw, peer);
             }
             Err(error) => {
                 hall.metrics.capacity().cannot_accept();
@@ -144,6 +149,14 @@ where
                 }
             }
         }
+    }
+    // Whom the system has met already is served too, and not reset with the listener.
+    tokio::task::yield_now().await;
+    for _ in 0..BACKLOG {
+        let Some(Ok((raw, peer))) = listener.next().now_or_never() else {
+            break;
+        };
+        take(raw, peer);
     }
     drop(listener);
     tasks.close();

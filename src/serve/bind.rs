@@ -12,7 +12,7 @@ use crate::admin::{Claim, SocketError};
 
 /// Connections that the system has met and that are not accepted yet; it may allow less (`net.core.somaxconn`). Beyond
 /// them it lets new ones wait for a second or more, before they try again.
-const BACKLOG: u32 = 4_096;
+pub(super) const BACKLOG: u32 = 4_096;
 /// What the system takes of what is written to one connection before its client has it, in bytes. It would let that grow
 /// to several MiB, for whoever takes nothing too.
 const UNSENT: u32 = 512 * 1024;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, IF_MATCH,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::LengthLimitError;
@@ -22,16 +22,14 @@ use crate::trail::Trail;
 pub const MAX_PAGE: usize = 4 * 1024 * 1024;
 
 /// What of a caller's headers would make a page another thing than a whole list, or is about a body that is not sent.
-const NOT_ASKED: [HeaderName; 9] = [
+const NOT_ASKED: [HeaderName; 7] = [
     CONTENT_ENCODING,
     CONTENT_LENGTH,
     CONTENT_TYPE,
     IF_MATCH,
     IF_MODIFIED_SINCE,
     IF_NONE_MATCH,
-    IF_RANGE,
     IF_UNMODIFIED_SINCE,
-    RANGE,
 ];
 /// What of a page's headers still holds for what is left of it.
 const ANSWERED: [HeaderName; 3] = [CONTENT_TYPE, DATE, ANSWERED_BY];

@@ -3,9 +3,9 @@
 use std::pin::Pin;
 
 use http::header::{
-    ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE,
-    CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, DATE, ETAG, EXPIRES, LAST_MODIFIED, LINK,
-    LOCATION, RETRY_AFTER, TRANSFER_ENCODING, VARY,
+    AGE, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, DATE, ETAG, EXPIRES, LAST_MODIFIED, LINK, LOCATION,
+    RETRY_AFTER, TRANSFER_ENCODING, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use hyper::body::Incoming;
@@ -17,14 +17,12 @@ use crate::body::{Body, Until};
 use crate::problem::{ANSWERED_BY, SHOULD_RETRY};
 
 /// What of Devin's headers goes to a caller. Framing is our own: two lengths of Devin's cannot become the caller's.
-const RETURNED: [HeaderName; 17] = [
-    ACCEPT_RANGES,
+const RETURNED: [HeaderName; 15] = [
     AGE,
     CACHE_CONTROL,
     CONTENT_DISPOSITION,
     CONTENT_ENCODING,
     CONTENT_LANGUAGE,
-    CONTENT_RANGE,
     CONTENT_TYPE,
     DATE,
     ETAG,

@@ -249,7 +249,9 @@ async fn h9_what_is_filtered_is_neither_a_part_nor_a_version_of_anything() {
     let [filtered, whole] = asked_with(&world, &special).await;
     for (name, value) in special {
         assert_eq!(filtered.header(name), None, "{name}");
-        assert_eq!(whole.header(name), Some(value), "{name}");
+        // A range of anything could cut out a piece of the token that is not known for one.
+        let goes_on = (!name.ends_with("range")).then_some(value);
+        assert_eq!(whole.header(name), goes_on, "{name}");
     }
     // Nothing of the page's headers speaks of the bytes that came.
     let extra = [
