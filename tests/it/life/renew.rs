@@ -4,9 +4,13 @@ use std::fs;
 use std::sync::Arc;
 
 use rustls::version::TLS13;
+use tokio::task::block_in_place;
+use tokio_util::sync::CancellationToken;
+use tollgate::fake_devin::{self, FakeDevin};
 
 use super::{Site, ask, certify, client, connect};
-use crate::process::{Served, serve};
+use crate::edge::tls::{Ca, Place};
+use crate::process::{CONFIG, Served, serve};
 
 /// Asks until an answer comes over a connection with the certificate that is in the folder now.
 async fn is_met_with_the_new_one(site: &Site, gateway: &Served) {
@@ -56,4 +60,56 @@ async fn a2_a_certificate_is_taken_with_its_key_or_not_at_all_and_connections_li
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let said = gateway.stop();
     assert!(said.contains("is not that of the certificate"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn u2_devin_is_believed_by_the_authorities_that_are_in_the_file_now() {
+    let fake = FakeDevin::new(fake_devin::Options {
+        token: "canary-token-value".to_owned(),
+        ..fake_devin::Options::default()
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = Place::default();
+    place.set(listener.local_addr().unwrap()).unwrap();
+    let (serving, stop) = (fake.clone(), CancellationToken::new());
+    let stopped = stop.clone().cancelled_owned();
+    tokio::spawn(async move { serving.serve(listener, stopped).await });
+    let (ca, other) = (Ca::of(&["localhost"]), Ca::of(&["localhost"]));
+    let at = ca.terminate("127.0.0.1:0", &place).await;
+    let config = CONFIG.replace(
+        "base_url: \"http://127.0.0.1:1\"",
+        &format!(
+            "base_url: \"https://localhost:{}\", ca: {{ file: ca.pem }}",
+            at.port()
+        ),
+    );
+    let site = Site::new(&config);
+    let authorities = site.path().join("ca.pem");
+    fs::write(&authorities, &other.pem).unwrap();
+    let gateway = serve(site.path(), &[]);
+    let get = || block_in_place(|| gateway.get("/v3/self", &site.key));
+    let answer = get();
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    // What cannot be read changes nothing; what can is taken at once.
+    for (pem, wanted) in [("nothing", "502"), (&ca.pem, "200")] {
+        fs::write(&authorities, pem).unwrap();
+        gateway.signal("HUP");
+        let mut answer = get();
+        for _ in 0..600 {
+            if wanted == "502" || answer.starts_with("HTTP/1.1 200") {
+                break;
+            }
+            // Nothing tells that a process has looked at a file.
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+            answer = get();
+        }
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {wanted}")),
+            "{answer}"
+        );
+    }
+    assert_eq!(fake.requests().len(), 1);
+    let log = block_in_place(|| gateway.stop());
+    assert!(log.contains("holds no certificate"), "{log}");
+    stop.cancel();
 }
