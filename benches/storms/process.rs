@@ -223,7 +223,7 @@ impl Attacked {
 
 fn metrics(admin: SocketAddr) -> String {
     let mut stream = TcpStream::connect(admin).unwrap();
-    let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     stream.write_all(request).unwrap();
     let mut page = String::new();
     stream.read_to_string(&mut page).unwrap();
