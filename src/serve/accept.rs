@@ -173,16 +173,12 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
-    use http::{Request, Response};
-    use hyper::body::Incoming;
-    use hyper::service::Service;
+    use http::Response;
     use tokio::io::DuplexStream;
 
     use super::*;
     use crate::body::Body;
-    use crate::serve::port::MaybeTls;
+    use crate::serve::port::{MaybeTls, Serves};
 
     /// A port of which all that it does is as large as that of a real one.
     #[derive(Clone)]
@@ -202,17 +198,7 @@ mod tests {
             Some(raw)
         }
 
-        fn service(
-            &self,
-            (): (),
-            pulse: Pulse,
-        ) -> impl Service<
-            Request<Incoming>,
-            Response = Response<Body>,
-            Error = Infallible,
-            Future: Send,
-        > + Send
-        + 'static {
+        fn service(&self, (): (), pulse: Pulse) -> impl Serves {
             let gateway: [u8; 512] = [0; _];
             hyper::service::service_fn(move |_| {
                 drop((gateway, pulse.clone()));

@@ -23,6 +23,21 @@ use crate::metrics::Metrics;
 use crate::pipeline::access_log::{Sink, connection_line};
 use crate::pipeline::edge::{self, Arrival, Pulse};
 
+/// What the requests of a connection go to.
+pub(super) trait Serves:
+    HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send>
+    + Send
+    + 'static
+{
+}
+
+impl<S> Serves for S where
+    S: HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Send
+        + 'static
+{
+}
+
 /// What is done with the connections of a port.
 pub(super) trait Port: Clone + Send + Sync + 'static {
     /// As a connection is accepted.
@@ -40,17 +55,7 @@ pub(super) trait Port: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Option<Self::Stream>> + Send;
 
     /// What its requests go to.
-    fn service(
-        &self,
-        peer: Self::Peer,
-        pulse: Pulse,
-    ) -> impl HyperService<
-        Request<Incoming>,
-        Response = Response<Body>,
-        Error = Infallible,
-        Future: Send,
-    > + Send
-    + 'static;
+    fn service(&self, peer: Self::Peer, pulse: Pulse) -> impl Serves;
 
     /// Notes that somebody came and sent no request that could be read.
     fn refused(&self, peer: Self::Peer, why: String) -> impl Future<Output = ()> + Send;
@@ -94,17 +99,7 @@ where
         Some(Either::Right(Box::new(met)))
     }
 
-    fn service(
-        &self,
-        peer: SocketAddr,
-        pulse: Pulse,
-    ) -> impl HyperService<
-        Request<Incoming>,
-        Response = Response<Body>,
-        Error = Infallible,
-        Future: Send,
-    > + Send
-    + 'static {
+    fn service(&self, peer: SocketAddr, pulse: Pulse) -> impl Serves {
         let service = edge::for_connection(self.gateway.clone(), Some(peer), pulse);
         TowerToHyperService::new(service)
     }
@@ -130,17 +125,7 @@ impl Port for Operators {
         Some(raw)
     }
 
-    fn service(
-        &self,
-        _: SocketAddr,
-        pulse: Pulse,
-    ) -> impl HyperService<
-        Request<Incoming>,
-        Response = Response<Body>,
-        Error = Infallible,
-        Future: Send,
-    > + Send
-    + 'static {
+    fn service(&self, _: SocketAddr, pulse: Pulse) -> impl Serves {
         of_operators(self.0.clone(), pulse)
     }
 
@@ -162,17 +147,7 @@ impl Port for Orders {
         Some(raw)
     }
 
-    fn service(
-        &self,
-        uid: Uid,
-        pulse: Pulse,
-    ) -> impl HyperService<
-        Request<Incoming>,
-        Response = Response<Body>,
-        Error = Infallible,
-        Future: Send,
-    > + Send
-    + 'static {
+    fn service(&self, uid: Uid, pulse: Pulse) -> impl Serves {
         of_operators(self.0.clone().telling(Tells::Orders(uid)), pulse)
     }
 

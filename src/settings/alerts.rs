@@ -8,7 +8,7 @@ use http::uri::Scheme;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::proxy::{ProxyError, ProxySettings, proxy};
-use super::reader::{authorities, hide, is_loopback};
+use super::reader::{authorities, hide, is_loopback, variable};
 use crate::alerts::{Webhook, WebhookKey};
 use crate::document::{Node, Report, Table};
 use crate::pipeline::upstream::{Authorities, ClientBuildError};
@@ -158,6 +158,9 @@ fn webhook(node: &Node, report: &mut Report) -> Option<Uri> {
     found
 }
 
+/// What a key may be written as.
+const HELP: &str = "write { file: path } or { env: NAME }";
+
 fn key(node: &Node, folder: &Path, report: &mut Report) -> Option<KeySource> {
     hide(node, report);
     let mut table = Table::new("`key:`", node, report)?;
@@ -165,22 +168,11 @@ fn key(node: &Node, folder: &Path, report: &mut Report) -> Option<KeySource> {
     table.finish(report);
     match (file, env) {
         (Some((path, _)), None) => Some(KeySource::File(folder.join(path))),
-        (None, Some((name, span))) => {
-            // In lower case it would be more like a key than like a name.
-            let is_name = |it: u8| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_';
-            if name.is_empty() || !name.bytes().all(is_name) {
-                report.error(
-                    span,
-                    "`env:` must be the name of a variable, in upper-case letters, digits and `_`",
-                );
-                return None;
-            }
-            Some(KeySource::Env(name.to_owned()))
-        }
+        (None, Some((name, span))) => variable(name, span, HELP, report).map(KeySource::Env),
         (None, None) | (Some(_), Some(_)) => {
             report
                 .error(node.span, "`key:` is one source, and never the key itself")
-                .help("write { file: path } or { env: NAME }");
+                .help(HELP);
             None
         }
     }

@@ -13,7 +13,7 @@ use secrecy::zeroize::Zeroize;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::TokenSource;
-use super::reader::hide;
+use super::reader::{hide, variable};
 use crate::document::{Node, Report, Span, Table, Value};
 use crate::pipeline::upstream::Proxy;
 
@@ -203,6 +203,9 @@ fn address(text: &str, span: Span, report: &mut Report) -> Option<Authority> {
     found
 }
 
+/// What a password may be written as.
+const SOURCES: &str = "write { file: /run/secrets/proxy } or { env: PROXY_PASSWORD }";
+
 /// `{ file: … }` or `{ env: … }`
 fn source(node: &Node, folder: &Path, report: &mut Report) -> Option<TokenSource> {
     hide(node, report);
@@ -213,7 +216,7 @@ fn source(node: &Node, folder: &Path, report: &mut Report) -> Option<TokenSource
                 node.span,
                 "`password:` names where the password is, and never the password itself",
             )
-            .help("write { file: /run/secrets/proxy } or { env: PROXY_PASSWORD }");
+            .help(SOURCES);
         return None;
     }
     let mut table = Table::new("`password:`", node, report)?;
@@ -221,22 +224,11 @@ fn source(node: &Node, folder: &Path, report: &mut Report) -> Option<TokenSource
     table.finish(report);
     match (file, env) {
         (Some((path, _)), None) => Some(TokenSource::File(folder.join(path))),
-        (None, Some((name, span))) => {
-            // In lower case it would be more like a password than like a name.
-            let is_name = |it: u8| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_';
-            if name.is_empty() || !name.bytes().all(is_name) {
-                report.error(
-                    span,
-                    "`env:` must be the name of a variable, in upper-case letters, digits and `_`",
-                );
-                return None;
-            }
-            Some(TokenSource::Env(name.to_owned()))
-        }
+        (None, Some((name, span))) => variable(name, span, SOURCES, report).map(TokenSource::Env),
         (None, None) | (Some(_), Some(_)) => {
             report
                 .error(node.span, "`password:` is one source")
-                .help("write { file: path } or { env: NAME }");
+                .help(SOURCES);
             None
         }
     }

@@ -234,18 +234,7 @@ fn token(node: &Node, folder: &Path, report: &mut Report) -> Option<TokenSource>
     let env = table.text("env", report);
     let file = table.text("file", report);
     let found = match (env, file) {
-        (Some((name, span)), None) => {
-            // In lower case it would be more like a token than like a name.
-            let is_name = |it: u8| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_';
-            if name.is_empty() || !name.bytes().all(is_name) {
-                report
-                    .error(span, "`env:` must be the name of a variable, in upper-case letters, digits and `_`")
-                    .help(HELP);
-                None
-            } else {
-                Some(TokenSource::Env(name.to_owned()))
-            }
-        }
+        (Some((name, span)), None) => variable(name, span, HELP, report).map(TokenSource::Env),
         (None, Some((path, _))) => Some(TokenSource::File(folder.join(path))),
         (Some(_), Some(_)) | (None, None) => {
             report
@@ -256,6 +245,22 @@ fn token(node: &Node, folder: &Path, report: &mut Report) -> Option<TokenSource>
     };
     table.finish(report);
     found
+}
+
+/// The name of a variable that holds a secret. In lower case it would be more like the secret than like a name.
+pub(super) fn variable(
+    name: &str,
+    span: Span,
+    help: &'static str,
+    report: &mut Report,
+) -> Option<String> {
+    let is_name = |it: u8| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_';
+    if name.is_empty() || !name.bytes().all(is_name) {
+        let error = "`env:` must be the name of a variable, in upper-case letters, digits and `_`";
+        report.error(span, error).help(help);
+        return None;
+    }
+    Some(name.to_owned())
 }
 
 /// Nothing of what stands below is shown.
