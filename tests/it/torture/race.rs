@@ -32,8 +32,9 @@ async fn race(creates: usize, body: impl Fn(usize) -> String) {
         policy: POLICY.to_owned(),
         silent: true,
         capacity: tollgate::capacity::Options {
-            requests: AT_ONCE,
-            requests_per_caller: AT_ONCE,
+            // A place is given back a moment after its client has the answer, and asks again.
+            requests: 2 * AT_ONCE,
+            requests_per_caller: 2 * AT_ONCE,
             ..Default::default()
         },
         ..Setup::default()
