@@ -13,7 +13,7 @@ use http::HeaderValue;
 use secrecy::zeroize::Zeroize;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::reload::Renew;
+use crate::reload::{Renew, bounded};
 
 /// The longest token, in bytes.
 const MAX_TOKEN: usize = 4096;
@@ -107,15 +107,9 @@ fn read(path: &Path) -> Result<SecretString, TokenError> {
         path: path.to_owned(),
         source,
     };
-    // A pipe or a device would never end.
-    if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(failed(std::io::Error::other("it is no regular file")));
-    }
+    let mut file = bounded(path, MAX_TOKEN as u64 * 2).map_err(failed)?;
     let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(MAX_TOKEN as u64 * 2)
-        .read_to_string(&mut text)
-        .map_err(failed)?;
+    file.read_to_string(&mut text).map_err(failed)?;
     Ok(text.into())
 }
 

@@ -5,6 +5,9 @@
 //! once until it can.
 
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 
 /// Something that is read from files, and read again.
 pub trait Renew: Send + Sync {
@@ -16,6 +19,17 @@ pub trait Renew: Send + Sync {
     /// # Errors
     /// It cannot be used, and what was in use stays: why, without any secret.
     fn renew(&mut self) -> Result<bool, String>;
+}
+
+/// Opens a file of which at most so many bytes are read. A pipe or a device, which would never end, is none.
+///
+/// # Errors
+/// It cannot be opened, or is no regular file.
+pub(crate) fn bounded(path: &Path, most: u64) -> io::Result<io::Take<File>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    Ok(File::open(path)?.take(most))
 }
 
 /// All of them.

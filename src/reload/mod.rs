@@ -28,6 +28,7 @@ use crate::policy::{Fingerprint, Policy, PolicyFiles, compile};
 use crate::ruleset::{Change, Current, Refused};
 use crate::serve::Systemd;
 
+pub(crate) use files::bounded;
 pub use files::{Files, Renew};
 
 /// How often the files are looked at.

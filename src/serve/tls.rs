@@ -26,7 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::metrics::{Metrics, NoHandshake};
-use crate::reload::Renew;
+use crate::reload::{Renew, bounded};
 
 /// The files of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -250,14 +250,7 @@ impl CertificateFiles {
 const MOST: u64 = 1 << 20;
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    use std::io::Read;
-    // A pipe or a device would never end.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(MOST)
-        .read_to_end(&mut bytes)?;
+    io::Read::read_to_end(&mut bounded(path, MOST)?, &mut bytes)?;
     Ok(bytes)
 }

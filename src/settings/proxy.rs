@@ -3,7 +3,6 @@
 //! Only what stands here is used: `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` and their like are not read. Each of the two
 //! says its own, since a webhook is often on this side of the proxy.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +15,7 @@ use super::TokenSource;
 use super::reader::{hide, variable};
 use crate::document::{Node, Report, Span, Table, Value};
 use crate::pipeline::upstream::Proxy;
+use crate::reload::bounded;
 
 /// The longest name and the longest password, in bytes.
 const MAX_CREDENTIAL: usize = 1_024;
@@ -82,15 +82,9 @@ fn read(source: &TokenSource) -> Result<SecretString, ProxyError> {
                 path: path.clone(),
                 source,
             };
-            // A pipe or a device would never end.
-            if !std::fs::metadata(path).map_err(failed)?.is_file() {
-                return Err(failed(std::io::Error::other("it is no regular file")));
-            }
+            let mut file = bounded(path, MAX_CREDENTIAL as u64 * 2).map_err(failed)?;
             let mut text = String::new();
-            let file = File::open(path).map_err(failed)?;
-            file.take(MAX_CREDENTIAL as u64 * 2)
-                .read_to_string(&mut text)
-                .map_err(failed)?;
+            file.read_to_string(&mut text).map_err(failed)?;
             text
         }
     };

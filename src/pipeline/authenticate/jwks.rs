@@ -154,10 +154,10 @@ impl KeySet {
         self.digest == other.digest
     }
 
-    /// Whether a key of the set is for this algorithm.
-    pub fn has(&self, algorithm: Algorithm) -> bool {
-        let all = self.by_id.values().chain(&self.only);
-        all.into_iter().any(|key| key.algorithm == algorithm)
+    /// Whether a key of the set is for one of these algorithms.
+    pub fn has_any(&self, algorithms: &[Algorithm]) -> bool {
+        let mut all = self.by_id.values().chain(&self.only);
+        all.any(|key| algorithms.contains(&key.algorithm))
     }
 
     /// The key for a token that names this id, or names none.

@@ -7,7 +7,7 @@ use arc_swap::{ArcSwap, Guard};
 
 use super::jwks::{Algorithm, KeySet};
 use super::jwt::Issuer;
-use crate::reload::Renew;
+use crate::reload::{Renew, bounded};
 
 /// The most bytes of a file that are read: one more than a key set may have is enough to refuse it.
 const MOST: u64 = super::jwks::MAX_BYTES as u64 + 1;
@@ -48,8 +48,7 @@ impl Keys {
 
     /// Whether one of them is for one of these algorithms.
     pub fn has_any(&self, algorithms: &[Algorithm]) -> bool {
-        let keys = self.load();
-        algorithms.iter().any(|it| keys.has(*it))
+        self.load().has_any(algorithms)
     }
 }
 
@@ -80,7 +79,7 @@ impl Renew for Renewal {
 
     fn renew(&mut self) -> Result<bool, String> {
         let keys = read(&self.file)?;
-        if !self.algorithms.iter().any(|it| keys.has(*it)) {
+        if !keys.has_any(&self.algorithms) {
             return Err("none of its keys is for one of the issuer's `algorithms:`".to_owned());
         }
         let is_new = !keys.is_same(&self.current.load());
@@ -97,13 +96,9 @@ fn read(file: &Path) -> Result<KeySet, String> {
         let file = file.display();
         format!("the key set {file} cannot be read: {error}")
     };
-    // A pipe or a device would never end.
-    if !std::fs::metadata(file).map_err(failed)?.is_file() {
-        return Err(failed(std::io::Error::other("it is no regular file")));
-    }
+    let mut opened = bounded(file, MOST).map_err(failed)?;
     let mut json = Vec::new();
-    let opened = std::fs::File::open(file).map_err(failed)?;
-    opened.take(MOST).read_to_end(&mut json).map_err(failed)?;
+    opened.read_to_end(&mut json).map_err(failed)?;
     KeySet::parse(&json).map_err(|error| error.to_string())
 }
 

@@ -112,19 +112,7 @@ impl Upstream {
         extra: &[CertificateDer<'static>],
         timeouts: Timeouts,
     ) -> Result<Self, ClientBuildError> {
-        Self::through(None, extra, timeouts)
-    }
-
-    /// The same, through a proxy.
-    ///
-    /// # Errors
-    /// See [`ClientBuildError`].
-    pub fn through(
-        proxy: Option<&Proxy>,
-        extra: &[CertificateDer<'static>],
-        timeouts: Timeouts,
-    ) -> Result<Self, ClientBuildError> {
-        let connector = Connector::new(extra, timeouts.connect, proxy)?;
+        let connector = Connector::new(extra, timeouts.connect, None)?;
         Ok(Self::over(connector, timeouts))
     }
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tollgate::alerts::{Alert, Kind, Webhook, WebhookKey, send};
 use tollgate::clock::SystemClock;
 use tollgate::ledger::Ledger;
-use tollgate::pipeline::upstream::{Proxy, Timeouts, Upstream};
+use tollgate::pipeline::upstream::{Connector, Proxy, Timeouts, Upstream};
 
 use super::tls::{Ca, Place};
 use super::{DEVIN, PROMPT, SESSIONS, pinned};
@@ -97,8 +97,9 @@ async fn behind(proxy: &Proxy, ca: &Ca, timeouts: Timeouts) -> World {
         pinned: pinned(DEVIN, 8443),
         ..Setup::default()
     };
-    let upstream =
-        Upstream::through(Some(proxy), std::slice::from_ref(&ca.root), timeouts).unwrap();
+    let roots = std::slice::from_ref(&ca.root);
+    let connector = Connector::new(roots, timeouts.connect, Some(proxy)).unwrap();
+    let upstream = Upstream::over(connector, timeouts);
     let counted = upstream.counted();
     let world = World::around(setup, |_| upstream).await;
     world.metrics.show_upstream(counted);
