@@ -6,8 +6,13 @@
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls_native_certs::load_certs_from_paths;
+
+use crate::reload::bounded;
+
+/// The most bytes of a file of the settings: more than all authorities there are.
+const MOST: u64 = 16 << 20;
 
 /// Where all authorities stand in one file; the first of these that exists.
 const FILES: [&str; 6] = [
@@ -80,8 +85,9 @@ impl Authorities {
 }
 
 fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read: Result<Vec<CertificateDer<'static>>, _> =
-        CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
+    let opened = bounded(file, MOST).map_err(pem::Error::Io);
+    let read: Result<Vec<CertificateDer<'static>>, _> = opened
+        .and_then(|it| CertificateDer::pem_reader_iter(std::io::BufReader::new(it)).collect());
     let shown = file.display();
     match read {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
